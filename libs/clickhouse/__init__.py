@@ -1,0 +1,1 @@
+"""The tables: numbered migrations, their runner, and how a service connects."""

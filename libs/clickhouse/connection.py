@@ -1,0 +1,52 @@
+"""How a service connects to ClickHouse: one client a process, no repeats behind our back."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from clickhouse_connect import common, get_async_client
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
+
+from libs.settings import ClickHouseSettings
+from libs.telemetry.logs import get_logger
+
+_WAIT_LOG_INTERVAL_S = 3.0
+
+log = get_logger()
+
+
+async def connect(settings: ClickHouseSettings, *, database: str | None = None) -> AsyncClient:
+    """A client that is ready to use.
+
+    `database` overrides the one of the settings: migrations need a client before theirs exists.
+    Raises `clickhouse_connect.driver.exceptions.Error` when the server is away or refuses.
+    """
+    common.set_setting("send_os_user", False)  # the name of the account is nobody's business
+    address = urlsplit(settings.url)
+    return await get_async_client(
+        host=address.hostname,
+        port=address.port or (8443 if address.scheme == "https" else 8123),
+        interface=address.scheme,
+        username=settings.user,
+        password=settings.password.get_secret_value(),
+        database=settings.database if database is None else database,
+        autogenerate_session_id=False,
+        query_retries=0,
+        connect_timeout=5,
+        send_receive_timeout=settings.timeout_s,
+    )
+
+
+async def connect_patiently(settings: ClickHouseSettings) -> AsyncClient:
+    """Like `connect`, but waits for a server that is not there yet, and says so in the log."""
+    while True:
+        try:
+            return await connect(settings)
+        except Error as error:
+            log.warning("clickhouse.waiting", url=settings.url, error=first_line(error))
+        await asyncio.sleep(_WAIT_LOG_INTERVAL_S)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for a log line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,120 @@
+"""Applies the numbered files of `migrations/` in order, and tells what is missing.
+
+A file is never edited after it landed: its checksum stands in the table `migrations`, and a
+difference is an error. Each statement is safe to run twice, so a run that was killed in the middle
+is finished by the next. Services never apply anything: they compare, and are not ready until
+it fits.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+_FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+_END_OF_STATEMENT = re.compile(r";[ \t]*$", re.MULTILINE)
+_UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class MigrationError(Exception):
+    """The files and the ledger contradict each other; nothing was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its number, its name, its statements and the SHA-256 of its bytes."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+    checksum: str
+
+
+def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """All migrations by number. Raises MigrationError on a bad name or a gap in the numbers."""
+    migrations = [_read(path) for path in sorted(folder.glob("*.sql"))]
+    numbers = [migration.number for migration in migrations]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise MigrationError(f"migration numbers must run from 1 without a gap: {numbers}")
+    return migrations
+
+
+def _read(path: Path) -> Migration:
+    match = _FILE_NAME.match(path.name)
+    if match is None:
+        raise MigrationError(f"{path.name}: a migration is named 0001_words_like_this.sql")
+    text = path.read_text("utf-8")
+    return Migration(
+        number=int(match[1]),
+        name=match[2],
+        statements=split_statements(text),
+        checksum=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def split_statements(text: str) -> tuple[str, ...]:
+    """The statements of a file; each ends with a semicolon at the end of a line."""
+    parts = (part.strip() for part in _END_OF_STATEMENT.split(text))
+    return tuple(part for part in parts if _has_sql(part))
+
+
+def _has_sql(part: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("--") for line in part.splitlines())
+
+
+def pending(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """The migrations still to apply, given number → checksum of the ledger.
+
+    Raises MigrationError when an applied file was changed or is unknown here (a newer release was
+    here before): going on would guess.
+    """
+    known = {migration.number: migration for migration in migrations}
+    for number, checksum in sorted(applied.items()):
+        if number not in known:
+            raise MigrationError(f"migration {number:04} was applied by a newer release than this")
+        if known[number].checksum != checksum:
+            raise MigrationError(
+                f"migration {number:04}_{known[number].name} was edited afterwards"
+            )
+    return [migration for migration in migrations if migration.number not in applied]
+
+
+async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
+    """Number → checksum of what was applied; empty where nothing was, not even the database."""
+    try:
+        rows = await client.query(
+            f"SELECT number, argMax(checksum, applied_at) FROM {database}.migrations"  # noqa: S608 - an identifier checked by the settings
+            " GROUP BY number"
+        )
+    except DatabaseError as error:
+        if error.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
+            return {}
+        raise
+    return {int(number): str(checksum) for number, checksum in rows.result_rows}
+
+
+async def apply(client: AsyncClient, database: str, migrations: list[Migration]) -> None:
+    """Apply these migrations in order and write each into the ledger. `client` needs all grants."""
+    await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+    await client.command(
+        f"CREATE TABLE IF NOT EXISTS {database}.migrations"
+        " (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))"
+        " ENGINE = MergeTree ORDER BY number"
+    )
+    for migration in migrations:
+        for statement in migration.statements:
+            await client.command(statement.replace("{database}", database))
+        await client.command(
+            f"INSERT INTO {database}.migrations SELECT {{number:UInt32}}, {{name:String}},"
+            " {checksum:String}, now64(3)",
+            parameters={
+                "number": migration.number,
+                "name": migration.name,
+                "checksum": migration.checksum,
+            },
+        )

@@ -1,0 +1,90 @@
+"""Settings blocks that services share. Each service nests what it needs in a class of its own.
+
+Environment variables are named `RAGTIME_<BLOCK>__<FIELD>`. All values are checked when a service
+starts, before it opens a socket, and all errors are listed at once.
+"""
+
+import sys
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "RAGTIME_"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Block(BaseModel):
+    """A group of settings that belong to one neighbour."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Block):
+    """Where the events go through."""
+
+    bootstrap_servers: str = Field(description="host:port, several separated by commas")
+    events_topic: str = "events"
+    dead_letter_topic: str = "events.dead-letter"
+
+
+class ClickHouseSettings(Block):
+    """Where the events are counted. Each service has a user of its own with the least it needs."""
+
+    url: str = Field(description="http://host:port or https://host:port", pattern=r"^https?://")
+    user: str
+    password: SecretStr
+    database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "ragtime"
+    timeout_s: Seconds = 30.0
+
+
+class AccessSettings(Block):
+    """How API keys are checked."""
+
+    pepper: Annotated[SecretStr, Field(min_length=32)] = Field(
+        description="secret HMAC key of the stored key hashes; the same for all services"
+    )
+    refresh_interval_s: Annotated[float, Field(gt=0, le=5)] = 2.0
+
+
+class HttpSettings(Block):
+    """The socket that a service listens on."""
+
+    host: str = "127.0.0.1"
+    port: Port
+
+
+class LogSettings(Block):
+    """How much is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ServiceSettings(BaseSettings):
+    """The base of each service's settings: read from the environment, never changed afterwards."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    log: LogSettings = LogSettings()
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load_settings(settings: type[S]) -> S:
+    """The settings of a service, or exit code 2 after one line for each that is wrong."""
+    try:
+        return settings()
+    except ValidationError as errors:
+        for error in errors.errors(include_url=False, include_input=False):
+            name = ENVIRONMENT_PREFIX + "__".join(str(part) for part in error["loc"]).upper()
+            sys.stderr.write(f"{name}: {error['msg']}\n")
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Structured logs, and every metric of the system declared once."""

@@ -1,0 +1,63 @@
+"""Structured logs: one JSON object a line, a constant dotted event name and fields.
+
+Never a payload, a key, an address or a user agent: the call sites hand over counts and names.
+"""
+
+import logging
+import sys
+from typing import cast
+
+import structlog
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def configure_logs(service: str, level: str) -> None:
+    """Send our own log lines and those of the libraries to standard output as JSON lines."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _name_the_library],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    # Libraries speak only when something is wrong; their usual talk is not ours to keep.
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _name_the_library(
+    _logger: object, _method: str, fields: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    record = fields.get("_record")
+    fields["library"] = record.name if isinstance(record, logging.LogRecord) else "unknown"
+    fields["message"] = fields.pop("event")
+    fields["event"] = "library.message"
+    return fields
+
+
+def get_logger() -> Logger:
+    """The logger of a module; fields are given at the call."""
+    return cast("Logger", structlog.get_logger())
