@@ -6,17 +6,24 @@ is finished by the next. Services never apply anything: they compare, and are no
 it fits.
 """
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, Error
+
+from libs.clickhouse.connection import first_line
+from libs.telemetry.logs import get_logger
 
 _FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _END_OF_STATEMENT = re.compile(r";[ \t]*$", re.MULTILINE)
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_WAIT_LOG_INTERVAL_S = 3.0
+
+log = get_logger()
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -118,3 +125,17 @@ async def apply(client: AsyncClient, database: str, migrations: list[Migration])
                 "checksum": migration.checksum,
             },
         )
+
+
+async def wait_until_applied(client: AsyncClient, database: str) -> None:
+    """Wait until the tables fit this release; says what is missing every few seconds."""
+    migrations = read_migrations()
+    while True:
+        try:
+            missing = pending(migrations, await read_ledger(client, database))
+            if not missing:
+                return
+            log.warning("migrations.waiting", missing=[migration.name for migration in missing])
+        except (Error, MigrationError) as error:
+            log.warning("migrations.waiting", error=first_line(error))
+        await asyncio.sleep(_WAIT_LOG_INTERVAL_S)

@@ -31,7 +31,7 @@ PENDING_BYTES = Gauge("ragtime_publish_pending_bytes", "Bytes that wait for Kafk
 # processor
 EVENTS_COUNTED = Counter("ragtime_events_counted", "Events inserted into ClickHouse")
 EVENTS_REPEATED = Counter("ragtime_events_repeated", "Events whose id had been counted already")
-EVENTS_SKIPPED = Counter("ragtime_records_skipped", "Records read again that had been inserted")
+RECORDS_SKIPPED = Counter("ragtime_records_skipped", "Records read again that had been inserted")
 DEAD_LETTERS = Counter("ragtime_dead_letters", "Lines sent to the dead-letter topic", ["reason"])
 BATCH_EVENTS = Histogram(
     "ragtime_batch_events", "Events an insert", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
@@ -43,3 +43,4 @@ VISIBLE_SECONDS = Histogram(
     "ragtime_visible_seconds", "From Kafka's append to the insert's end", buckets=SECONDS
 )
 MEMORY_IDS = Gauge("ragtime_memory_ids", "Ids remembered for the detection of repeats")
+MENDED_DAYS = Counter("ragtime_mended_days", "Days of a project whose rollup had to be mended")

@@ -1,0 +1,1 @@
+"""The processor: reads the topic, skips what was counted, and inserts each event exactly once."""

@@ -1,0 +1,6 @@
+"""`python -m services.processor`."""
+
+from services.processor.app import main
+
+if __name__ == "__main__":
+    main()

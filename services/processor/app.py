@@ -1,0 +1,183 @@
+"""Builds the processor: a Faust app with one agent, its ClickHouse client, and its health port."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from datetime import timedelta
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from mode.supervisors import CrashingSupervisor
+
+from libs.clickhouse.connection import connect_patiently
+from libs.clickhouse.migrations import wait_until_applied
+from libs.settings import KafkaSettings, load_settings
+from libs.telemetry.logs import configure_logs, get_logger
+from services.processor.agent import Agent, StoppedError
+from services.processor.dead_letters import DeadLetters
+from services.processor.health import Health, serve_health
+from services.processor.pipeline import Record
+from services.processor.recovery import Recovery, utc_now
+from services.processor.settings import Settings
+from services.processor.writer import Writer
+
+_RETRY_S = 3.0
+
+log = get_logger()
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit code 0 after a clean stop."""
+    settings = load_settings(Settings)
+    configure_logs("processor", settings.log.level)
+    with tempfile.TemporaryDirectory(prefix="ragtime-processor-") as folder:
+        asyncio.run(run(settings, folder))
+
+
+async def run(settings: Settings, folder: str) -> None:
+    """The life of the service: wait for the servers, work, stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    health = Health()
+    async with serve_health(settings.http, health):
+        starting = asyncio.ensure_future(_start(settings, health, folder))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            return
+        app = starting.result()
+        await app.wait_for_stopped(stop.wait())
+        health.stopping = True
+        log.info("processor.stopping")
+        crashed = app.crashed
+        await app.stop()
+    if crashed:
+        log.error("processor.crashed")
+        os._exit(1)  # no destructor may try anything after a crash; the batch is read again
+
+
+async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
+    client = await connect_patiently(settings.clickhouse)
+    await wait_until_applied(client, settings.clickhouse.database)
+    health.clickhouse = True
+    await wait_for_topic(settings.kafka)
+    dead_letters = DeadLetters(settings.kafka)
+    await dead_letters.start()
+    health.kafka = True
+    agent = Agent(
+        Writer(client),
+        Recovery(client, utc_now),
+        dead_letters,
+        timedelta(seconds=settings.batch.lease_s),
+        utc_now,
+    )
+    app = build(settings, agent, health, folder)
+    await app.start()
+    return app
+
+
+async def wait_for_topic(settings: KafkaSettings) -> None:
+    """Wait until Kafka answers and has the topic; Faust itself gives up on either."""
+    while True:
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+        try:
+            await consumer.start()
+            if settings.events_topic in await consumer.topics():
+                return
+            log.warning("kafka.waiting", missing_topic=settings.events_topic)
+        except KafkaError as error:
+            log.warning("kafka.waiting", error=type(error).__name__)
+        finally:
+            await consumer.stop()
+        await asyncio.sleep(_RETRY_S)
+
+
+def build(settings: Settings, agent: Agent, health: Health, folder: str) -> faust.App:
+    """The Faust app. What differs from Faust's defaults keeps it from losing records."""
+    app = faust.App(
+        settings.group.name,
+        broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+        datadir=folder,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        agent_supervisor=CrashingSupervisor,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=64,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.group.session_timeout_s,
+        broker_heartbeat_interval=settings.group.session_timeout_s / 20,
+        broker_rebalance_timeout=max(120.0, settings.group.session_timeout_s),
+        # An outage of ClickHouse must not cost the worker its membership.
+        broker_max_poll_interval=2_000_000,
+    )
+    topic = app.topic(
+        settings.kafka.events_topic,
+        key_serializer="raw",
+        value_serializer="raw",
+        value_type=bytes,
+    )
+
+    @app.on_rebalance_complete.connect
+    async def own(*_: object, **_signal: object) -> None:
+        await _take_over(app, agent, health, settings.kafka.events_topic)
+
+    @app.agent(topic)
+    async def count(stream: Any) -> None:  # noqa: ANN401 - Faust's type lacks noack_take
+        async for events in stream.noack_take(
+            settings.batch.max_records, within=settings.batch.within_s
+        ):
+            await _count(app, agent, events)
+
+    return app
+
+
+async def _take_over(app: faust.App, agent: Agent, health: Health, topic: str) -> None:
+    # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
+    health.owns = False
+    generation = app.consumer_generation_id
+    numbers = {tp.partition for tp in app.consumer.assignment() if tp.topic == topic}
+    try:
+        await agent.take_over(
+            numbers,
+            lambda: not app.should_stop and app.consumer_generation_id == generation,
+        )
+    except StoppedError:
+        return
+    # The table decides where reading goes on, not the group: what is committed is made to agree.
+    offsets = {
+        TP(topic, number): partition.next_offset
+        for number, partition in agent.partitions.items()
+        if partition.next_offset > 0
+    }
+    if offsets:
+        consumer: Any = app.consumer  # Faust offers no public way to commit chosen offsets
+        await consumer._commit(offsets)  # noqa: SLF001
+    health.owns = True
+    log.info("processor.owns", partitions=sorted(numbers))
+
+
+async def _count(app: faust.App, agent: Agent, events: list[Any]) -> None:
+    records = [
+        Record(m.partition, m.offset, round(m.timestamp * 1000), m.value)
+        for m in (event.message for event in events)
+    ]
+    try:
+        await agent.process(records, lambda: not app.should_stop)
+    except StoppedError:
+        return
+    except Exception:
+        # A bug. Faust would go on with the next batch; a new process reads this one again.
+        log.exception("processor.bug")
+        os._exit(1)
+    for event in events:
+        event.ack()
+    # False may mean that another commit was under way that does not cover this batch.
+    _ = await app.consumer.commit() or await app.consumer.commit()

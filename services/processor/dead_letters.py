@@ -1,0 +1,74 @@
+"""The topic `events.dead-letter`: what is no valid event, as it was, with its reason and place.
+
+The value is the original line; a record that holds no line at all is kept whole. Headers: `topic`,
+`partition`, `offset`, `line` (absent for a whole record), `reason`, `detail`.
+"""
+
+import asyncio
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from libs.settings import KafkaSettings
+from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import DEAD_LETTERS
+from services.processor.pipeline import DeadLetter
+
+_RETRY_S = 1.0
+_MAX_DETAIL = 500
+
+log = get_logger()
+
+
+class DeadLetters:
+    """Writes dead letters, and returns only when Kafka has acknowledged them."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError when no broker answers."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        await self._producer.stop()
+
+    async def send(self, letters: list[DeadLetter]) -> None:
+        """Send them all; tries again for ever, since what is not kept must not be skipped."""
+        while letters:
+            try:
+                await asyncio.gather(*[self._send_one(letter) for letter in letters])
+            except KafkaError as error:
+                log.warning("dead_letters.waiting", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                for letter in letters:
+                    DEAD_LETTERS.labels(letter.reason).inc()
+                log.warning("dead_letters.sent", count=len(letters), first=letters[0].reason)
+                return
+
+    async def _send_one(self, letter: DeadLetter) -> None:
+        await self._producer.send_and_wait(
+            self._settings.dead_letter_topic,
+            value=letter.value,
+            headers=headers(self._settings.events_topic, letter),
+        )
+
+
+def headers(topic: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """The headers of a dead letter."""
+    fields = {
+        "topic": topic,
+        "partition": str(letter.record.partition),
+        "offset": str(letter.record.offset),
+        "line": None if letter.line is None else str(letter.line),
+        "reason": letter.reason.value,
+        "detail": letter.detail[:_MAX_DETAIL],
+    }
+    return [(name, text.encode()) for name, text in fields.items() if text is not None]

@@ -1,0 +1,61 @@
+"""The processor's own port: live, ready and metrics. aiohttp is here already, with the clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from libs.settings import HttpSettings
+
+
+@dataclass(slots=True)
+class Health:
+    """What the service knows of itself; ready means that it owns its partitions and counts."""
+
+    clickhouse: bool = False
+    kafka: bool = False
+    owns: bool = False
+    stopping: bool = False
+
+    def checks(self) -> dict[str, bool]:
+        return {
+            "clickhouse": self.clickhouse,
+            "kafka": self.kafka,
+            "partitions": self.owns,
+            "running": not self.stopping,
+        }
+
+
+@asynccontextmanager
+async def serve_health(settings: HttpSettings, health: Health) -> AsyncIterator[None]:
+    """Answer /healthz/live, /healthz/ready and /metrics while the block runs."""
+
+    async def live(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def ready(_request: web.Request) -> web.Response:
+        checks = health.checks()
+        is_ready = all(checks.values())
+        body = {"status": "ready" if is_ready else "waiting", "checks": checks}
+        return web.json_response(body, status=200 if is_ready else 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/healthz/live", live),
+            web.get("/healthz/ready", ready),
+            web.get("/metrics", metrics),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        yield
+    finally:
+        await runner.cleanup()

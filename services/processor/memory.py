@@ -1,0 +1,138 @@
+"""What a partition remembers: hashes of the ids it counted, and of the conversations of each day.
+
+Both are functions of the table `events` and are rebuilt from it by recovery. Hashes lie in sorted
+arrays, merged like the levels of a log-structured tree: 8 bytes an id, 16 a conversation, and a
+look-up costs a binary search in each array instead of a Python object in a set.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+U64 = np.uint64
+Hashes = NDArray[np.uint64]
+
+WINDOW_MS = 24 * 3600 * 1000
+BUCKET_MS = 4 * 3600 * 1000
+_MAX_OLD_CONVERSATIONS = 1_000_000
+
+
+def id_hash(project_id: str, event_id: str) -> int:
+    """64 bits of an event's identity. ClickHouse's xxh3 of the same bytes gives the same number."""
+    return xxhash.xxh3_64_intdigest(f"{project_id}\0{event_id}".encode())
+
+
+def conversation_hash(project_id: str, is_live: bool, conversation_id: str) -> tuple[int, int]:
+    """128 bits of a conversation's identity, enough to be taken for the conversation itself."""
+    text = f"{project_id}\0{int(is_live)}{conversation_id}".encode()
+    return xxhash.xxh3_64_intdigest(text), xxhash.xxh3_64_intdigest(b"\0" + text)
+
+
+@dataclass(slots=True)
+class HashRuns:
+    """A growing set of hashes in sorted runs; `checks`, if used, are 64 more bits beside each."""
+
+    runs: list[tuple[Hashes, Hashes]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(keys) for keys, _ in self.runs)
+
+    def contains(self, keys: Hashes, checks: Hashes) -> NDArray[np.bool_]:
+        """For each key (with its check) whether it was added."""
+        found = np.zeros(len(keys), dtype=np.bool_)
+        for run_keys, run_checks in self.runs:
+            at = np.minimum(np.searchsorted(run_keys, keys), len(run_keys) - 1)
+            hit = run_keys[at] == keys
+            if len(run_checks):
+                hit &= run_checks[at] == checks
+            found |= hit
+        return found
+
+    def add(self, keys: Hashes, checks: Hashes) -> None:
+        """Add hashes that are not in it yet; `checks` is empty where 64 bits are enough."""
+        if not len(keys):
+            return
+        self.runs.append(_sorted(keys, checks))
+        # Merging a run only into one of its own size keeps the cost of adding at O(log n) a hash.
+        while len(self.runs) > 1 and len(self.runs[-2][0]) < 2 * len(self.runs[-1][0]):
+            (keys_a, checks_a), (keys_b, checks_b) = self.runs.pop(), self.runs.pop()
+            self.runs.append(
+                _sorted(np.concatenate((keys_a, keys_b)), np.concatenate((checks_a, checks_b)))
+            )
+
+
+def _sorted(keys: Hashes, checks: Hashes) -> tuple[Hashes, Hashes]:
+    if not len(checks):
+        return np.sort(keys), checks
+    order = np.argsort(keys, kind="stable")
+    return keys[order], checks[order]
+
+
+NO_CHECKS: Hashes = np.empty(0, dtype=U64)
+
+
+@dataclass(slots=True)
+class SeenIds:
+    """The ids counted in the window, in buckets of append time, so that old ones can go."""
+
+    buckets: dict[int, HashRuns] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(len(bucket) for bucket in self.buckets.values())
+
+    def suspects(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """For each hash whether an id with this hash was counted, perhaps another id."""
+        found = np.zeros(len(hashes), dtype=np.bool_)
+        for bucket in self.buckets.values():
+            found |= bucket.contains(hashes, NO_CHECKS)
+        return found
+
+    def add(self, hashes: Hashes, appended_at_ms: int) -> None:
+        """Remember ids that were appended at this time, and forget what has left the window."""
+        bucket = appended_at_ms // BUCKET_MS
+        self.buckets.setdefault(bucket, HashRuns()).add(hashes, NO_CHECKS)
+        oldest = (appended_at_ms - WINDOW_MS) // BUCKET_MS
+        for gone in [number for number in self.buckets if number < oldest]:
+            del self.buckets[gone]
+
+
+@dataclass(slots=True)
+class SeenConversations:
+    """The conversations that had a counted message, by day of the message.
+
+    Complete for days from `complete_from` on. For older days only what was asked or inserted since:
+    what is missing there is asked of the table.
+    """
+
+    complete_from: date
+    days: dict[date, HashRuns] = field(default_factory=dict)
+
+    def contains(self, day: date, keys: Hashes, checks: Hashes) -> NDArray[np.bool_]:
+        """For each conversation whether it is known to have had a message that day."""
+        runs = self.days.get(day)
+        return np.zeros(len(keys), dtype=np.bool_) if runs is None else runs.contains(keys, checks)
+
+    def add(self, day: date, keys: Hashes, checks: Hashes) -> None:
+        """Remember conversations of a day."""
+        self.days.setdefault(day, HashRuns()).add(keys, checks)
+
+    def advance(self, today: date) -> None:
+        """Keep today and yesterday; older days may stay while they are few."""
+        self.complete_from = max(self.complete_from, today - timedelta(days=1))
+        old = [day for day in self.days if day < self.complete_from]
+        if sum(len(self.days[day]) for day in old) > _MAX_OLD_CONVERSATIONS:
+            for day in old:
+                del self.days[day]
+
+
+@dataclass(slots=True)
+class Partition:
+    """What the owner of a Kafka partition knows. Records below `next_offset` are counted."""
+
+    number: int
+    next_offset: int
+    ids: SeenIds
+    conversations: SeenConversations

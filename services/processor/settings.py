@@ -1,0 +1,43 @@
+"""The processor's settings."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from libs.settings import (
+    Block,
+    ClickHouseSettings,
+    HttpSettings,
+    KafkaSettings,
+    Seconds,
+    ServiceSettings,
+)
+
+
+class BatchSettings(Block):
+    """How records become inserts. More a batch: fewer parts and more delay."""
+
+    max_records: Annotated[int, Field(ge=1, le=10_000)] = 100
+    within_s: Seconds = 0.1
+    lease_s: Annotated[float, Field(ge=1, le=50)] = Field(
+        default=10.0,
+        description="how long an insert may take before ClickHouse refuses it; shorter than the"
+        " session, so that a partition never has two writers",
+    )
+
+
+class GroupSettings(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = "ragtime-processor"
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 60.0
+
+
+class Settings(ServiceSettings):
+    """All of them; a name in the environment is RAGTIME_<BLOCK>__<FIELD>."""
+
+    kafka: KafkaSettings
+    clickhouse: ClickHouseSettings
+    http: HttpSettings = HttpSettings(port=8082)
+    batch: BatchSettings = BatchSettings()
+    group: GroupSettings = GroupSettings()

@@ -1,0 +1,100 @@
+"""All that the processor asks of ClickHouse while it runs: one insert a batch, and two questions.
+
+An insert is one block and becomes one part: all of it is there or nothing. Whether a failed one
+was applied is not known here; the caller recovers the partitions and finds out.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from services.processor.memory import WINDOW_MS
+from services.processor.pipeline import ConversationDay, Entry
+
+_SQL = Path(__file__).parent / "sql"
+_A_QUESTION = 2_000
+
+T = TypeVar("T")
+
+_INSERT_SETTINGS: dict[str, str | int] = {
+    "async_insert": 0,
+    # Insert tokens are written before the part is renamed: a kill in between would lose the rows.
+    "deduplicate_insert": "disable",
+    # One block an insert, whatever its size.
+    "input_format_parallel_parsing": 0,
+    "max_insert_block_size": 10_000_000,
+    "min_insert_block_size_rows": 10_000_000,
+    "min_insert_block_size_bytes": 1 << 40,
+    "date_time_input_format": "best_effort",
+    "input_format_defaults_for_omitted_fields": 1,
+}
+
+
+def statement(name: str) -> str:
+    """The text of a statement of this service."""
+    return (_SQL / f"{name}.sql").read_text("utf-8")
+
+
+_COUNTED_IDS = statement("counted_ids")
+_COUNTED_CONVERSATIONS = statement("counted_conversations")
+
+
+class Writer:
+    """Inserts batches and answers what the memory could not decide."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def insert(self, rows: bytes) -> None:
+        """Insert a batch of JSONEachRow. After the driver's `Error` the outcome is unknown."""
+
+        async def once() -> AsyncIterator[bytes]:
+            # A body that can be read only once keeps clickhouse-connect from sending it again.
+            yield rows
+
+        await self._client.raw_insert(
+            "events", insert_block=once(), fmt="JSONEachRow", settings=_INSERT_SETTINGS
+        )
+
+    async def counted_ids(self, suspects: list[Entry]) -> dict[tuple[int, str, str], int]:
+        """For each suspect that was counted in the 24 h before it: when it was appended, in ms."""
+        found: dict[tuple[int, str, str], int] = {}
+        for some in _portions(suspects):
+            result = await self._client.query(
+                _COUNTED_IDS,
+                parameters={
+                    "projects": sorted({entry.event.project_id for entry in some}),
+                    "ids": sorted({entry.event.id for entry in some}),
+                    "partitions": sorted({entry.record.partition for entry in some}),
+                    "since_ms": min(entry.record.appended_at_ms for entry in some) - WINDOW_MS,
+                },
+            )
+            for partition, project, event_id, appended_at_ms in result.result_rows:
+                found[partition, project, event_id] = appended_at_ms
+        return found
+
+    async def counted_conversations(
+        self, asked: set[ConversationDay]
+    ) -> frozenset[ConversationDay]:
+        """Which of these conversations had a counted message on their day."""
+        found: set[ConversationDay] = set()
+        for some in _portions(sorted(asked)):
+            result = await self._client.query(
+                _COUNTED_CONVERSATIONS,
+                parameters={
+                    "projects": sorted({project for _, _, project, _, _ in some}),
+                    "days": sorted({day for _, day, _, _, _ in some}),
+                    "conversations": sorted({conversation for *_, conversation in some}),
+                    "partitions": sorted({partition for partition, *_ in some}),
+                },
+            )
+            found.update(tuple(row) for row in result.result_rows)
+        return frozenset(found)
+
+
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A question carries its values as parameters, and those must stay of a bearable size."""
+    for start in range(0, len(items), _A_QUESTION):
+        yield items[start : start + _A_QUESTION]
