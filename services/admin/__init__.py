@@ -1,0 +1,1 @@
+"""The command `ragtime`: keys, topics and tables, the demo."""

@@ -1,0 +1,194 @@
+"""The command line `ragtime`. Each verb is a few lines: settings, a client, one call, an answer."""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
+from rich.console import Console
+from rich.table import Table
+
+from libs.access.api_keys import ApiKey, Mode, Scope
+from libs.access.key_store import add_key, list_keys, revoke_key
+from libs.clickhouse.connection import connect, connect_patiently, first_line
+from libs.clickhouse.migrations import Migration, MigrationError, apply, pending, read_ledger
+from libs.clickhouse.migrations import read_migrations as migrations_here
+from libs.events.models import PROJECT_ID_PATTERN
+from libs.settings import ClickHouseSettings, load_settings
+from libs.telemetry.logs import configure_logs
+from services.admin.demo import DemoError, run_demo
+from services.admin.keys import MAX_RATE, KeyRequest, as_json, make_key
+from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from services.admin.topics import make_topics, new_topics
+
+app = typer.Typer(
+    name="ragtime",
+    help="Operate RAGtime analytics: keys, topics and tables, demo data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+T = TypeVar("T")
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    configure_logs("admin", "info")
+    app()
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"ragtime: {message}", err=True)
+    sys.exit(1)
+
+
+def _with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    async def run() -> T:
+        client = await connect(settings)
+        try:
+            return await work(client)
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(run())
+    except (Error, MigrationError) as error:
+        _fail(first_line(error))
+
+
+@keys_app.command("create")
+def create_key(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
+    project: Annotated[str, typer.Option(help="The project that the key reads and writes.")],
+    scope: Annotated[list[Scope], typer.Option(help="May be given several times.")],
+    mode: Annotated[Mode, typer.Option(help="A test key never writes live events.")] = Mode.LIVE,
+    rate: Annotated[
+        int | None, typer.Option(min=1, max=MAX_RATE, help="Analytics requests a minute.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="A note for people.")] = "",
+    expires: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
+    as_json_: _JSON = False,
+) -> None:
+    """Make a key and print it. It is shown this once and cannot be shown again."""
+    if not re.match(PROJECT_ID_PATTERN, project) or len(project) > 64:
+        _fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
+    settings = load_settings(KeySettings)
+    request = KeyRequest(project, frozenset(scope), mode, rate, label, expires)
+    pepper = settings.access.pepper.get_secret_value().encode()
+    key, stored = make_key(request, pepper, datetime.now(UTC))
+    _with_client(settings.clickhouse, lambda client: add_key(client, stored))
+    typer.echo(json.dumps({"key": key, **as_json(stored)}) if as_json_ else key)
+
+
+@keys_app.command("list")
+def show_keys(as_json_: _JSON = False) -> None:
+    """List all keys, revoked ones too; never the keys themselves."""
+    keys = _with_client(load_settings(MigrateSettings).clickhouse, list_keys)
+    if as_json_:
+        typer.echo(json.dumps([as_json(key) for key in keys]))
+    else:
+        Console().print(_table_of(keys))
+
+
+def _table_of(keys: list[ApiKey]) -> Table:
+    table = Table("id", "project", "mode", "scopes", "rate", "label", "created", "state")
+    for key in keys:
+        fields = as_json(key)
+        state = "revoked" if key.revoked_at else f"until {fields['expiresAt'] or 'revoked'}"
+        table.add_row(
+            key.id,
+            key.project_id,
+            key.mode.value,
+            " ".join(sorted(key.scopes)),
+            str(key.rate_per_minute or "default"),
+            key.label,
+            f"{key.created_at:%Y-%m-%d}",
+            state,
+        )
+    return table
+
+
+@keys_app.command("revoke")
+def revoke(key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")]) -> None:
+    """Revoke a key; every service refuses it within 5 seconds."""
+    settings = load_settings(MigrateSettings)
+    found = _with_client(
+        settings.clickhouse, lambda client: revoke_key(client, key_id, datetime.now(UTC))
+    )
+    if not found:
+        _fail(f"no key has the id {key_id}")
+    typer.echo(f"revoked {key_id}")
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 if something is missing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be applied.")] = False,
+) -> None:
+    """Apply the migrations that are missing."""
+    settings = load_settings(MigrateSettings).clickhouse
+
+    async def run(client: AsyncClient) -> list[Migration]:
+        missing = pending(migrations_here(), await read_ledger(client, settings.database))
+        if not check and not plan:
+            await apply(client, settings.database, missing)
+        return missing
+
+    # The database may not exist yet: connect without one.
+    missing = _with_client(settings.model_copy(update={"database": "system"}), run)
+    for migration in missing:
+        typer.echo(f"{'missing' if check or plan else 'applied'} {_file(migration)}")
+    if not missing:
+        typer.echo("the tables are up to date")
+    if check and missing:
+        sys.exit(1)
+
+
+def _file(migration: Migration) -> str:
+    return f"{migration.number:04}_{migration.name}.sql"
+
+
+@app.command()
+def init() -> None:
+    """Make topics and tables; waits for the servers, and may be repeated."""
+    settings = load_settings(InitSettings)
+
+    async def run() -> None:
+        made = await make_topics(settings.kafka, new_topics(settings.kafka, settings.topics))
+        typer.echo(f"topics: made {', '.join(made)}" if made else "topics: already there")
+        elsewhere = settings.clickhouse.model_copy(update={"database": "system"})
+        client = await connect_patiently(elsewhere)
+        database = settings.clickhouse.database
+        missing = pending(migrations_here(), await read_ledger(client, database))
+        await apply(client, database, missing)
+        await client.close()
+        typer.echo(
+            f"tables: applied {len(missing)} migrations" if missing else "tables: up to date"
+        )
+
+    try:
+        asyncio.run(run())
+    except (Error, MigrationError) as error:
+        _fail(first_line(error))
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=29, help="How many days back.")] = 14,
+    sessions: Annotated[int, typer.Option(min=1, max=10_000, help="Sessions a day.")] = 60,
+) -> None:
+    """Send a demo data set through the ingest API (RT_INGEST_URL, RT_QUERY_URL, RT_PROJECT,
+    RT_LIVE_KEY, RT_TEST_KEY in the environment) and wait until it is counted."""
+    try:
+        run_demo(days, sessions)
+    except DemoError as error:
+        _fail(str(error))

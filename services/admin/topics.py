@@ -1,0 +1,62 @@
+"""Makes the topics. Services never do: a typo in a topic's name must not become a topic."""
+
+import asyncio
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from libs.settings import KafkaSettings
+from libs.telemetry.logs import get_logger
+from services.admin.settings import TopicSettings
+
+_RETRY_S = 2.0
+
+log = get_logger()
+
+
+def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
+    """The two topics. The append time orders a partition's records and dates their ids."""
+    common = {
+        "cleanup.policy": "delete",
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "retention.ms": str(settings.retention_hours * 3_600_000),
+        "retention.bytes": str(settings.retention_bytes),
+    }
+    # Dead letters are few, and people read them days later.
+    kept = common | {"retention.ms": str(30 * 24 * 3_600_000)}
+    return [
+        NewTopic(
+            kafka.events_topic, settings.partitions, settings.replication_factor, None, common
+        ),
+        NewTopic(kafka.dead_letter_topic, 1, settings.replication_factor, None, kept),
+    ]
+
+
+async def make_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]:
+    """Make what is missing; returns the names made. Waits for a broker that is not there yet."""
+    client = await _connect(kafka)
+    try:
+        response = await client.create_topics(topics, timeout_ms=30_000)
+        made = []
+        for name, code, *details in response.topic_errors:
+            if code == 0:
+                made.append(name)
+            elif code != TopicAlreadyExistsError.errno:
+                raise for_code(code)(f"topic {name}: {details}")
+        return made
+    finally:
+        await client.close()
+
+
+async def _connect(kafka: KafkaSettings) -> AIOKafkaAdminClient:
+    while True:
+        client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        try:
+            await client.start()
+        except KafkaError as error:
+            await client.close()
+            log.warning("kafka.waiting", error=type(error).__name__)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return client
