@@ -1,0 +1,48 @@
+"""Whose request it is, when proxies stand in between. Pure.
+
+`X-Forwarded-For` is what anybody may write: it counts only as far as proxies of ours wrote it.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def client_address(
+    peer: str | None, forwarded_for: Sequence[str], trusted_proxies: Sequence[Network]
+) -> Address | None:
+    """The caller's address: the socket's peer, or the last one that a trusted proxy did not own.
+
+    `forwarded_for`: the values of all `X-Forwarded-For` headers in order. None when the peer has
+    no IP address (a Unix socket).
+    """
+    address = parse_address(peer or "")
+    hops = [hop for value in forwarded_for for hop in value.split(",")]
+    while hops and address is not None and _is_in(address, trusted_proxies):
+        before = parse_address(hops.pop())
+        if before is None:  # a proxy that writes no address tells nothing of what was before it
+            break
+        address = before
+    return address
+
+
+def parse_address(text: str) -> Address | None:
+    """An address as proxies write it: bare, `[v6]:port` or `v4:port`; IPv4 in IPv6 is IPv4."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)

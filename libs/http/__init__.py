@@ -1,0 +1,1 @@
+"""What both HTTP services share: problems, admission, health, the line a request, the server."""

@@ -1,0 +1,99 @@
+"""Who is let in: the key, its rate, its project and scope, checked in this order.
+
+A request without a valid key is counted by the address it comes from, one with a valid key by that
+key, whatever else is wrong with it. The state of the limit is left in `request.state.rate_limit`,
+where the answer, also that of a problem, takes its headers from.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+
+from libs.access.api_keys import ApiKey, Scope
+from libs.access.authentication import bearer_token
+from libs.access.client_address import Address, Network, client_address
+from libs.access.key_store import KeyStore
+from libs.access.rate_limits import RateLimiter
+from libs.http.problems import Problem
+
+_KEYS_RETRY_AFTER_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests a minute: of a key that names no rate of its own, and of an address without key."""
+
+    per_key: int
+    per_address: int
+
+
+class Admission:
+    """Checks the caller of a request, or raises the Problem that answers it."""
+
+    def __init__(
+        self,
+        keys: KeyStore,
+        limiter: RateLimiter,
+        rates: Rates,
+        trusted_proxies: Sequence[Network],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._keys = keys
+        self._limiter = limiter
+        self._rates = rates
+        self._trusted_proxies = tuple(trusted_proxies)
+        self._clock = clock
+
+    async def admit(self, request: Request, project_id: str, scope: Scope) -> ApiKey:
+        """The key that the request shows, when it may do this."""
+        token = bearer_token(request.headers.getlist("authorization"))
+        key = None if token is None else self._keys.find(token, self._clock())
+        if key is None:
+            await self.limit_address(request)
+            raise self._refusal(request, token)
+        rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
+        await self._limit(request, f"key:{key.id}", rate)
+        if key.project_id != project_id or scope not in key.scopes:
+            raise Problem(
+                403, "forbidden", f"The key needs the scope {scope.value} and this project."
+            )
+        return key
+
+    async def limit_address(self, request: Request) -> None:
+        """Count a request by its address alone; raises the Problem of one too many."""
+        address = self.caller_address(request)
+        await self._limit(request, f"address:{address}", self._rates.per_address)
+
+    def caller_address(self, request: Request) -> Address | None:
+        """Where the request comes from, as far as our own proxies tell."""
+        return client_address(
+            request.client.host if request.client else None,
+            request.headers.getlist("x-forwarded-for"),
+            self._trusted_proxies,
+        )
+
+    def _refusal(self, request: Request, token: str | None) -> Problem:
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if "authorization" not in request.headers:
+            detail = "The request needs the header `Authorization: Bearer <API key>`."
+            return Problem(401, "missing_key", detail, challenge)
+        if token is not None and not self._keys.is_loaded:
+            return Problem(
+                503,
+                "unavailable",
+                "API keys cannot be checked at the moment.",
+                {"Retry-After": str(_KEYS_RETRY_AFTER_S)},
+            )
+        return Problem(401, "invalid_key", "The API key is not valid.", challenge)
+
+    async def _limit(self, request: Request, identity: str, rate: int) -> None:
+        state = await self._limiter.hit(identity, rate)
+        request.state.rate_limit = state
+        if not state.allowed:
+            raise Problem(
+                429,
+                "rate_limited",
+                f"At most {rate} requests a minute; come back in {state.retry_after_s} s.",
+            )
