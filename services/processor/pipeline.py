@@ -243,7 +243,7 @@ def remember(batch: Batch) -> None:
 
 
 def body(rows: Iterable[bytes], lease: datetime) -> bytes:
-    """The rows as JSONEachRow, each closed with the writer's deadline."""
+    """One row or more as JSONEachRow, each closed with the writer's deadline."""
     end = f',"lease":"{_instant(round(lease.timestamp() * 1000))}"}}\n'.encode()
     return end.join(rows) + end
 

@@ -1,0 +1,47 @@
+"""Events and records for the tests of the processor, written as short as they read."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+from libs.events.codec import encode_event, join_lines
+from libs.events.models import AnyEvent
+from services.processor.memory import Partition, SeenConversations, SeenIds
+from services.processor.pipeline import Record
+
+NOON = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)
+NOON_MS = round(NOON.timestamp() * 1000)
+
+
+def event(event_id: str = "e1", kind: str = "chat.message", **fields: Any) -> AnyEvent:
+    """An event of project `p` at noon; chat events belong to conversation `c` unless told."""
+    values: dict[str, Any] = {
+        "type": kind,
+        "project_id": "p",
+        "is_live": True,
+        "id": event_id,
+        "occurred_at": "2026-03-25T12:00:00Z",
+        "accepted_at": "2026-03-25T12:00:00Z",
+        "session_id": "s",
+    }
+    if kind in ("chat.message", "chat.action", "rag.retrieval"):
+        values["conversation_id"] = "c"
+    if kind == "chat.message":
+        values["role"] = "user"
+    return msgspec.convert(values | fields, AnyEvent)
+
+
+def record(
+    *events: AnyEvent | bytes, partition: int = 0, offset: int = 0, at_ms: int = NOON_MS
+) -> Record:
+    """A record of these events, or of lines as they stand."""
+    lines = [line if isinstance(line, bytes) else encode_event(line) for line in events]
+    return Record(partition, offset, at_ms, join_lines(lines))
+
+
+def partition(number: int = 0, next_offset: int = 0) -> Partition:
+    """A partition that remembers nothing and whose memory is whole from the day before."""
+    return Partition(
+        number, next_offset, SeenIds(), SeenConversations(complete_from=date(2026, 3, 24))
+    )
