@@ -38,8 +38,12 @@ class Source(Struct, frozen=True, omit_defaults=True):
     name: SourceName = ""
 
 
-class Event(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
-    """What every event has. `occurred_at`: the producer's clock; `accepted_at`: ingest's."""
+class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """What every event has. `occurred_at`: the producer's clock; `accepted_at`: ingest's.
+
+    Ingest hands these over by position (half the cost of names), so their order is part of the
+    interface; a type's own fields are by name only.
+    """
 
     project_id: ProjectId
     is_live: bool

@@ -8,10 +8,12 @@ from zlib import crc32
 
 from libs.events.models import AnyEvent, SessionEnded, SessionStarted
 
+_EVENTS_OF_A_SESSION = (SessionStarted, SessionEnded)
+
 
 def partition_key(event: AnyEvent) -> str:
     """`project:conversation` for chat and RAG events, `project:session` for session events."""
-    if isinstance(event, SessionStarted | SessionEnded):
+    if isinstance(event, _EVENTS_OF_A_SESSION):
         return f"{event.project_id}:{event.session_id}"
     return f"{event.project_id}:{event.conversation_id}"
 

@@ -1,0 +1,36 @@
+"""A request's events one by one: each becomes a line for the topic, or a rejection."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from libs.events.codec import encode_event
+from libs.events.models import AnyEvent
+from libs.events.partitions import partition_key
+from services.ingest.bodies import RawEvent
+from services.ingest.enrich import Submission, enrich
+from services.ingest.incoming import UndecodableError, decode_incoming
+from services.ingest.verdicts import Refusal, RefusedError, explain
+
+
+@dataclass(slots=True)
+class Batch:
+    """The lines of the valid events with their partition keys, and what was refused, by index."""
+
+    lines: list[tuple[str, bytes]] = field(default_factory=list)
+    rejected: list[tuple[int, Refusal]] = field(default_factory=list)
+    types: Counter[type[AnyEvent]] = field(default_factory=Counter)
+
+
+def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
+    """Decode, enrich and encode each event. Never raises, whatever the bytes."""
+    batch = Batch()
+    for index, raw in enumerate(events):
+        try:
+            event = enrich(index, decode_incoming(raw), submission)
+        except (*UndecodableError, RefusedError) as error:
+            batch.rejected.append((index, explain(error)))
+        else:
+            batch.lines.append((partition_key(event), encode_event(event)))
+            batch.types[type(event)] += 1
+    return batch

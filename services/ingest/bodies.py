@@ -1,0 +1,178 @@
+"""From a request's body to the bytes of its events: media type, compression, limits, splitting.
+
+What concerns the body as a whole is a Problem here; what concerns one event is left to the verdict
+on it.
+"""
+
+import sys
+import zlib
+from collections.abc import AsyncIterable, Iterator
+from enum import Enum
+from io import BytesIO
+
+import msgspec
+
+from libs.http.problems import Problem
+from services.ingest.verdicts import explain_syntax
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_STEP_BYTES = 256 * 1024
+
+# Frames in one body: each repeats a copy of the rest, so their number is bounded.
+_MAX_FRAMES = 100
+
+# RFC 8878 asks for 8 MiB of every reader, and a larger window costs its size in memory.
+_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+RawEvent = bytes | msgspec.Raw
+
+
+class MediaType(Enum):
+    """How a body carries events."""
+
+    JSON = "application/json"
+    NDJSON = "application/x-ndjson"
+
+
+class Compression(Enum):
+    """What a body is packed with."""
+
+    NONE = "identity"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+def media_type_of(content_type: str) -> MediaType:
+    """The media type in a Content-Type header; parameters do not matter."""
+    try:
+        return MediaType(content_type.partition(";")[0].strip().lower())
+    except ValueError:
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            "Content-Type must be application/json or application/x-ndjson.",
+        ) from None
+
+
+def compression_of(content_encoding: str) -> Compression:
+    """The one compression in a Content-Encoding header; an empty header is none."""
+    try:
+        return Compression(content_encoding.strip().lower() or "identity")
+    except ValueError:
+        raise Problem(
+            415,
+            "unsupported_content_encoding",
+            "Content-Encoding must be gzip, zstd or identity.",
+            headers={"Accept-Encoding": "gzip, zstd, identity"},
+        ) from None
+
+
+def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
+    """The plain body, unpacked in steps and given up as soon as it is over the limit."""
+    if compression is Compression.NONE:
+        return body
+    unpack = _gunzip if compression is Compression.GZIP else _unzstd
+    plain = bytearray()
+    try:
+        for step in unpack(body):
+            plain += step
+            if len(plain) > max_bytes:
+                raise body_too_large(max_bytes)
+    except (zlib.error, zstd.ZstdError, EOFError) as error:
+        raise Problem(
+            400, "broken_compression", f"The body is not valid {compression.value}."
+        ) from error
+    return bytes(plain)
+
+
+def _gunzip(body: bytes) -> Iterator[bytes]:
+    for _ in range(_MAX_FRAMES):
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            step = member.decompress(body, _STEP_BYTES)
+            body = member.unconsumed_tail
+            if not (step or body or member.eof):
+                raise EOFError
+            yield step
+        body = member.unused_data
+        if not body:
+            return
+    raise EOFError
+
+
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    for _ in range(_MAX_FRAMES):
+        frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+        while not frame.eof:
+            step = frame.decompress(body, _STEP_BYTES)
+            body = b""
+            if frame.needs_input and not (step or frame.eof):
+                raise EOFError
+            yield step
+        body = frame.unused_data
+        if not body:
+            return
+    raise EOFError
+
+
+def split_events(body: bytes, media_type: MediaType, max_events: int) -> list[RawEvent]:
+    """The bytes of each event. They need not be valid, or objects: each gets a verdict of its own.
+
+    Raises Problem where the body as a whole is no JSON, holds nothing, or too much.
+    """
+    ndjson = media_type is MediaType.NDJSON
+    events = _lines(body, max_events) if ndjson else _elements(body)
+    if len(events) > max_events:
+        raise Problem(413, "too_many_events", f"A request may bring at most {max_events} events.")
+    if not events:
+        raise Problem(400, "empty_body", "The body must bring at least one event.")
+    return events
+
+
+def _lines(body: bytes, max_events: int) -> list[RawEvent]:
+    events: list[RawEvent] = []
+    for line in BytesIO(body):
+        if not line.isspace():
+            events.append(line)
+            if len(events) > max_events:
+                break
+    return events
+
+
+def _elements(body: bytes) -> list[RawEvent]:
+    start = body.lstrip()
+    if not start:
+        return []
+    try:
+        if start.startswith(b"["):
+            return [*_decode_array(body)]
+        return [msgspec.json.decode(body, type=msgspec.Raw)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = explain_syntax(error)
+        raise Problem(400, "invalid_json", f"The body is {detail}.") from error
+
+
+def body_too_large(max_bytes: int) -> Problem:
+    """The body is over the limit, as it came or after decompression."""
+    return Problem(
+        413,
+        "body_too_large",
+        f"A body may have at most {max_bytes} bytes, before and after decompression.",
+    )
+
+
+async def read_body(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
+    """The body as it came, read no further than the limit."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            raise body_too_large(max_bytes)
+    return bytes(body)

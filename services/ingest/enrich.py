@@ -1,0 +1,182 @@
+"""Makes of what a producer sent the event that goes into the topic: all defaults filled in.
+
+Country and device type come from the producer's word, else from `context.ip` and
+`context.userAgent`, else from the caller's own address and user agent. What they were derived from
+ends here: the event has no field for it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+
+from uuid_utils import uuid7
+
+from libs.events.models import (
+    EVENT_ID_PATTERN,
+    AnyEvent,
+    ChatAction,
+    ChatMessage,
+    DeviceType,
+    RagRetrieval,
+    SessionEnded,
+    SessionStarted,
+    Source,
+)
+from services.ingest.countries import UNKNOWN, CountryOf
+from services.ingest.devices import device_type_of
+from services.ingest.incoming import (
+    AnyIncoming,
+    IncomingChatAction,
+    IncomingChatMessage,
+    IncomingContext,
+    IncomingRetrieval,
+    IncomingSource,
+    IncomingStart,
+)
+from services.ingest.verdicts import (
+    MAX_AGE,
+    MAX_AHEAD,
+    invalid_field,
+    live_not_allowed,
+    outside_window,
+)
+
+_EVENT_ID = re.compile(EVENT_ID_PATTERN)
+_COUNTRY = re.compile(r"(?:[A-Za-z]{2}|unknown)\Z")
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
+_LONGEST_TAG = 64
+
+
+class Caller:
+    """Who sent the request: country and device type, each derived when first asked for."""
+
+    def __init__(self, address: str, user_agent: str, country_of: CountryOf) -> None:
+        self._address = address
+        self._user_agent = user_agent
+        self._country_of = country_of
+
+    @cached_property
+    def country(self) -> str:
+        return self._country_of(self._address) or UNKNOWN
+
+    @cached_property
+    def device_type(self) -> DeviceType:
+        return device_type_of(self._user_agent)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What all events of a request have in common."""
+
+    project_id: str
+    may_be_live: bool
+    accepted_at: datetime
+    caller: Caller
+    country_of: CountryOf
+    id_prefix: str | None = None
+
+    @cached_property
+    def oldest(self) -> datetime:
+        return self.accepted_at - MAX_AGE
+
+    @cached_property
+    def newest(self) -> datetime:
+        return self.accepted_at + MAX_AHEAD
+
+
+def enrich(index: int, incoming: AnyIncoming, submission: Submission) -> AnyEvent:
+    """The complete event. Raises RefusedError when a rule beyond the single field is broken."""
+    context = incoming.context
+    tag = incoming.language
+    shared = (  # in the order of libs.events.models.Event
+        submission.project_id,
+        _is_live(incoming.live, submission),
+        _id(incoming.id, index, submission),
+        _occurred_at(incoming.occurred_at, submission),
+        submission.accepted_at,
+        incoming.session_id,
+        incoming.user_type or "public",
+        incoming.device_id or "",
+        _country(context, submission),
+        _device_type(context, submission),
+        UNKNOWN if tag is None else _primary_language(tag),
+    )
+    if isinstance(incoming, IncomingChatMessage):
+        return ChatMessage(*shared, conversation_id=incoming.conversation_id, role=incoming.role)
+    if isinstance(incoming, IncomingRetrieval):
+        sources = _distinct(incoming.sources or ())
+        return RagRetrieval(
+            *shared, conversation_id=incoming.conversation_id, hit=incoming.hit, sources=sources
+        )
+    if isinstance(incoming, IncomingChatAction):
+        return ChatAction(*shared, conversation_id=incoming.conversation_id, action=incoming.action)
+    if isinstance(incoming, IncomingStart):
+        return SessionStarted(*shared)
+    return SessionEnded(*shared, duration_ms=incoming.duration_ms)
+
+
+def _is_live(live: bool | None, submission: Submission) -> bool:
+    if live and not submission.may_be_live:
+        raise live_not_allowed()
+    return submission.may_be_live if live is None else live
+
+
+def _id(given: str | None, index: int, submission: Submission) -> str:
+    if given is not None:
+        if _EVENT_ID.match(given) is None:
+            raise invalid_field("id")
+        return given
+    return str(uuid7()) if submission.id_prefix is None else f"{submission.id_prefix}:{index}"
+
+
+def _occurred_at(occurred_at: datetime | None, submission: Submission) -> datetime:
+    if occurred_at is None:
+        return submission.accepted_at
+    if not submission.oldest <= occurred_at <= submission.newest:
+        raise outside_window(occurred_at, submission.oldest, submission.newest)
+    return occurred_at if occurred_at.tzinfo is UTC else occurred_at.astimezone(UTC)
+
+
+def _country(context: IncomingContext | None, submission: Submission) -> str:
+    if context is None:
+        return submission.caller.country
+    derived = None
+    if context.ip is not None:
+        derived = submission.country_of(context.ip)
+        if derived is None:
+            raise invalid_field("context.ip")
+    if context.country is not None:
+        return _given_country(context.country)
+    return submission.caller.country if derived is None else derived
+
+
+@lru_cache(maxsize=1_024)
+def _given_country(code: str) -> str:
+    if _COUNTRY.match(code) is None:
+        raise invalid_field("context.country")
+    return UNKNOWN if code == UNKNOWN else code.upper()
+
+
+@lru_cache(maxsize=4_096)
+def _primary_language(tag: str) -> str:
+    if len(tag) > _LONGEST_TAG or _LANGUAGE_TAG.match(tag) is None:
+        raise invalid_field("language")
+    return tag.partition("-")[0].lower()
+
+
+def _device_type(context: IncomingContext | None, submission: Submission) -> DeviceType:
+    if context is not None:
+        if context.device_type is not None:
+            return context.device_type
+        if context.user_agent is not None:
+            return device_type_of(context.user_agent)
+    return submission.caller.device_type
+
+
+def _distinct(sources: tuple[IncomingSource, ...]) -> tuple[Source, ...]:
+    """Each source once, at its first place, under the last name that is not empty."""
+    names: dict[str, str] = {}
+    for source in sources:
+        names[source.id] = source.name or names.get(source.id, "")
+    return tuple(Source(id_, name) for id_, name in names.items())

@@ -1,0 +1,104 @@
+"""What producers send: one struct a type, camel case, nearly everything optional.
+
+An optional field that is null counts as absent; an unknown field is ignored. msgspec checks types,
+lengths and patterns while it decodes, three times faster than pydantic; it names the first
+fault of an event, and `verdicts` turns that into a text for people.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from libs.events.models import (
+    MAX_SOURCES,
+    ActionSlug,
+    DeviceType,
+    Duration,
+    Instant,
+    Key,
+    Role,
+    SourceName,
+    UserType,
+)
+
+# `enrich` checks these patterns: here each would cost 0.4 µs an event, a tenth of the whole.
+ProducerId = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, extra_json_schema={"pattern": r"^[A-Za-z0-9_.:-]+$"}),
+]
+LanguageTag = Annotated[
+    str,
+    Meta(extra_json_schema={"maxLength": 64, "pattern": r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"}),
+]
+CountryCode = Annotated[str, Meta(extra_json_schema={"pattern": r"^([A-Za-z]{2}|unknown)$"})]
+
+
+class IncomingSource(Struct, rename="camel", frozen=True):
+    """A knowledge source that a retrieval cited."""
+
+    id: Key
+    name: SourceName | None = None
+
+
+class IncomingContext(Struct, rename="camel", frozen=True):
+    """Where the user sat. Address and user agent are used to derive what is missing, then gone."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+    country: CountryCode | None = None
+    device_type: DeviceType | None = None
+
+
+class Incoming(Struct, rename="camel", frozen=True, kw_only=True, tag_field="type"):
+    """What every event may have."""
+
+    session_id: Key
+    id: ProducerId | None = None
+    occurred_at: Instant | None = None
+    user_type: UserType | None = None
+    device_id: Key | None = None
+    live: bool | None = None
+    language: LanguageTag | None = None
+    context: IncomingContext | None = None
+
+
+class IncomingChatMessage(Incoming, rename="camel", frozen=True, kw_only=True, tag="chat.message"):
+    """A message of a conversation."""
+
+    conversation_id: Key
+    role: Role
+
+
+class IncomingChatAction(Incoming, rename="camel", frozen=True, kw_only=True, tag="chat.action"):
+    """A click on an action button."""
+
+    conversation_id: Key
+    action: ActionSlug
+
+
+class IncomingRetrieval(Incoming, rename="camel", frozen=True, kw_only=True, tag="rag.retrieval"):
+    """A search for knowledge."""
+
+    conversation_id: Key
+    hit: bool
+    sources: Annotated[tuple[IncomingSource, ...], Meta(max_length=MAX_SOURCES)] | None = None
+
+
+class IncomingStart(Incoming, rename="camel", frozen=True, kw_only=True, tag="session.started"):
+    """The start of a session."""
+
+
+class IncomingEnd(Incoming, rename="camel", frozen=True, kw_only=True, tag="session.ended"):
+    """The end of a session."""
+
+    duration_ms: Duration
+
+
+AnyIncoming = (
+    IncomingChatMessage | IncomingChatAction | IncomingRetrieval | IncomingStart | IncomingEnd
+)
+
+UndecodableError = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+decode_incoming = msgspec.json.Decoder(AnyIncoming).decode

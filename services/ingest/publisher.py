@@ -1,0 +1,239 @@
+"""Packs lines into records, one open record a partition, and waits for Kafka's acknowledgement.
+
+Lines of concurrent requests share a record: it is sent some milliseconds after its first line, or
+when it is full. While a record of a partition is on its way the next one stays open and goes on
+filling (aiokafka sends one at a time anyway), so records grow with the load by themselves.
+
+A record that Kafka did not take breaks the producer: an idempotent producer's sequence numbers have
+a gap from then on. It is replaced by a new one; what had been given to the old one keeps its own
+outcome. Until there is a producer nothing is taken.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from libs.events.codec import join_lines
+from libs.events.partitions import partition_of
+from libs.settings import KafkaSettings
+from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import PENDING_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS
+from services.ingest.settings import PublishSettings
+
+_RETRY_INTERVAL_S = 2.0
+_STOP_TIMEOUT_S = 3.0
+
+# What a broker takes by default; a batch stays well below, a single record always fits.
+_MAX_RECORD_BYTES = 1024 * 1024
+_MAX_BATCH_BYTES = 512 * 1024
+
+log = get_logger()
+
+
+class UnavailableError(Exception):
+    """Kafka did not acknowledge in time, or there is no room to wait: the outcome is unknown."""
+
+
+class Producer(Protocol):
+    """What is used of aiokafka's producer."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def partitions_for(self, topic: str) -> set[int]: ...
+
+    async def send(self, topic: str, value: bytes, *, partition: int) -> asyncio.Future[object]: ...
+
+
+MakeProducer = Callable[[], Producer]
+
+
+def kafka_producer(kafka: KafkaSettings, publish: PublishSettings) -> Producer:
+    """A producer that loses and repeats nothing as long as it lives."""
+    producer: Producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        client_id="ragtime-ingest",
+        enable_idempotence=True,
+        acks="all",
+        compression_type="zstd",
+        linger_ms=0,
+        max_batch_size=_MAX_BATCH_BYTES,
+        max_request_size=_MAX_RECORD_BYTES,
+        request_timeout_ms=int(publish.timeout_s * 1000),
+    )
+    return producer
+
+
+class Record:
+    """Lines for one partition that travel together, and the future of their acknowledgement."""
+
+    __slots__ = ("acknowledged", "lines", "size_bytes")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.size_bytes = 0
+        self.acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Publisher:
+    """The one way into the topic. `run` keeps a producer, `publish` uses it."""
+
+    def __init__(self, topic: str, settings: PublishSettings, make_producer: MakeProducer) -> None:
+        self._topic = topic
+        self._settings = settings
+        self._make_producer = make_producer
+        self._producer: Producer | None = None
+        self._partitions = 0
+        self._broken = asyncio.Event()
+        self._open: dict[int, Record] = {}
+        self._sending: dict[int, int] = {}
+        self._linger: asyncio.TimerHandle | None = None
+        self._pending_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a producer that takes records."""
+        return self._producer is not None
+
+    async def run(self) -> None:
+        """Keep a producer: wait for Kafka, and replace the producer whenever it broke."""
+        while True:
+            self._broken.clear()
+            producer = await self._start_producer()
+            self._producer = producer
+            log.info("kafka.ready", topic=self._topic, partitions=self._partitions)
+            await self._broken.wait()
+            self._spawn(_close(producer))
+
+    async def stop(self) -> None:
+        """Send what is open and wait for what is on its way, a few seconds at most."""
+        for partition in list(self._open):
+            self._dispatch(partition)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_TIMEOUT_S)
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await _close(producer)
+
+    async def _start_producer(self) -> Producer:
+        while True:
+            producer = self._make_producer()
+            try:
+                async with asyncio.timeout(self._settings.timeout_s):
+                    await producer.start()
+                    self._partitions = len(await producer.partitions_for(self._topic))
+            except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
+                log.warning("kafka.waiting", topic=self._topic, error=repr(error)[:300])
+                await _close(producer)
+            except BaseException:
+                await _close(producer)
+                raise
+            else:
+                return producer
+            await asyncio.sleep(_RETRY_INTERVAL_S)
+
+    async def publish(self, lines: Sequence[tuple[str, bytes]]) -> None:
+        """Send lines, each with its partition key; returns when Kafka has acknowledged all of them.
+
+        Raises UnavailableError, at once when there is no producer or no room, else after the
+        timeout. Being cancelled concerns the caller alone: its lines go on.
+        """
+        started = time.perf_counter()
+        records = self._pack(lines)
+        waiting = [record.acknowledged for record in records]
+        _, late = await asyncio.wait(waiting, timeout=self._settings.timeout_s)
+        if late or any(future.exception() is not None for future in waiting):
+            PUBLISH_FAILURES.inc()
+            raise UnavailableError
+        PUBLISH_SECONDS.observe(time.perf_counter() - started)
+
+    def _pack(self, lines: Sequence[tuple[str, bytes]]) -> set[Record]:
+        size_bytes = sum(len(line) for _, line in lines) + len(lines)
+        if self._producer is None or (
+            self._pending_bytes + size_bytes > self._settings.max_pending_bytes
+        ):
+            PUBLISH_FAILURES.inc()
+            raise UnavailableError
+        self._count_pending(size_bytes)
+        records = {self._append(partition_of(key, self._partitions), line) for key, line in lines}
+        if self._open and self._linger is None:
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(self._settings.linger_ms / 1000, self._end_linger)
+        return records
+
+    def _append(self, partition: int, line: bytes) -> Record:
+        """Put a line into the open record of its partition; a record that it fills goes off."""
+        record = self._open.get(partition)
+        settings = self._settings
+        if record is not None and record.size_bytes + len(line) >= settings.max_record_bytes:
+            self._dispatch(partition)
+            record = None
+        if record is None:
+            record = self._open[partition] = Record()
+        record.lines.append(line)
+        record.size_bytes += len(line) + 1
+        if len(record.lines) >= settings.max_record_events:
+            self._dispatch(partition)
+        return record
+
+    def _end_linger(self) -> None:
+        self._linger = None
+        for partition in [p for p in self._open if not self._sending.get(p)]:
+            self._dispatch(partition)
+
+    def _dispatch(self, partition: int) -> None:
+        record = self._open.pop(partition)
+        self._sending[partition] = self._sending.get(partition, 0) + 1
+        self._spawn(self._send(partition, record))
+
+    async def _send(self, partition: int, record: Record) -> None:
+        producer = self._producer
+        try:
+            if producer is None:
+                raise UnavailableError
+            value = join_lines(record.lines)
+            await (await producer.send(self._topic, value, partition=partition))
+        except Exception as error:  # noqa: BLE001 - the edge of a task: its waiters must hear
+            record.acknowledged.set_exception(error)
+            record.acknowledged.exception()  # nobody may be waiting any more
+            self._give_up(producer, error)
+        else:
+            record.acknowledged.set_result(None)
+        finally:
+            self._count_pending(-record.size_bytes)
+            self._sending[partition] -= 1
+            if not self._sending[partition] and partition in self._open:
+                self._dispatch(partition)
+
+    def _give_up(self, producer: Producer | None, error: Exception) -> None:
+        """Take a producer out of use, once; what waits in open records fails with it."""
+        if producer is None or producer is not self._producer:
+            return
+        log.error("kafka.record_not_taken", error=type(error).__name__)
+        self._producer = None
+        self._broken.set()
+        for partition in list(self._open):
+            self._dispatch(partition)
+
+    def _count_pending(self, change_bytes: int) -> None:
+        self._pending_bytes += change_bytes
+        PENDING_BYTES.set(self._pending_bytes)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _close(producer: Producer) -> None:
+    with suppress(KafkaError):
+        await producer.stop()

@@ -1,0 +1,22 @@
+"""The submission of the golden events: a fixed project, key, time and caller."""
+
+from services.ingest.countries import country_by_registry
+from services.ingest.enrich import Caller, Submission
+from tests.golden_events import ACCEPTED_AT, PROJECT
+
+
+def submission(
+    *,
+    may_be_live: bool = True,
+    id_prefix: str | None = None,
+    address: str = "127.0.0.1",
+    user_agent: str = "",
+) -> Submission:
+    return Submission(
+        project_id=PROJECT,
+        may_be_live=may_be_live,
+        accepted_at=ACCEPTED_AT,
+        caller=Caller(address, user_agent, country_by_registry),
+        country_of=country_by_registry,
+        id_prefix=id_prefix,
+    )

@@ -1,0 +1,115 @@
+"""Any bytes become a line or a refusal, and nothing else."""
+
+import json
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.events.codec import decode_line
+from libs.events.models import AnyEvent, ChatMessage, SessionEnded
+from libs.events.reasons import RejectCode
+from services.ingest.batches import prepare_batch
+from tests.unit.services.ingest.submissions import submission
+
+_MESSAGE = {
+    "type": "chat.message",
+    "sessionId": "ses-1",
+    "conversationId": "con-1",
+    "role": "user",
+}
+_END = {"type": "session.ended", "sessionId": "ses-1", "durationMs": 5}
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
+    lambda values: (
+        st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3)
+    ),
+    max_leaves=5,
+)
+_fields = {
+    "type": st.sampled_from(
+        ["chat.message", "chat.action", "rag.retrieval", "session.started", "session.ended"]
+    )
+    | _json,
+    **{
+        name: _json
+        | st.sampled_from(["a", True, 1, {"country": "DE"}, [{"id": "a"}], "2026-03-25T09:30:00Z"])
+        for name in (
+            "id",
+            "occurredAt",
+            "sessionId",
+            "conversationId",
+            "userType",
+            "deviceId",
+            "live",
+            "language",
+            "context",
+            "role",
+            "action",
+            "hit",
+            "sources",
+            "durationMs",
+        )
+    },
+}
+
+
+def test_batch_keeps_the_order_and_the_index_when_some_events_are_refused() -> None:
+    events = [json.dumps(e).encode() for e in (_MESSAGE, 7, _END, {})]
+
+    batch = prepare_batch(events, submission())
+
+    assert [key for key, _ in batch.lines] == ["museum:con-1", "museum:ses-1"]
+    assert [(index, refusal.code) for index, refusal in batch.rejected] == [
+        (1, RejectCode.NOT_AN_OBJECT),
+        (3, RejectCode.MISSING_FIELD),
+    ]
+    assert batch.types == {ChatMessage: 1, SessionEnded: 1}
+
+
+def test_event_is_refused_when_its_text_is_not_utf8() -> None:
+    [(_, refusal)] = prepare_batch(
+        [b'{"type":"session.started","sessionId":"\xff"}'], submission()
+    ).rejected
+
+    assert refusal.code is RejectCode.INVALID_JSON
+    assert "UTF-8" in refusal.message
+
+
+def test_event_is_refused_when_it_holds_half_a_surrogate_pair() -> None:
+    [(_, refusal)] = prepare_batch(
+        [rb'{"type":"session.started","sessionId":"\ud800"}'], submission()
+    ).rejected
+
+    assert refusal.code is RejectCode.INVALID_JSON
+    assert "surrogate" in refusal.message
+
+
+def test_event_is_refused_when_it_is_nested_deep() -> None:
+    deep = b'{"type":"session.started","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+    [(_, refusal)] = prepare_batch([deep], submission()).rejected
+
+    assert refusal.code is RejectCode.INVALID_JSON
+    assert "deep" in refusal.message
+
+
+@given(st.binary())
+def test_bytes_become_a_line_or_a_refusal_whatever_they_are(event: bytes) -> None:
+    batch = prepare_batch([event], submission())
+
+    assert len(batch.lines) + len(batch.rejected) == 1
+
+
+@given(st.fixed_dictionaries({}, optional=_fields))
+def test_object_becomes_a_valid_line_or_a_refusal_whatever_its_fields(
+    event: dict[str, object],
+) -> None:
+    batch = prepare_batch([msgspec.json.encode(event)], submission())
+
+    assert len(batch.lines) + len(batch.rejected) == 1
+    for _, line in batch.lines:
+        assert isinstance(decode_line(0, line), AnyEvent)
+    for _, refusal in batch.rejected:
+        assert refusal.message

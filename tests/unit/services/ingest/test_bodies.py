@@ -1,0 +1,206 @@
+"""Bodies as a whole: media types, compression, limits, splitting."""
+
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.http.problems import Problem
+from services.ingest.bodies import (
+    Compression,
+    MediaType,
+    compression_of,
+    decompress,
+    media_type_of,
+    read_body,
+    split_events,
+)
+
+_LIMIT = 1024 * 1024
+
+
+def _problem(work: Callable[[], object]) -> tuple[int, str]:
+    with pytest.raises(Problem) as caught:
+        work()
+    return caught.value.status, caught.value.code
+
+
+def _split(body: bytes, media_type: MediaType = MediaType.JSON, most: int = 10) -> list[bytes]:
+    return [bytes(event) for event in split_events(body, media_type, most)]
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type"),
+    [
+        ("application/json", MediaType.JSON),
+        ("Application/JSON ; charset=utf-8", MediaType.JSON),
+        ("application/x-ndjson;charset=utf-8", MediaType.NDJSON),
+    ],
+)
+def test_media_type_is_read_when_known(header: str, media_type: MediaType) -> None:
+    assert media_type_of(header) is media_type
+
+
+@pytest.mark.parametrize("header", ["", "text/plain", "application/jsonx", "multipart/form-data"])
+def test_media_type_is_refused_when_unknown(header: str) -> None:
+    assert _problem(lambda: media_type_of(header)) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("header", "compression"),
+    [("", Compression.NONE), ("GZip", Compression.GZIP), (" zstd ", Compression.ZSTD)],
+)
+def test_compression_is_read_when_known(header: str, compression: Compression) -> None:
+    assert compression_of(header) is compression
+
+
+@pytest.mark.parametrize("header", ["br", "deflate", "gzip, zstd"])
+def test_compression_is_refused_when_unknown(header: str) -> None:
+    assert _problem(lambda: compression_of(header)) == (415, "unsupported_content_encoding")
+
+
+@given(st.lists(st.binary(max_size=2_000), min_size=1, max_size=3))
+def test_body_is_whole_when_it_comes_in_several_gzip_members(parts: list[bytes]) -> None:
+    packed = b"".join(gzip.compress(part) for part in parts)
+
+    assert decompress(packed, Compression.GZIP, _LIMIT) == b"".join(parts)
+
+
+@given(st.lists(st.binary(max_size=2_000), min_size=1, max_size=3))
+def test_body_is_whole_when_it_comes_in_several_zstd_frames(parts: list[bytes]) -> None:
+    packed = b"".join(zstd.compress(part) for part in parts)
+
+    assert decompress(packed, Compression.ZSTD, _LIMIT) == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("compression", "pack"),
+    [(Compression.GZIP, gzip.compress), (Compression.ZSTD, zstd.compress)],
+)
+def test_body_is_refused_when_it_is_cut_anywhere(
+    compression: Compression, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(b'{"a":1}\n' * 50)
+
+    for length in range(1, len(packed)):
+        cut = partial(decompress, packed[:length], compression, _LIMIT)
+        assert _problem(cut) == (400, "broken_compression")
+
+
+@pytest.mark.parametrize("compression", [Compression.GZIP, Compression.ZSTD])
+@given(packed=st.binary(min_size=1, max_size=200))
+def test_bytes_become_a_body_or_a_problem_whatever_they_are(
+    compression: Compression, packed: bytes
+) -> None:
+    with suppress(Problem):
+        decompress(packed, compression, _LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("compression", "bomb"),
+    [
+        (Compression.GZIP, zlib.compress(bytes(100 * _LIMIT), wbits=31)),
+        (Compression.ZSTD, zstd.compress(bytes(100 * _LIMIT))),
+    ],
+    ids=["gzip", "zstd"],
+)
+def test_bomb_is_refused_in_little_memory(compression: Compression, bomb: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert _problem(lambda: decompress(bomb, compression, _LIMIT)) == (413, "body_too_large")
+        assert tracemalloc.get_traced_memory()[1] < 4 * _LIMIT
+    finally:
+        tracemalloc.stop()
+
+
+def test_zstd_is_refused_when_its_window_would_cost_too_much_memory() -> None:
+    options: dict[int, int] = {
+        zstd.CompressionParameter.window_log: 27,
+        zstd.CompressionParameter.content_size_flag: 0,
+    }
+    packed = zstd.ZstdCompressor(options=options).compress(
+        bytes(64 * _LIMIT), mode=zstd.ZstdCompressor.FLUSH_FRAME
+    )
+
+    assert _problem(lambda: decompress(packed, Compression.ZSTD, _LIMIT))[0] == 400
+
+
+def test_body_at_the_limit_is_taken() -> None:
+    assert len(decompress(gzip.compress(bytes(_LIMIT)), Compression.GZIP, _LIMIT)) == _LIMIT
+
+
+def test_body_is_refused_when_it_consists_of_countless_members() -> None:
+    packed = gzip.compress(b"") * 200
+
+    assert _problem(lambda: decompress(packed, Compression.GZIP, _LIMIT))[0] == 400
+
+
+def test_events_are_split_when_the_body_is_an_array() -> None:
+    assert _split(b' [{"a":1}, 2 ,"x"] ') == [b'{"a":1}', b"2", b'"x"']
+
+
+def test_event_is_one_when_the_body_is_an_object() -> None:
+    assert _split(b'\n{"a":[1]}\n') == [b'{"a":[1]}']
+
+
+def test_events_are_split_by_line_without_blank_lines_when_the_body_is_ndjson() -> None:
+    body = b'{"a":1}\r\n\n  \n{"b":\nx'
+
+    assert [line.strip() for line in _split(body, MediaType.NDJSON)] == [
+        b'{"a":1}',
+        b'{"b":',
+        b"x",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n", b"[]", b" [ ] "])
+def test_body_is_refused_when_it_brings_nothing(body: bytes) -> None:
+    assert _problem(lambda: _split(body)) == (400, "empty_body")
+
+
+@pytest.mark.parametrize("body", [b"", b"\n\n \n"])
+def test_ndjson_is_refused_when_it_brings_nothing(body: bytes) -> None:
+    assert _problem(lambda: _split(body, MediaType.NDJSON)) == (400, "empty_body")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[{},]", b"[{}", b"tru", b"{}}", b"[" * 100_000, b"\xff"])
+def test_body_is_refused_as_a_whole_when_it_is_no_json(body: bytes) -> None:
+    assert _problem(lambda: _split(body)) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [(b"[" + b"{}," * 10 + b"{}]", MediaType.JSON), (b"{}\n" * 11, MediaType.NDJSON)],
+)
+def test_body_is_refused_when_it_brings_too_many_events(body: bytes, media_type: MediaType) -> None:
+    assert _problem(lambda: _split(body, media_type)) == (413, "too_many_events")
+
+
+@given(st.binary(), st.sampled_from(MediaType))
+def test_bytes_become_events_or_a_problem_whatever_they_are(
+    body: bytes, media_type: MediaType
+) -> None:
+    with suppress(Problem):
+        assert 1 <= len(_split(body, media_type)) <= 10
+
+
+async def test_body_is_read_no_further_than_the_limit() -> None:
+    given: list[int] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(100):
+            given.append(number)
+            yield b"12345"
+
+    with pytest.raises(Problem) as caught:
+        await read_body(chunks(), 12)
+
+    assert caught.value.status == 413
+    assert given == [0, 1, 2]

@@ -1,0 +1,140 @@
+"""What is filled in for fields that a producer left out."""
+
+from datetime import timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.events.codec import decode_line, encode_event
+from libs.events.models import AnyEvent
+from libs.events.reasons import RejectCode
+from services.ingest.enrich import Submission, enrich
+from services.ingest.incoming import decode_incoming
+from services.ingest.verdicts import RefusedError
+from tests.golden_events import ACCEPTED_AT
+from tests.unit.services.ingest.submissions import submission
+
+_IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148"
+
+
+def _enrich(to: Submission, index: int = 0, **fields: Any) -> AnyEvent:
+    sent = {"type": "session.started", "sessionId": "ses-1"} | fields
+    return enrich(index, decode_incoming(msgspec.json.encode(sent)), to)
+
+
+def test_country_and_device_are_the_callers_when_the_event_has_no_context() -> None:
+    event = _enrich(submission(address="8.8.8.8", user_agent=_IPHONE))
+
+    assert (event.country, event.device_type) == ("US", "mobile")
+
+
+def test_country_is_that_of_the_context_when_the_caller_is_elsewhere() -> None:
+    event = _enrich(submission(address="8.8.8.8"), context={"ip": "10.0.0.1"})
+
+    assert event.country == "unknown"
+
+
+def test_device_is_the_callers_when_the_context_has_an_address_only() -> None:
+    event = _enrich(submission(user_agent=_IPHONE), context={"ip": "8.8.8.8"})
+
+    assert (event.country, event.device_type) == ("US", "mobile")
+
+
+def test_address_is_refused_when_it_is_none_even_beside_a_country() -> None:
+    with pytest.raises(RefusedError):
+        _enrich(submission(), context={"ip": "nowhere", "country": "DE"})
+
+
+def test_id_is_a_uuid7_when_there_is_neither_id_nor_idempotency_key() -> None:
+    ids = {_enrich(submission()).id for _ in range(3)}
+
+    assert len(ids) == 3
+    assert {UUID(id_).version for id_ in ids} == {7}
+
+
+def test_id_is_the_index_under_the_prefix_when_there_is_an_idempotency_key() -> None:
+    assert _enrich(submission(id_prefix="abc"), index=12).id == "abc:12"
+
+
+def test_id_is_the_producers_when_there_is_an_idempotency_key_too() -> None:
+    assert _enrich(submission(id_prefix="abc"), id="evt-1").id == "evt-1"
+
+
+def test_event_is_not_live_when_a_live_key_says_so() -> None:
+    assert _enrich(submission(), live=False).is_live is False
+
+
+@pytest.mark.parametrize("tag", ["zh-Hant-TW", "ZH", "zh"])
+def test_language_is_the_primary_subtag_in_lower_case(tag: str) -> None:
+    assert _enrich(submission(), language=tag).language == "zh"
+
+
+@pytest.mark.parametrize("tag", ["", "e", "de_AT", "de-", "de--AT", "de\n", "d3", "x" * 9])
+def test_language_is_refused_when_it_is_no_tag(tag: str) -> None:
+    with pytest.raises(RefusedError):
+        _enrich(submission(), language=tag)
+
+
+@pytest.mark.parametrize("code", ["", "D", "DEU", "D1", "DE\n", "ſs", "UNKNOWN"])
+def test_country_is_refused_when_it_is_no_code(code: str) -> None:
+    with pytest.raises(RefusedError):
+        _enrich(submission(), context={"country": code})
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "code"),
+    [
+        ("0001-01-01T00:00:00+23:59", RejectCode.OCCURRED_AT_TOO_OLD),
+        ("9999-12-31T23:59:59-23:59", RejectCode.OCCURRED_AT_IN_FUTURE),
+    ],
+)
+def test_time_is_refused_when_it_is_at_the_end_of_the_calendar(
+    occurred_at: str, code: RejectCode
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        _enrich(submission(), occurredAt=occurred_at)
+
+    assert caught.value.refusal.code is code
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=29)), st.integers(-1439, 1439))
+def test_time_is_the_same_instant_in_utc_whatever_the_zone(age: timedelta, offset: int) -> None:
+    zoned = (ACCEPTED_AT - age).astimezone(timezone(timedelta(minutes=offset)))
+
+    event = _enrich(submission(), occurredAt=zoned.isoformat())
+
+    assert event.occurred_at == zoned
+    assert event.occurred_at.utcoffset() == timedelta(0)
+
+
+_keys = st.text(min_size=1, max_size=128)
+
+
+@given(
+    key=_keys,
+    device=_keys,
+    sources=st.lists(
+        st.fixed_dictionaries({"id": _keys}, optional={"name": st.text(max_size=512)}), max_size=100
+    ),
+    before=st.timedeltas(min_value=timedelta(minutes=-5), max_value=timedelta(days=30)),
+)
+def test_event_comes_out_of_its_line_as_it_went_in(
+    key: str, device: str, sources: list[dict[str, str]], before: timedelta
+) -> None:
+    event = _enrich(
+        submission(),
+        type="rag.retrieval",
+        conversationId=key,
+        deviceId=device,
+        hit=True,
+        sources=sources,
+        occurredAt=ACCEPTED_AT - before,
+    )
+    line = encode_event(event)
+
+    assert b"\n" not in line
+    assert decode_line(0, line) == event
