@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "RAGTIME_"
@@ -84,7 +85,26 @@ def load_settings(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as errors:
-        for error in errors.errors(include_url=False, include_input=False):
-            name = ENVIRONMENT_PREFIX + "__".join(str(part) for part in error["loc"]).upper()
-            sys.stderr.write(f"{name}: {error['msg']}\n")
+        sys.stderr.write("".join(f"{line}\n" for line in complaints(settings, errors)))
         sys.exit(2)
+
+
+def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[str]:
+    """One line for each wrong setting, by the name of its environment variable; never a value."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return [
+        f"{prefix}{'__'.join(path).upper()}: {error['msg']}"
+        for error in errors.errors(include_url=False, include_input=False, include_context=False)
+        for path in _places(settings, error)
+    ]
+
+
+def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
+    place = [str(part) for part in error["loc"]]
+    # A block of which nothing is set is reported as one field: name what it needs instead.
+    if error["type"] == "missing" and len(place) == 1:
+        block = settings.model_fields[place[0]].annotation
+        if isinstance(block, type) and issubclass(block, Block):
+            fields = block.model_fields.items()
+            return [[*place, name] for name, field in fields if field.is_required()]
+    return [place]

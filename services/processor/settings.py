@@ -9,6 +9,7 @@ from libs.settings import (
     ClickHouseSettings,
     HttpSettings,
     KafkaSettings,
+    Port,
     Seconds,
     ServiceSettings,
 )
@@ -33,11 +34,17 @@ class GroupSettings(Block):
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 60.0
 
 
+class HealthSettings(HttpSettings):
+    """Where live, ready and metrics are answered."""
+
+    port: Port = 8082
+
+
 class Settings(ServiceSettings):
     """All of them; a name in the environment is RAGTIME_<BLOCK>__<FIELD>."""
 
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
-    http: HttpSettings = HttpSettings(port=8082)
+    http: HealthSettings = HealthSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
