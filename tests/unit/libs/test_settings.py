@@ -1,0 +1,44 @@
+"""All wrong settings are told at once, by name and never with their values."""
+
+import pytest
+
+from libs.settings import load_settings
+from services.processor.settings import Settings
+
+NEEDED = {
+    "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+    "RAGTIME_CLICKHOUSE__URL": "http://127.0.0.1:8123",
+    "RAGTIME_CLICKHOUSE__USER": "processor",
+    "RAGTIME_CLICKHOUSE__PASSWORD": "secret-password",
+}
+
+
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGTIME_HTTP__HOST", "0.0.0.0")
+    settings = load_settings(Settings)
+    assert settings.clickhouse.user == "processor"
+    assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8082)
+    assert "secret-password" not in repr(settings)
+
+
+def test_settings_name_all_that_is_wrong_when_some_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAGTIME_CLICKHOUSE__URL", "ftp://secret-place")
+    monkeypatch.setenv("RAGTIME_BATCH__MAX_RECORDS", "0")
+    with pytest.raises(SystemExit) as exit_:
+        load_settings(Settings)
+    complaints = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert sorted(line.split(":")[0] for line in complaints.splitlines()) == [
+        "RAGTIME_BATCH__MAX_RECORDS",
+        "RAGTIME_CLICKHOUSE__PASSWORD",
+        "RAGTIME_CLICKHOUSE__URL",
+        "RAGTIME_CLICKHOUSE__USER",
+        "RAGTIME_KAFKA__BOOTSTRAP_SERVERS",
+    ]
+    assert "secret-place" not in complaints
