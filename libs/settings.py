@@ -69,6 +69,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter="__",
+        nested_model_default_partial_update=True,  # a host alone keeps the default port
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,

@@ -30,13 +30,16 @@ class Rates:
 
 
 class Admission:
-    """Checks the caller of a request, or raises the Problem that answers it."""
+    """Checks the caller of a request, or raises the Problem that answers it.
+
+    Without `rates` nobody is limited.
+    """
 
     def __init__(
         self,
         keys: KeyStore,
         limiter: RateLimiter,
-        rates: Rates,
+        rates: Rates | None,
         trusted_proxies: Sequence[Network],
         clock: Callable[[], datetime],
     ) -> None:
@@ -53,8 +56,9 @@ class Admission:
         if key is None:
             await self.limit_address(request)
             raise self._refusal(request, token)
-        rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
-        await self._limit(request, f"key:{key.id}", rate)
+        if self._rates is not None:
+            rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
+            await self._limit(request, f"key:{key.id}", rate)
         if key.project_id != project_id or scope not in key.scopes:
             raise Problem(
                 403, "forbidden", f"The key needs the scope {scope.value} and this project."
@@ -63,8 +67,9 @@ class Admission:
 
     async def limit_address(self, request: Request) -> None:
         """Count a request by its address alone; raises the Problem of one too many."""
-        address = self.caller_address(request)
-        await self._limit(request, f"address:{address}", self._rates.per_address)
+        if self._rates is not None:
+            address = self.caller_address(request)
+            await self._limit(request, f"address:{address}", self._rates.per_address)
 
     def caller_address(self, request: Request) -> Address | None:
         """Where the request comes from, as far as our own proxies tell."""

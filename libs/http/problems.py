@@ -31,15 +31,24 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
         self.headers = dict(headers or {})
 
 
-def body_of(problem: Problem) -> dict[str, str | int]:
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON object of a problem. `about:blank`: the status says what kind it is."""
-    return {
-        "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "code": problem.code,
-        "detail": problem.detail,
-    }
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+def body_of(problem: Problem) -> ProblemBody:
+    """What a caller gets to read."""
+    return ProblemBody(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        code=problem.code,
+        detail=problem.detail,
+    )
 
 
 def install_problems(app: FastAPI) -> None:
@@ -47,24 +56,24 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
-        return _answer(request, error)
+        return answer_problem(request, error)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "refused")
         problem = Problem(error.status_code, code, _detail(error, request), error.headers)
-        return _answer(request, problem)
+        return answer_problem(request, problem)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, _error: RequestValidationError) -> Response:
-        return _answer(request, Problem(400, "invalid_request", "The request is not valid."))
+        return answer_problem(request, Problem(400, "invalid_request", "The request is not valid."))
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, _error: Exception) -> Response:
         # The trace goes to the log, by the server; the request id leads there.
         request_id = getattr(request.state, "request_id", None)
         headers = {"X-Request-Id": request_id} if request_id else {}
-        return _answer(
+        return answer_problem(
             request, Problem(500, "internal_error", "Something went wrong on our side.", headers)
         )
 
@@ -77,7 +86,8 @@ def _detail(error: HTTPException, request: Request) -> str:
     return HTTPStatus(error.status_code).phrase + "."
 
 
-def _answer(request: Request, problem: Problem) -> Response:
+def answer_problem(request: Request, problem: Problem) -> Response:
+    """The answer, with the headers of the caller's rate limit where that is known."""
     rate_limit = getattr(request.state, "rate_limit", None)
     headers = {
         "Cache-Control": "no-store",

@@ -49,7 +49,7 @@ class RequestsLog:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = template_of(scope)
         REQUESTS.labels(self._service, route, str(status)).inc()
         REQUEST_SECONDS.labels(self._service, route).observe(seconds)
         if route not in _QUIET_ROUTES:
@@ -61,6 +61,16 @@ class RequestsLog:
                 duration_ms=round(seconds * 1000, 2),
                 request_id=request_id,
             )
+
+
+def template_of(scope: Scope) -> str:
+    """The path of the route that was taken, with its parameters by name."""
+    if "route" in scope:
+        return str(scope["route"].path)
+    endpoint = scope.get("endpoint")  # all that Starlette's plain routes leave behind
+    routes = () if endpoint is None else scope["app"].routes
+    taken = (r.path for r in routes if getattr(r, "endpoint", None) is endpoint)
+    return next(taken, "unmatched")
 
 
 def request_id_of(given: str | None) -> str:

@@ -1,0 +1,1 @@
+"""Answers the analytics endpoint: one question a request, one or two statements, one answer."""

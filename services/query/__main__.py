@@ -1,0 +1,5 @@
+"""`python -m services.query`."""
+
+from services.query.app import main
+
+main()

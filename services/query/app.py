@@ -1,0 +1,111 @@
+"""Builds the query service: its client, its key snapshot, its limits and its one endpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import msgspec
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from libs.access.key_store import KeyStore
+from libs.access.rate_limits import RateLimiter
+from libs.clickhouse.connection import connect_patiently
+from libs.http.admission import Admission, Rates
+from libs.http.health import add_health
+from libs.http.problems import install_problems
+from libs.http.requests_log import RequestsLog
+from libs.http.server import serve
+from libs.settings import load_settings
+from libs.telemetry.logs import configure_logs, get_logger
+from services.query.database import Database
+from services.query.openapi import document
+from services.query.routes import PATH, Analytics
+from services.query.settings import Settings
+
+log = get_logger()
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; exit code 0 after a clean stop."""
+    settings = load_settings(Settings)
+    configure_logs("query", settings.log.level)
+    app = build(settings, lambda: connect_patiently(settings.clickhouse), utc_now)
+    serve(app, settings.http)
+
+
+def utc_now() -> datetime:
+    """The clock of the service; nothing else asks for the time of day."""
+    return datetime.now(UTC)
+
+
+def build(
+    settings: Settings,
+    connect: Callable[[], Awaitable[AsyncClient]],
+    clock: Callable[[], datetime],
+) -> FastAPI:
+    """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
+    database = Database(connect, settings.clickhouse.database, settings.query_timeout_s)
+    keys = KeyStore(settings.access)
+    admission = Admission(
+        keys,
+        RateLimiter(),
+        Rates(settings.rate_limit.per_key, settings.rate_limit.per_address),
+        settings.trusted_proxies,
+        clock,
+    )
+    tasks: list[asyncio.Task[None]] = []
+
+    def checks() -> dict[str, bool]:
+        is_running = not any(task.done() for task in tasks)
+        return {"keys": keys.is_loaded, **database.checks(), "background": is_running}
+
+    app = FastAPI(
+        lifespan=lambda _app: _background(database, keys, tasks),
+        openapi_url=None,  # written by hand, see openapi.py
+    )
+    install_problems(app)
+    add_health(app, checks)
+    add_openapi(app)
+    app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET"])
+    app.add_middleware(RequestsLog, service="query")
+    return app
+
+
+def add_openapi(app: FastAPI) -> None:
+    """Serve the document, encoded once."""
+    body = msgspec.json.encode(document(PATH))
+
+    async def openapi() -> Response:
+        return Response(body, media_type="application/json")
+
+    app.add_api_route("/openapi.json", openapi, methods=["GET"])
+
+
+@asynccontextmanager
+async def _background(
+    database: Database, keys: KeyStore, tasks: list[asyncio.Task[None]]
+) -> AsyncIterator[None]:
+    async def refresh_keys() -> None:
+        await keys.run(await database.client())
+
+    tasks += [_start(database.run()), _start(refresh_keys())]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await database.close()
+
+
+def _start(work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    return task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    # Neither loop ends by itself: what it raised is a bug; readiness tells as well.
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("background.crashed", exc_info=error)

@@ -1,0 +1,231 @@
+"""The OpenAPI document: the contract of the endpoint, word for word, with examples. Pure.
+
+Written out, not derived from the route: the route reads its parameters itself, because a framework
+that checks them would answer 422 and in its own words. Tests hold it against real answers.
+"""
+
+from typing import Any
+
+import msgspec
+
+from libs.http.problems import ProblemBody
+from services.query.answers import Answer
+from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
+
+Json = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{name}"
+_, _SCHEMAS = msgspec.json.schema_components((Answer, ProblemBody), ref_template=_REFERENCE)
+
+ANSWER_EXAMPLE = {
+    "projectId": "proj-uuid-...",
+    "range": {"from": "2026-03-01", "to": "2026-03-25"},
+    "category": "usage",
+    "liveOnly": True,
+    "stats": [
+        {
+            "date": "2026-03-25",
+            "category": "usage",
+            "key": "public",
+            "value": 142,
+            "isLive": True,
+        },
+        {
+            "date": "2026-03-25",
+            "category": "usage",
+            "key": "logged_in",
+            "value": 38,
+            "isLive": True,
+        },
+        {
+            "date": "2026-03-24",
+            "category": "usage",
+            "key": "public",
+            "value": 129,
+            "isLive": True,
+        },
+    ],
+    "sources": [],
+}
+
+
+def _header(description: str) -> Json:
+    return {"description": description, "required": True, "schema": {"type": "integer"}}
+
+
+_RATE_LIMIT_HEADERS = {
+    "X-RateLimit-Limit": _header("Maximum requests per window."),
+    "X-RateLimit-Remaining": _header("Remaining requests in current window."),
+    "X-RateLimit-Reset": _header("Unix timestamp when the window resets."),
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "How to show a key.",
+        "required": True,
+        "schema": {"type": "string", "const": "Bearer"},
+    }
+}
+
+
+def _problem(
+    status: int, title: str, examples: dict[str, str], headers: Json | None = None
+) -> Json:
+    return {
+        "description": title,
+        "headers": _RATE_LIMIT_HEADERS | (headers or {}),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": _REFERENCE.format(name="ProblemBody")},
+                "examples": {
+                    code: {
+                        "value": {
+                            "type": "about:blank",
+                            "title": title,
+                            "status": status,
+                            "code": code,
+                            "detail": detail,
+                        }
+                    }
+                    for code, detail in examples.items()
+                },
+            }
+        },
+    }
+
+
+def _query(name: str, description: str, schema: Json, example: Json) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+        **example,
+    }
+
+
+_DATE: Json = {"type": "string", "format": "date"}
+_PARAMETERS: list[Json] = [
+    {
+        "name": "projectId",
+        "in": "path",
+        "required": True,
+        "description": "The project that the key belongs to.",
+        "schema": {"type": "string"},
+        "example": "proj-uuid-...",
+    },
+    _query(
+        "from", "First day (UTC). Default: 30 days before `to`.", _DATE, {"example": "2026-03-01"}
+    ),
+    _query("to", "Last day (UTC), inclusive. Default: today.", _DATE, {"example": "2026-03-25"}),
+    _query(
+        "category",
+        "Filter to a single category.",
+        {"type": "string", "enum": [*(one.value for one in Category), ALL], "default": ALL},
+        {"example": "usage"},
+    ),
+    _query(
+        "live",
+        "`true`: only live rows. `false`: live and test rows, told apart by `isLive`. In any"
+        " letter case.",
+        {"type": "boolean", "default": True},
+        {"example": True},
+    ),
+    _query(
+        "deviceId",
+        "Filter to one device or kiosk by its slug; the stats then come from the raw events.",
+        {"type": "string", "minLength": 1, "maxLength": MAX_DEVICE_ID_LENGTH},
+        {"examples": {"kiosk": {"value": "lobby-kiosk"}}},
+    ),
+]
+
+_RESPONSES: Json = {
+    "200": {
+        "description": "The stats: by date descending, category, value descending, key.",
+        "headers": _RATE_LIMIT_HEADERS,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _REFERENCE.format(name="Answer")},
+                "example": ANSWER_EXAMPLE,
+            }
+        },
+    },
+    "400": _problem(
+        400,
+        "Bad Request",
+        {
+            "invalid_date": "from must be a real date written YYYY-MM-DD.",
+            "invalid_range": "from (2026-03-25) must not be after to (2026-03-01).",
+            "unknown_category": f"category must be one of {', '.join(Category)}.",
+            "invalid_live": "live must be true or false.",
+            "invalid_device_id": f"deviceId must have 1 to {MAX_DEVICE_ID_LENGTH} characters.",
+            "repeated_parameter": "from must be given at most once.",
+        },
+    ),
+    "401": _problem(
+        401,
+        "Unauthorized",
+        {
+            "missing_key": "The request needs the header `Authorization: Bearer <API key>`.",
+            "invalid_key": "The API key is not valid.",
+        },
+        _CHALLENGE,
+    ),
+    "403": _problem(
+        403,
+        "Forbidden",
+        {"forbidden": "The key needs the scope analytics:read and this project."},
+    ),
+    "429": _problem(
+        429,
+        "Too Many Requests",
+        {"rate_limited": "At most 30 requests a minute; come back in 42 s."},
+        _RETRY_AFTER,
+    ),
+    "503": _problem(
+        503,
+        "Service Unavailable",
+        {"unavailable": "The analytics cannot be read at the moment; try again."},
+        _RETRY_AFTER,
+    ),
+}
+
+
+def document(path: str) -> Json:
+    """The OpenAPI document of the service, with its one endpoint at `path`."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "RAGtime analytics",
+            "version": "1.0.0",
+            "description": "Pre-aggregated daily analytics of your assistant.",
+        },
+        "paths": {
+            path: {
+                "get": {
+                    "operationId": "readAnalytics",
+                    "summary": "Daily analytics of a project",
+                    "security": [{"apiKey": []}],
+                    "parameters": _PARAMETERS,
+                    "responses": _RESPONSES,
+                }
+            }
+        },
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key with the scope analytics:read: rt_live_…",
+                }
+            },
+        },
+    }
