@@ -1,0 +1,160 @@
+-- Generated from migrations/ by `make schema`. Read it; change the tables by a migration.
+
+CREATE TABLE api_keys
+(
+    `id` String COMMENT 'public name of the key, for lists and revocation',
+    `key_hash` FixedString(64) COMMENT 'hex of HMAC-SHA-256(pepper, key)',
+    `project_id` String,
+    `mode` Enum8('live' = 1, 'test' = 2),
+    `scopes` Array(LowCardinality(String)),
+    `rate_per_minute` Nullable(UInt32) COMMENT 'requests to the analytics endpoint; NULL: the default',
+    `label` String,
+    `created_at` DateTime64(3, 'UTC'),
+    `expires_at` Nullable(DateTime64(3, 'UTC')),
+    `revoked_at` Nullable(DateTime64(3, 'UTC')),
+    `updated_at` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree(updated_at)
+ORDER BY id
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE daily_counts
+(
+    `project_id` LowCardinality(String),
+    `is_live` Bool,
+    `category` LowCardinality(String),
+    `date` Date,
+    `key` String,
+    `kp` UInt16,
+    `value` Int64
+)
+ENGINE = SummingMergeTree(value)
+ORDER BY (project_id, is_live, category, date, key, kp)
+SETTINGS index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW daily_counts_of_events TO daily_counts
+(
+    `project_id` LowCardinality(String),
+    `is_live` Bool,
+    `category` LowCardinality(String),
+    `date` Date,
+    `key` String,
+    `kp` UInt16,
+    `value` Int64
+)
+AS SELECT
+    project_id,
+    is_live,
+    count.category AS category,
+    date,
+    count.key AS key,
+    kp,
+    sum(count.value) AS value
+FROM events
+ARRAY JOIN counts AS count
+GROUP BY
+    project_id,
+    is_live,
+    category,
+    date,
+    key,
+    kp;
+
+CREATE TABLE events
+(
+    `project_id` LowCardinality(String),
+    `is_live` Bool,
+    `id` String,
+    `type` LowCardinality(String),
+    `occurred_at` DateTime64(3, 'UTC'),
+    `accepted_at` DateTime64(3, 'UTC'),
+    `session_id` String,
+    `user_type` LowCardinality(String) DEFAULT 'public',
+    `device_id` LowCardinality(String),
+    `country` LowCardinality(String) DEFAULT 'unknown',
+    `device_type` LowCardinality(String) DEFAULT 'unknown',
+    `language` LowCardinality(String) DEFAULT 'unknown',
+    `conversation_id` String,
+    `role` LowCardinality(String),
+    `action` LowCardinality(String),
+    `hit` Bool,
+    `sources` Array(Tuple(
+        id String,
+        name String)),
+    `duration_ms` UInt32,
+    `appended_at` DateTime64(3, 'UTC') COMMENT 'when Kafka appended the record',
+    `kp` UInt16 COMMENT 'Kafka partition',
+    `ko` UInt64 COMMENT 'Kafka offset of the record',
+    `line` UInt32 COMMENT 'line in the record, from 0',
+    `first_of_day` Bool COMMENT 'the first counted message of its conversation on its day',
+    `lease` DateTime64(3, 'UTC') COMMENT 'until when its writer may insert it',
+    `date` Date MATERIALIZED toDate(occurred_at),
+    `counts` Array(Tuple(
+        category LowCardinality(String),
+        key String,
+        value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', toString(language), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', toString(action), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(sources.id)), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
+    INDEX ids id TYPE bloom_filter(0.001) GRANULARITY 1,
+    CONSTRAINT lease_has_not_passed CHECK lease > now64(3),
+    PROJECTION ledger
+    (
+        SELECT
+            kp,
+            project_id,
+            is_live,
+            date,
+            count(),
+            min(ko),
+            max(ko),
+            max(lease)
+        GROUP BY
+            kp,
+            project_id,
+            is_live,
+            date
+    )
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(appended_at)
+ORDER BY (project_id, is_live, date, type, session_id)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE migrations
+(
+    `number` UInt32,
+    `name` String,
+    `checksum` String,
+    `applied_at` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY number
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE sources
+(
+    `project_id` LowCardinality(String),
+    `id` String,
+    `name` String,
+    `seen_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(seen_at)
+ORDER BY (project_id, id)
+SETTINGS index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW sources_of_events TO sources
+(
+    `project_id` LowCardinality(String),
+    `id` String,
+    `name` String,
+    `seen_at` DateTime64(3, 'UTC')
+)
+AS SELECT
+    project_id,
+    source.id AS id,
+    argMax(source.name, (appended_at, ko, line)) AS name,
+    max(appended_at) AS seen_at
+FROM events
+ARRAY JOIN sources AS source
+WHERE source.name != ''
+GROUP BY
+    project_id,
+    id;

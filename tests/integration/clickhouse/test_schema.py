@@ -1,0 +1,24 @@
+"""The migrations on the real engine."""
+
+import pytest
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from libs.clickhouse.migrations import apply, pending, read_ledger, read_migrations
+from libs.clickhouse.schema import SCHEMA, make_schema
+from libs.settings import ClickHouseSettings
+
+pytestmark = pytest.mark.integration
+
+
+async def test_schema_file_is_what_the_migrations_make(clickhouse: AsyncClient) -> None:
+    assert await make_schema(clickhouse) == SCHEMA.read_text("utf-8"), "run `make schema`"
+
+
+async def test_migrations_can_be_applied_twice(
+    clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
+) -> None:
+    database = clickhouse_settings.database
+    migrations = read_migrations()
+    assert pending(migrations, await read_ledger(clickhouse, database)) == []
+    await apply(clickhouse, database, migrations)
+    assert pending(migrations, await read_ledger(clickhouse, database)) == []
