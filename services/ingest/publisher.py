@@ -20,12 +20,14 @@ from aiokafka.errors import KafkaError
 
 from libs.events.codec import join_lines
 from libs.events.partitions import partition_of
+from libs.http.problems import Problem
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import PENDING_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS
 from services.ingest.settings import PublishSettings
 
 _RETRY_INTERVAL_S = 2.0
+_RETRY_AFTER_S = "3"
 _STOP_TIMEOUT_S = 3.0
 
 # What a broker takes by default; a batch stays well below, a single record always fits.
@@ -35,8 +37,16 @@ _MAX_BATCH_BYTES = 512 * 1024
 log = get_logger()
 
 
-class UnavailableError(Exception):
+class UnavailableError(Problem):
     """Kafka did not acknowledge in time, or there is no room to wait: the outcome is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "unavailable",
+            "The events could not be written in time; send them again.",
+            {"Retry-After": _RETRY_AFTER_S},
+        )
 
 
 class Producer(Protocol):

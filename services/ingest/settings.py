@@ -1,5 +1,6 @@
 """What an operator can set for ingest, beside the blocks that all services share."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,9 @@ class Settings(ServiceSettings):
     access: AccessSettings
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="networks whose X-Forwarded-For counts, as a JSON list"
+    )
     geoip_database: Path | None = Field(
         default=None,
         description="an .mmdb file in MaxMind's country layout; without it the registries' data",

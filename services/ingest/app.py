@@ -1,0 +1,132 @@
+"""Builds ingest: the route, its keys from ClickHouse, its way into Kafka, health and documents."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import maxminddb
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from libs.access.key_store import KeyStore
+from libs.access.rate_limits import RateLimiter
+from libs.clickhouse.connection import connect_patiently
+from libs.clickhouse.migrations import wait_until_applied
+from libs.http.admission import Admission
+from libs.http.health import add_health
+from libs.http.openapi import add_openapi
+from libs.http.problems import install_problems
+from libs.http.requests_log import RequestsLog
+from libs.http.server import serve
+from libs.settings import load_settings
+from libs.telemetry.logs import configure_logs, get_logger
+from services.ingest.countries import CountryOf, country_by_registry, open_country_database
+from services.ingest.openapi import document
+from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.routes import EVENTS_PATH, EventsRoute
+from services.ingest.settings import Settings
+
+log = get_logger()
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; exit code 0 after a clean stop."""
+    settings = load_settings(Settings)
+    configure_logs("ingest", settings.log.level)
+    make_producer = partial(kafka_producer, settings.kafka, settings.publish)
+    app = build(
+        settings,
+        KeyStore(settings.access),
+        Publisher(settings.kafka.events_topic, settings.publish, make_producer),
+        lambda: connect_patiently(settings.clickhouse),
+        utc_now,
+    )
+    serve(app, settings.http)
+
+
+def utc_now() -> datetime:
+    """The clock of the service; nothing else asks for the time of day."""
+    return datetime.now(UTC)
+
+
+def build(
+    settings: Settings,
+    keys: KeyStore,
+    publisher: Publisher,
+    connect: Callable[[], Awaitable[AsyncClient]],
+    clock: Callable[[], datetime],
+) -> FastAPI:
+    """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
+    route = EventsRoute(
+        admission=Admission(keys, RateLimiter(), None, settings.trusted_proxies, clock),
+        publisher=publisher,
+        country_of=_country_lookup(settings),
+        limits=settings.body,
+        clock=clock,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        database = settings.clickhouse.database
+        tasks = [_start(_keep_keys(connect, database, keys)), _start(publisher.run())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await publisher.stop()
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None)  # written by hand, see openapi.py
+    install_problems(app)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
+    add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
+    add_openapi(app, document(EVENTS_PATH))
+    # A plain route: FastAPI's own costs twice as much, and would add nothing here.
+    app.add_route(EVENTS_PATH, route.post, methods=["POST"])
+    app.add_middleware(RequestsLog, service="ingest")
+    return app
+
+
+def _country_lookup(settings: Settings) -> CountryOf:
+    path = settings.geoip_database
+    if path is None:
+        return country_by_registry
+    try:
+        return open_country_database(path)
+    except (OSError, maxminddb.InvalidDatabaseError) as error:
+        sys.stderr.write(f"RAGTIME_GEOIP_DATABASE: {error}\n")
+        sys.exit(2)
+
+
+async def _keep_keys(
+    connect: Callable[[], Awaitable[AsyncClient]], database: str, keys: KeyStore
+) -> None:
+    client = await connect()
+    try:
+        await wait_until_applied(client, database)
+        await keys.run(client)
+    finally:
+        await client.close()
+
+
+def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    task.add_done_callback(_exit_on_bug)
+    return task
+
+
+def _exit_on_bug(task: asyncio.Task[None]) -> None:
+    """These run for ever: one that ends by itself met a bug, and a new process serves better."""
+    if not task.cancelled():
+        log.error("ingest.bug", exc_info=task.exception())
+        os._exit(1)
+
+
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # the client went away while it sent; nobody reads this

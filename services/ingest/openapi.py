@@ -1,0 +1,210 @@
+"""The OpenAPI document: the contract of the one route, with examples. Pure.
+
+The schemas of events come from the structs that decode them; tests hold the rest against answers.
+"""
+
+import msgspec
+
+from libs.http.openapi import CHALLENGE, REFERENCE, RETRY_AFTER, Json, problem_response
+from libs.http.problems import ProblemBody
+from services.ingest.answers import NoValidEvent, Verdicts
+from services.ingest.incoming import AnyIncoming
+
+_MESSAGE_EXAMPLE: Json = {
+    "id": "evt-2f8a91",
+    "type": "chat.message",
+    "occurredAt": "2026-03-25T09:30:00Z",
+    "sessionId": "ses-1",
+    "conversationId": "con-1",
+    "userType": "public",
+    "deviceId": "lobby-kiosk",
+    "language": "en-GB",
+    "role": "user",
+}
+_RETRIEVAL_EXAMPLE: Json = {
+    "id": "evt-2f8a92",
+    "type": "rag.retrieval",
+    "sessionId": "ses-1",
+    "conversationId": "con-1",
+    "hit": True,
+    "sources": [{"id": "src-1", "name": "Visitor guide"}],
+}
+_VERDICTS_EXAMPLE: Json = {
+    "accepted": 2,
+    "rejected": [
+        {
+            "index": 2,
+            "code": "missing_field",
+            "message": "`sessionId` is missing: it must be a string of 1 to 128 characters",
+        }
+    ],
+}
+
+_PARAMETERS: list[Json] = [
+    {
+        "name": "projectId",
+        "in": "path",
+        "required": True,
+        "description": "The project that the key belongs to.",
+        "schema": {"type": "string"},
+        "example": "proj-uuid-...",
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "Makes the ids of events that have none from this key and their index, so"
+        " that the same request may be sent again.",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 255,
+            "pattern": "^[\\x20-\\x7e]+$",
+        },
+        "example": "import-2026-03-25-page-7",
+    },
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "required": False,
+        "description": "How the body is compressed.",
+        "schema": {"type": "string", "enum": ["identity", "gzip", "zstd"]},
+        "example": "identity",
+    },
+]
+
+_RESPONSES: Json = {
+    "202": {
+        "description": "Kafka has acknowledged the accepted events on all in-sync replicas.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": REFERENCE.format(name="Verdicts")},
+                "example": _VERDICTS_EXAMPLE,
+            }
+        },
+    },
+    "401": problem_response(
+        401,
+        {
+            "missing_key": "The request needs the header `Authorization: Bearer <API key>`.",
+            "invalid_key": "The API key is not valid.",
+        },
+        CHALLENGE,
+    ),
+    "403": problem_response(
+        403, {"forbidden": "The key needs the scope events:write and this project."}, {}
+    ),
+    "413": problem_response(
+        413,
+        {
+            "body_too_large": "A body may have at most 5242880 bytes, before and after"
+            " decompression.",
+            "too_many_events": "A request may bring at most 10000 events.",
+        },
+        {},
+    ),
+    "415": problem_response(
+        415,
+        {
+            "unsupported_media_type": "Content-Type must be application/json or"
+            " application/x-ndjson.",
+            "unsupported_content_encoding": "Content-Encoding must be gzip, zstd or identity.",
+        },
+        {},
+    ),
+    "503": problem_response(
+        503,
+        {"unavailable": "The events could not be written in time; send them again."},
+        RETRY_AFTER,
+    ),
+}
+
+
+def document(path: str) -> Json:
+    """The OpenAPI document of the service, with its one route at `path`."""
+    (event, *_), schemas = msgspec.json.schema_components(
+        (AnyIncoming, Verdicts, NoValidEvent, ProblemBody), ref_template=REFERENCE
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "RAGtime events",
+            "version": "1.0.0",
+            "description": "Takes the events that your assistant's analytics are made of.",
+        },
+        "paths": {
+            path: {
+                "post": {
+                    "operationId": "writeEvents",
+                    "summary": "Write one event or many",
+                    "security": [{"apiKey": []}],
+                    "parameters": _PARAMETERS,
+                    "requestBody": _request_body(),
+                    "responses": _RESPONSES | {"400": _bad_request()},
+                }
+            }
+        },
+        "components": {
+            "schemas": {**schemas, "Event": event},
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key with the scope events:write: rt_live_… or"
+                    " rt_test_…; a test key cannot write live events.",
+                }
+            },
+        },
+    }
+
+
+def _request_body() -> Json:
+    event = {"$ref": REFERENCE.format(name="Event")}
+    events = {"type": "array", "items": event, "minItems": 1, "maxItems": 10_000}
+    lines = b"\n".join(
+        msgspec.json.encode(example) for example in (_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE)
+    )
+    return {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [event, events]},
+                "examples": {
+                    "one": {"summary": "One event", "value": _MESSAGE_EXAMPLE},
+                    "several": {
+                        "summary": "An array of events",
+                        "value": [_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE],
+                    },
+                },
+            },
+            "application/x-ndjson": {
+                "schema": {"type": "string", "description": "One event a line."},
+                "example": lines.decode(),
+            },
+        },
+    }
+
+
+def _bad_request() -> Json:
+    response = problem_response(
+        400,
+        {
+            "invalid_json": "The body is not JSON: trailing characters (byte 7).",
+            "empty_body": "The body must bring at least one event.",
+            "broken_compression": "The body is not valid gzip.",
+            "invalid_idempotency_key": "Idempotency-Key must be given once, with 1 to 255"
+            " printable ASCII characters.",
+            "no_valid_event": "Not one event of the request is valid.",
+        },
+        {},
+    )
+    content = response["content"]["application/problem+json"]
+    content["schema"] = {
+        "anyOf": [
+            {"$ref": REFERENCE.format(name="NoValidEvent")},
+            {"$ref": REFERENCE.format(name="ProblemBody")},
+        ]
+    }
+    refused = content["examples"]["no_valid_event"]["value"]
+    refused["rejected"] = [_VERDICTS_EXAMPLE["rejected"][0] | {"index": 0}]
+    return response

@@ -1,0 +1,92 @@
+"""The one route of ingest: from a request to its verdicts, through Kafka's acknowledgement."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.access.api_keys import ApiKey, Mode, Scope
+from libs.http.admission import Admission
+from libs.http.problems import Problem
+from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
+from services.ingest.answers import answer
+from services.ingest.batches import Batch, prepare_batch
+from services.ingest.bodies import (
+    compression_of,
+    decompress,
+    media_type_of,
+    read_body,
+    split_events,
+)
+from services.ingest.countries import CountryOf
+from services.ingest.enrich import Caller, Submission
+from services.ingest.publisher import Publisher
+from services.ingest.settings import BodySettings
+
+EVENTS_PATH = "/api/v1/projects/{projectId}/events"
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
+
+
+def id_prefix(project_id: str, idempotency_keys: list[str]) -> str | None:
+    """What the ids of a request's events begin with: the same for the same key of a project."""
+    if not idempotency_keys:
+        return None
+    if len(idempotency_keys) > 1 or _IDEMPOTENCY_KEY.match(idempotency_keys[0]) is None:
+        raise Problem(
+            400,
+            "invalid_idempotency_key",
+            "Idempotency-Key must be given once, with 1 to 255 printable ASCII characters.",
+        )
+    text = f"{project_id}\0{idempotency_keys[0]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class EventsRoute:
+    """POST of events. What it is built from comes from `app`."""
+
+    admission: Admission
+    publisher: Publisher
+    country_of: CountryOf
+    limits: BodySettings
+    clock: Callable[[], datetime]
+
+    async def post(self, request: Request) -> Response:
+        """Take what is valid, refuse the rest, and answer when Kafka has it."""
+        project_id = request.path_params["projectId"]
+        key = await self.admission.admit(request, project_id, Scope.EVENTS_WRITE)
+        media_type = media_type_of(request.headers.get("content-type", ""))
+        compression = compression_of(request.headers.get("content-encoding", ""))
+        submission = self._submission(request, key)
+        packed = await read_body(request.stream(), self.limits.max_body_bytes)
+        body = decompress(packed, compression, self.limits.max_body_bytes)
+        events = split_events(body, media_type, self.limits.max_events)
+        batch = prepare_batch(events, submission)
+        if batch.lines:
+            await self.publisher.publish(batch.lines)
+        _measure(batch)
+        return answer(len(batch.lines), batch.rejected)
+
+    def _submission(self, request: Request, key: ApiKey) -> Submission:
+        address = self.admission.caller_address(request)
+        return Submission(
+            project_id=key.project_id,
+            may_be_live=key.mode is Mode.LIVE,
+            accepted_at=self.clock(),
+            caller=Caller(str(address), request.headers.get("user-agent", ""), self.country_of),
+            country_of=self.country_of,
+            id_prefix=id_prefix(key.project_id, request.headers.getlist("idempotency-key")),
+        )
+
+
+def _measure(batch: Batch) -> None:
+    for type_, count in batch.types.items():
+        EVENTS_ACCEPTED.labels(str(type_.__struct_config__.tag)).inc(count)
+    for code, count in Counter(refusal.code for _, refusal in batch.rejected).items():
+        EVENTS_REJECTED.labels(code.value).inc(count)
