@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _REFERENCE = "#/components/schemas/{name}"
 _, _SCHEMAS = msgspec.json.schema_components((Answer, ProblemBody), ref_template=_REFERENCE)
 
-ANSWER_EXAMPLE = {
+ANSWER_EXAMPLE: Json = {
     "projectId": "proj-uuid-...",
     "range": {"from": "2026-03-01", "to": "2026-03-25"},
     "category": "usage",

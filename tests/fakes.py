@@ -1,0 +1,45 @@
+"""The doubles of the query service's tests, written by hand with the real signatures."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.query import QueryResult
+
+Row = Sequence[Any]
+
+
+class FakeClickHouse:
+    """Stands in for the client: answers a statement by a part of its text, and remembers it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Row]] = {}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.failure: BaseException | None = None
+        self.hangs = False
+        self.attempts = 0
+        self.is_closed = False
+
+    async def query(self, query: str, parameters: dict[str, Any] | None = None) -> QueryResult:
+        self.attempts += 1
+        if self.failure is not None:
+            raise self.failure
+        if self.hangs:
+            await asyncio.Event().wait()
+        self.asked.append((query, parameters or {}))
+        for part, rows in self.rows.items():
+            if part in query:
+                return QueryResult([tuple(row) for row in rows])
+        return QueryResult([])
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    async def connect(self) -> AsyncClient:
+        """What the service is given to make its client with."""
+        return cast("AsyncClient", self)
+
+    def parameters_of(self, part: str) -> list[dict[str, Any]]:
+        """The parameters of each statement so far whose text holds this part."""
+        return [parameters for query, parameters in self.asked if part in query]

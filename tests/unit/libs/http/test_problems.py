@@ -1,0 +1,75 @@
+"""Every error in one shape."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+
+from libs.access.rate_limits import state_of_count
+from libs.http.problems import Problem, install_problems
+from libs.http.requests_log import RequestsLog
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI(openapi_url=None)
+    install_problems(app)
+
+    @app.get("/problem")
+    async def problem() -> None:
+        raise Problem(503, "unavailable", "Not now.", {"Retry-After": "3"})
+
+    @app.get("/limited")
+    async def limited(request: Request) -> None:
+        request.state.rate_limit = state_of_count(1, 30, 1_000_060.0, 1_000_000.0)
+        raise ValueError("a secret that nobody may read")
+
+    @app.get("/invalid")
+    async def invalid() -> None:
+        raise RequestValidationError([{"msg": "what the framework says"}])
+
+    app.add_middleware(RequestsLog, service="test")
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "code", "detail"),
+    [
+        ("GET /problem", 503, "unavailable", "Not now."),
+        ("GET /invalid", 400, "invalid_request", "The request is not valid."),
+        ("GET /limited", 500, "internal_error", "Something went wrong on our side."),
+        ("GET /nowhere", 404, "not_found", "There is nothing at this path."),
+        ("POST /problem", 405, "method_not_allowed", "This path does not take POST."),
+    ],
+)
+async def test_error_has_the_one_shape_when_answered(
+    http: httpx.AsyncClient, request_line: str, status: int, code: str, detail: str
+) -> None:
+    answer = await http.request(*request_line.split())
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"]
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": httpx.codes(status).name.replace("_", " ").title(),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+
+
+async def test_problem_keeps_its_headers_when_answered(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/problem")).headers["retry-after"] == "3"
+    assert (await http.post("/problem")).headers["allow"] == "GET"
+
+
+async def test_bug_tells_the_limit_when_it_is_known(http: httpx.AsyncClient) -> None:
+    headers = (await http.get("/limited")).headers
+    assert headers["x-ratelimit-limit"] == "30"
+    assert headers["x-ratelimit-remaining"] == "29"
+    assert headers["x-ratelimit-reset"] == "1000060"

@@ -1,0 +1,36 @@
+"""The id of a request, and the line that it leaves."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
+
+from libs.http.requests_log import RequestsLog, request_id_of
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 65, "a\n", "é"])
+def test_request_id_is_made_when_none_or_unsafe_was_given(given: str | None) -> None:
+    assert request_id_of(given) != given
+    assert len(request_id_of(given)) == 32
+
+
+async def test_line_names_the_template_when_request_was_answered() -> None:
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/projects/{project}")
+    async def read(project: str) -> str:
+        return project
+
+    app.add_middleware(RequestsLog, service="test")
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        with capture_logs() as lines:
+            answer = await client.get("/projects/museum?a=b", headers={"X-Request-Id": "r-1"})
+            await client.get("/elsewhere")
+    assert answer.headers["x-request-id"] == "r-1"
+    assert [(line["event"], line["route"], line["status"]) for line in lines] == [
+        ("request.answered", "/projects/{project}", 200),
+        ("request.answered", "unmatched", 404),
+    ]
+    assert lines[0]["request_id"] == "r-1"
+    assert "museum" not in str(lines[0])

@@ -1,0 +1,101 @@
+"""The query service in this process: a fake ClickHouse behind it, a clock that tests set."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from pydantic import SecretStr
+
+from libs.access.api_keys import Mode, generate_key, hash_key
+from libs.clickhouse.migrations import read_migrations
+from libs.settings import AccessSettings, ClickHouseSettings
+from services.query.app import build
+from services.query.settings import RateLimitSettings, Settings
+from tests.fakes import FakeClickHouse
+from tests.polling import until
+
+PEPPER = "p" * 32
+PROJECT = "museum"
+PATH = f"/api/v1/projects/{PROJECT}/analytics"
+
+
+@dataclass
+class Clock:
+    """The time of day, as the test says."""
+
+    now: datetime = datetime(2026, 3, 25, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Service:
+    """The running service and what the tests turn on it."""
+
+    def __init__(self) -> None:
+        self.clickhouse = FakeClickHouse()
+        self.clickhouse.rows["FROM api_keys"] = []
+        self.clickhouse.rows[".migrations"] = [(m.number, m.checksum) for m in read_migrations()]
+        self.clock = Clock()
+        self.settings = Settings(
+            clickhouse=ClickHouseSettings(
+                url="http://127.0.0.1:1", user="query", password=SecretStr("query")
+            ),
+            access=AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.01),
+            rate_limit=RateLimitSettings(per_key=5, per_address=3),
+            query_timeout_s=0.2,
+        )
+
+    def add_key(self, **fields: Any) -> str:
+        """Write a key into the table, as the command `ragtime` does."""
+        keys = self.clickhouse.rows["FROM api_keys"]
+        token = generate_key(Mode.LIVE)
+        row = {
+            "id": f"key_{len(keys)}",
+            "key_hash": hash_key(token, PEPPER.encode()),
+            "project_id": PROJECT,
+            "mode": "live",
+            "scopes": ["analytics:read"],
+            "rate_per_minute": None,
+            "label": "",
+            "created_at": 0,
+            "expires_at": None,
+            "revoked_at": None,
+        }
+        keys.append(tuple((row | fields).values()))
+        return token
+
+    @asynccontextmanager
+    async def run(
+        self,
+        *,
+        peer: str = "198.51.100.7",
+        connect: Callable[[], Awaitable[AsyncClient]] | None = None,
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """Start the service, and an HTTP client at this address."""
+        app = build(self.settings, connect or self.clickhouse.connect, self.clock)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 4711))
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://query") as http,
+        ):
+            if connect is None:
+                await until(lambda: self.clickhouse.attempts >= 3)
+            yield http
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    for name in ("RAGTIME_HTTP__PORT", "RAGTIME_HTTP__HOST"):
+        monkeypatch.delenv(name, raising=False)
+    return Service()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a key."""
+    return {"Authorization": f"Bearer {token}"}

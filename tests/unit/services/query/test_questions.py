@@ -1,0 +1,140 @@
+"""From query parameters to a question or a problem."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
+
+from libs.http.problems import Problem
+from services.query.questions import Category, Question, parse_question
+
+TODAY = datetime(2026, 3, 25, 23, 59, tzinfo=UTC).date()
+DEFAULT = Question("museum", date(2026, 2, 23), TODAY, None, live_only=True, device_id=None)
+
+
+def parse(query: str) -> Question:
+    return parse_question("museum", QueryParams(query).multi_items(), TODAY)
+
+
+def test_question_has_defaults_when_nothing_is_given() -> None:
+    assert parse("") == DEFAULT
+
+
+def test_question_has_what_is_given_when_all_is() -> None:
+    question = parse("from=2026-03-01&to=2026-03-20&category=usage&live=false&deviceId=kiosk")
+    assert question == Question(
+        "museum",
+        date(2026, 3, 1),
+        date(2026, 3, 20),
+        Category.USAGE,
+        live_only=False,
+        device_id="kiosk",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "first_day", "last_day"),
+    [
+        ("to=2026-03-10", "2026-02-08", "2026-03-10"),
+        ("from=2026-03-25", "2026-03-25", "2026-03-25"),
+        ("from=2024-02-29&to=2024-02-29", "2024-02-29", "2024-02-29"),
+        ("from=1900-01-01&to=9999-12-31", "1900-01-01", "9999-12-31"),
+        ("to=0001-01-05", "0001-01-01", "0001-01-05"),
+    ],
+)
+def test_range_is_inclusive_and_thirty_days_when_not_given(
+    query: str, first_day: str, last_day: str
+) -> None:
+    question = parse(query)
+    assert (str(question.first_day), str(question.last_day)) == (first_day, last_day)
+
+
+@pytest.mark.parametrize("category", Category)
+def test_category_is_known_when_it_is_one_of_nine(category: Category) -> None:
+    assert parse(f"category={category.value}").category is category
+
+
+def test_category_is_none_when_all_are_asked_for() -> None:
+    assert parse("category=all") == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("live", "live_only"), [("true", True), ("TRUE", True), ("False", False), ("fALSE", False)]
+)
+def test_live_is_read_in_any_letter_case(live: str, live_only: bool) -> None:
+    assert parse(f"live={live}").live_only is live_only
+
+
+@pytest.mark.parametrize("device_id", ["k", "x" * 128, "%F0%9F%A4%96" * 128, "a%00b", "%27%5C%09"])
+def test_device_is_taken_as_it_is_when_short_enough(device_id: str) -> None:
+    assert parse(f"deviceId={device_id}").device_id == QueryParams(f"d={device_id}")["d"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "message"),
+    [
+        ("from=2026-02-30", "invalid_date", "from must be a real date written YYYY-MM-DD."),
+        ("to=2026-13-01", "invalid_date", "to must be a real date written YYYY-MM-DD."),
+        ("from=", "invalid_date", "from must"),
+        ("from=20260301", "invalid_date", "from must"),
+        ("from=2026-3-1", "invalid_date", "from must"),
+        ("from=2026-03-01T00:00:00Z", "invalid_date", "from must"),
+        ("from=2026-03-01%0A", "invalid_date", "from must"),
+        ("from=2026-W10-1", "invalid_date", "from must"),
+        ("from=0000-01-01", "invalid_date", "from must"),
+        ("from=%D9%A2026-03-01", "invalid_date", "from must"),
+        ("from=2026-03-26", "invalid_range", "from (2026-03-26) must not be after to (2026-03-25)"),
+        ("from=2026-03-02&to=2026-03-01", "invalid_range", "from (2026-03-02) must not be after"),
+        ("category=", "unknown_category", "category must be one of usage, source,"),
+        ("category=Usage", "unknown_category", "category must be one of"),
+        ("category=_events", "unknown_category", "category must be one of"),
+        ("live=", "invalid_live", "live must be true or false."),
+        ("live=maybe", "invalid_live", "live must"),
+        ("live=1", "invalid_live", "live must"),
+        ("live=yes", "invalid_live", "live must"),
+        ("live=%20true", "invalid_live", "live must"),
+        ("live=fal%C5%BFe", "invalid_live", "live must"),
+        ("deviceId=", "invalid_device_id", "deviceId must have 1 to 128 characters."),
+        (f"deviceId={'x' * 129}", "invalid_device_id", "deviceId must"),
+        ("live=true&live=true", "repeated_parameter", "live must be given at most once."),
+        ("from=2026-03-01&from=x", "repeated_parameter", "from must be given at most once."),
+    ],
+)
+def test_problem_names_parameter_and_code_when_it_is_wrong(
+    query: str, code: str, message: str
+) -> None:
+    with pytest.raises(Problem) as raised:
+        parse(query)
+    assert (raised.value.status, raised.value.code) == (400, code)
+    assert raised.value.detail.startswith(message)
+
+
+@pytest.mark.parametrize("query", ["foo=bar&foo=baz", "FROM=nonsense", "device_id=", "=x&=y", "&&"])
+def test_parameter_is_ignored_when_unknown(query: str) -> None:
+    assert parse(query) == DEFAULT
+
+
+_PARTS = st.one_of(
+    st.text(),
+    st.sampled_from(["from", "to", "category", "live", "deviceId", "&", "=", "%00", "%", ";"]),
+    st.sampled_from(["2026-03-01", "2026-02-30", "usage", "true", "FALSE", "9999-12-31"]),
+    st.dates().map(str),
+)
+
+
+def outcome(query: str) -> Question | Problem:
+    try:
+        return parse(query)
+    except Problem as problem:
+        return problem
+
+
+@given(st.lists(_PARTS, max_size=12).map("".join))
+def test_question_or_400_is_the_outcome_when_query_string_is_anything(query: str) -> None:
+    match outcome(query):
+        case Problem() as problem:
+            assert problem.status == 400
+        case question:
+            assert question.first_day <= question.last_day

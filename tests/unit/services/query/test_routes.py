@@ -1,0 +1,307 @@
+"""The endpoint, over HTTP in this process, with a fake ClickHouse."""
+
+import asyncio
+import time
+from datetime import UTC, date, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import httpx
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from libs.access.api_keys import Mode, generate_key
+from tests.polling import until
+from tests.unit.services.query.conftest import PATH, PROJECT, Service, bearer
+
+DAY = date(2026, 3, 25)
+RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
+
+def limits(answer: httpx.Response) -> tuple[int, int]:
+    """The limit and what remains; the reset lies within the next minute."""
+    limit, remaining, reset = (int(answer.headers[name]) for name in RATE_HEADERS)
+    assert 0 <= reset - time.time() <= 61
+    return limit, remaining
+
+
+async def test_answer_is_the_documented_one_when_asked_like_the_documentation(
+    service: Service,
+) -> None:
+    token = service.add_key()
+    service.clickhouse.rows["FROM daily_counts"] = [
+        (date(2026, 3, 24), "usage", "public", True, 129),
+        (DAY, "usage", "logged_in", True, 38),
+        (DAY, "usage", "public", True, 142),
+    ]
+    async with service.run() as http:
+        answer = await http.get(
+            f"{PATH}?from=2026-03-01&to=2026-03-25&category=usage", headers=bearer(token)
+        )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert limits(answer) == (5, 4)
+    assert answer.json() == {
+        "projectId": PROJECT,
+        "range": {"from": "2026-03-01", "to": "2026-03-25"},
+        "category": "usage",
+        "liveOnly": True,
+        "stats": [
+            {
+                "date": "2026-03-25",
+                "category": "usage",
+                "key": "public",
+                "value": 142,
+                "isLive": True,
+            },
+            {
+                "date": "2026-03-25",
+                "category": "usage",
+                "key": "logged_in",
+                "value": 38,
+                "isLive": True,
+            },
+            {
+                "date": "2026-03-24",
+                "category": "usage",
+                "key": "public",
+                "value": 129,
+                "isLive": True,
+            },
+        ],
+        "sources": [],
+    }
+
+
+async def test_names_are_fetched_when_sources_are_in_the_answer(service: Service) -> None:
+    token = service.add_key()
+    service.clickhouse.rows["last_name"] = [("src-1", "Visitor guide")]
+    service.clickhouse.rows["FROM daily_counts"] = [
+        (DAY, "source", "src-1", True, 2),
+        (DAY, "source", "src-2", True, 1),
+    ]
+    async with service.run() as http:
+        answer = await http.get(PATH, headers=bearer(token))
+    assert answer.json()["sources"] == [
+        {"id": "src-1", "name": "Visitor guide"},
+        {"id": "src-2", "name": "src-2"},
+    ]
+    assert answer.json()["category"] == "all"
+
+
+async def test_names_are_not_fetched_when_no_source_is_in_the_answer(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        answer = await http.get(f"{PATH}?category=source", headers=bearer(token))
+    assert (answer.json()["stats"], answer.json()["sources"]) == ([], [])
+    assert not service.clickhouse.parameters_of("last_name")
+
+
+async def test_today_is_the_day_of_the_clock_when_no_day_is_given(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        service.clock.now = datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)
+        answer = await http.get(PATH, headers=bearer(token))
+    assert answer.json()["range"] == {"from": "2026-03-01", "to": "2026-03-31"}
+
+
+async def test_device_is_read_from_raw_events_when_given(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        answer = await http.get(f"{PATH}?deviceId=lobby-kiosk&live=FALSE", headers=bearer(token))
+    assert answer.json()["liveOnly"] is False
+    [parameters] = service.clickhouse.parameters_of("FROM events")
+    assert parameters["device_id"] == "lobby-kiosk"
+    assert parameters["modes"] == [True, False]
+    assert not service.clickhouse.parameters_of("FROM daily_counts")
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "missing_key"),
+        ({"Authorization": ""}, "invalid_key"),
+        ({"Authorization": "Basic cnQ6bGl2ZQ=="}, "invalid_key"),
+        ({"Authorization": "Bearer"}, "invalid_key"),
+        (bearer("rt_live_nonsense"), "invalid_key"),
+        (bearer(generate_key(Mode.LIVE)), "invalid_key"),
+    ],
+)
+async def test_caller_is_refused_when_no_valid_key_is_shown(
+    service: Service, headers: dict[str, str], code: str
+) -> None:
+    async with service.run() as http:
+        answer = await http.get(f"{PATH}?from=nonsense", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert limits(answer) == (3, 2)
+
+
+async def test_refusal_tells_nothing_when_key_is_unknown_revoked_or_expired(
+    service: Service,
+) -> None:
+    tokens = [
+        generate_key(Mode.LIVE),
+        service.add_key(revoked_at=1),
+        service.add_key(expires_at=1),
+    ]
+    async with service.run() as http:
+        bodies = {(await http.get(PATH, headers=bearer(token))).content for token in tokens}
+    assert len(bodies) == 1
+
+
+async def test_key_is_dead_when_it_was_revoked_meanwhile(service: Service) -> None:
+    token = service.add_key(id="key_1", rate_per_minute=1000)
+    async with service.run() as http:
+        assert (await http.get(PATH, headers=bearer(token))).status_code == 200
+        [row] = service.clickhouse.rows["FROM api_keys"]
+        service.clickhouse.rows["FROM api_keys"] = [(*row[:-1], 1)]
+        reads = service.clickhouse.attempts
+        await until(lambda: service.clickhouse.attempts > reads + 2)
+        assert (await http.get(PATH, headers=bearer(token))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("project", "fields"),
+    [
+        ("elsewhere", {}),
+        ("m%C3%BCseum%00", {}),
+        (PROJECT, {"scopes": ["events:write"]}),
+        (PROJECT, {"scopes": []}),
+        ("elsewhere", {"scopes": ["events:write"]}),
+    ],
+)
+async def test_key_is_refused_when_project_or_scope_is_not_its_own(
+    service: Service, project: str, fields: dict[str, Any]
+) -> None:
+    token = service.add_key(**fields)
+    async with service.run() as http:
+        answer = await http.get(
+            f"/api/v1/projects/{project}/analytics?live=maybe", headers=bearer(token)
+        )
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert limits(answer) == (5, 4)
+
+
+async def test_bad_parameter_is_a_problem_and_counts_when_key_is_valid(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        answer = await http.get(f"{PATH}?from=2026-02-30", headers=bearer(token))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "code": "invalid_date",
+        "detail": "from must be a real date written YYYY-MM-DD.",
+    }
+    assert limits(answer) == (5, 4)
+
+
+async def test_key_is_limited_when_its_rate_is_used_up_by_any_answer(service: Service) -> None:
+    token, other = service.add_key(), service.add_key(rate_per_minute=2)
+    queries = ["", "?live=maybe", "", "?from=x", "?category=rag", "", "?live=maybe"]
+    async with service.run() as http:
+        answers = [await http.get(PATH + query, headers=bearer(token)) for query in queries]
+        others = [await http.get(PATH, headers=bearer(other)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 400, 200, 400, 200, 429, 429]
+    assert [limits(answer)[1] for answer in answers] == [4, 3, 2, 1, 0, 0, 0]
+    assert [answer.status_code for answer in others] == [200, 200, 429]
+    assert limits(others[-1]) == (2, 0)
+    refusal = answers[-1]
+    assert refusal.json()["code"] == "rate_limited"
+    assert int(refusal.headers["retry-after"]) >= 1
+    assert time.time() + int(refusal.headers["retry-after"]) >= int(
+        refusal.headers["x-ratelimit-reset"]
+    )
+    assert "retry-after" not in answers[0].headers
+
+
+async def test_foreign_key_is_limited_when_it_asks_too_often(service: Service) -> None:
+    token = service.add_key(project_id="elsewhere")
+    async with service.run() as http:
+        statuses = [(await http.get(PATH, headers=bearer(token))).status_code for _ in range(6)]
+    assert statuses == [403] * 5 + [429]
+
+
+async def test_address_is_limited_when_it_shows_no_key(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        answers = [await http.get(PATH) for _ in range(4)]
+        spoofed = await http.get(PATH, headers={"X-Forwarded-For": "203.0.113.1"})
+        with_key = await http.get(PATH, headers=bearer(token))
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert limits(answers[-1]) == (3, 0)
+    assert spoofed.status_code == 429
+    assert with_key.status_code == 200
+
+
+async def test_addresses_are_told_apart_when_a_trusted_proxy_names_them(service: Service) -> None:
+    service.settings = service.settings.model_copy(
+        update={"trusted_proxies": (ip_network("10.0.0.0/8"),)}
+    )
+    async with service.run(peer="10.0.0.1") as http:
+        statuses = [
+            (await http.get(PATH, headers={"X-Forwarded-For": address})).status_code
+            for address in ["203.0.113.1"] * 4 + ["203.0.113.2"]
+        ]
+    assert statuses == [401, 401, 401, 429, 401]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OperationalError("connection refused"),
+        DatabaseError("Code: 241. DB::Exception: (total) memory limit exceeded"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_answer_is_503_when_clickhouse_is_away(service: Service, failure: Exception) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        service.clickhouse.failure = failure
+        answer = await http.get(PATH, headers=bearer(token))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert limits(answer) == (5, 4)
+    assert "memory" not in answer.text
+
+
+async def test_answer_is_503_within_deadline_when_clickhouse_is_slow(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http, asyncio.timeout(5):
+        service.clickhouse.hangs = True
+        answer = await http.get(PATH, headers=bearer(token))
+        service.clickhouse.hangs = False
+    assert answer.status_code == 503
+
+
+async def test_bad_parameter_is_told_when_clickhouse_is_away(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        service.clickhouse.failure = OperationalError("away")
+        answer = await http.get(f"{PATH}?live=maybe", headers=bearer(token))
+    assert answer.status_code == 400
+
+
+async def test_bug_is_a_500_problem_with_limits_when_something_unforeseen_happens(
+    service: Service,
+) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        service.clickhouse.rows["FROM daily_counts"] = [("a row of another shape",)]
+        answer = await http.get(PATH, headers=bearer(token))
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert limits(answer) == (5, 4)
+
+
+async def test_other_paths_are_problems_when_asked(service: Service) -> None:
+    async with service.run() as http:
+        nowhere = await http.get("/api/v1/projects/museum")
+        posted = await http.post(PATH)
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+    assert (posted.status_code, posted.json()["code"]) == (405, "method_not_allowed")
