@@ -112,6 +112,11 @@ _RESPONSES: Json = {
         },
         {},
     ),
+    "429": problem_response(
+        429,
+        {"rate_limited": "At most 60000 events a minute; come back in 42 s."},
+        RETRY_AFTER,
+    ),
     "503": problem_response(
         503,
         {"unavailable": "The events could not be written in time; send them again."},

@@ -1,0 +1,81 @@
+"""The OpenAPI document: valid, with examples that hold, and true to the codes in the source."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+
+from services.ingest.openapi import document
+from tests.golden_events import read_examples
+from tests.unit.services.ingest.service import service
+
+_PATH = "/api/v1/projects/{projectId}/events"
+_SOURCES = Path(__file__).parents[4] / "services" / "ingest"
+
+
+def _check(schema: dict[str, Any], value: object) -> None:
+    Draft202012Validator(schema | {"components": document(_PATH)["components"]}).validate(value)
+
+
+def _post() -> dict[str, Any]:
+    operation: dict[str, Any] = document(_PATH)["paths"][_PATH]["post"]
+    return operation
+
+
+def _examples() -> list[tuple[str, dict[str, Any], Any]]:
+    bodies = [("request", content) for content in _post()["requestBody"]["content"].values()]
+    for status, response in _post()["responses"].items():
+        bodies += [(status, content) for content in response["content"].values()]
+    return [
+        (name, content["schema"], value)
+        for name, content in bodies
+        for value in (
+            [content["example"]]
+            if "example" in content
+            else [example["value"] for example in content["examples"].values()]
+        )
+    ]
+
+
+def test_document_is_valid() -> None:
+    validate(document(_PATH))
+
+
+@pytest.mark.parametrize(("name", "schema", "value"), _examples())
+def test_example_fits_its_schema(name: str, schema: dict[str, Any], value: object) -> None:
+    assert name
+    _check(schema, value)
+
+
+def test_document_promises_the_statuses_of_the_contract_and_no_422() -> None:
+    assert set(_post()["responses"]) == {"202", "400", "401", "403", "413", "415", "429", "503"}
+
+
+def test_document_has_an_example_of_each_code_that_is_raised() -> None:
+    raised = set()
+    for path in _SOURCES.glob("*.py"):
+        raised |= set(re.findall(r"Problem\(\s*\d{3},\s*\"(\w+)\"", path.read_text("utf-8")))
+    told = {
+        code
+        for r in _post()["responses"].values()
+        for c in r["content"].values()
+        for code in c.get("examples", {})
+    }
+
+    assert raised <= told
+
+
+@pytest.mark.parametrize("example", read_examples("valid"), ids=str)
+def test_valid_event_fits_the_schema(example: Any) -> None:
+    _check({"$ref": "#/components/schemas/Event"}, example.sent)
+
+
+async def test_document_is_served() -> None:
+    async with service() as running:
+        response = await running.http.get("/openapi.json")
+
+    assert response.json() == json.loads(json.dumps(document(_PATH)))

@@ -1,0 +1,308 @@
+"""The one route over HTTP, without servers: every status, and what reaches the topic."""
+
+import gzip
+import json
+from typing import Any
+
+import httpx
+import pytest
+from backports import zstd
+
+from libs.access.api_keys import Mode, Scope
+from services.ingest.settings import BodySettings
+from tests.golden_events import ACCEPTED_AT
+from tests.unit.services.ingest.service import PATH, Service, service
+
+_MESSAGE = {
+    "id": "evt-1",
+    "type": "chat.message",
+    "sessionId": "ses-1",
+    "conversationId": "con-1",
+    "role": "user",
+}
+_BAD = {"type": "chat.message"}
+_JSON = {"Content-Type": "application/json"}
+_NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+async def _post(
+    running: Service, content: bytes | Any, headers: dict[str, str], path: str = PATH
+) -> httpx.Response:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return await running.http.post(path, content=body, headers=_JSON | headers)
+
+
+def _problem(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert {"type", "title", "status", "code", "detail"} <= set(body)
+    return response.status_code, body["code"]
+
+
+def _published(running: Service) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in running.kafka.lines]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "accepted"),
+    [
+        (_JSON, json.dumps(_MESSAGE).encode(), 1),
+        (
+            _JSON | {"Content-Type": "APPLICATION/JSON; charset=utf-8"},
+            b"[%s]" % json.dumps(_MESSAGE).encode(),
+            1,
+        ),
+        (
+            _NDJSON,
+            b"%s\r\n\r\n%s\n" % (json.dumps(_MESSAGE).encode(), json.dumps(_MESSAGE).encode()),
+            2,
+        ),
+        (
+            _JSON | {"Content-Encoding": "gzip"},
+            gzip.compress(json.dumps([_MESSAGE] * 3).encode()),
+            3,
+        ),
+        (_NDJSON | {"Content-Encoding": "ZSTD"}, zstd.compress(json.dumps(_MESSAGE).encode()), 1),
+    ],
+    ids=["object", "array", "ndjson", "gzip", "zstd"],
+)
+async def test_events_are_accepted_in_every_form(
+    headers: dict[str, str], body: bytes, accepted: int
+) -> None:
+    async with service() as running:
+        response = await _post(running, body, running.keys.add() | headers)
+
+    assert (response.status_code, response.json()) == (202, {"accepted": accepted, "rejected": []})
+    assert [event["id"] for event in _published(running)] == ["evt-1"] * accepted
+
+
+async def test_valid_events_are_accepted_beside_refused_ones() -> None:
+    async with service() as running:
+        response = await _post(running, [_MESSAGE, 7, _BAD], running.keys.add())
+
+    assert response.status_code == 202
+    body = response.json()
+    assert body["accepted"] == 1
+    assert [(r["index"], r["code"]) for r in body["rejected"]] == [
+        (1, "not_an_object"),
+        (2, "missing_field"),
+    ]
+    assert "`sessionId`" in body["rejected"][1]["message"]
+    assert len(_published(running)) == 1
+
+
+async def test_request_is_refused_when_not_one_event_is_valid() -> None:
+    async with service() as running:
+        response = await _post(running, [_BAD, 7], running.keys.add())
+
+    assert _problem(response) == (400, "no_valid_event")
+    assert [r["index"] for r in response.json()["rejected"]] == [0, 1]
+    assert running.kafka.lines == []
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "problem"),
+    [
+        (b"", {}, (400, "empty_body")),
+        (b"[]", {}, (400, "empty_body")),
+        (b"[{}", {}, (400, "invalid_json")),
+        (b"\0", {}, (400, "invalid_json")),
+        (b"{}", {"Content-Encoding": "gzip"}, (400, "broken_compression")),
+        (b"{}", {"Content-Encoding": "br"}, (415, "unsupported_content_encoding")),
+        (b"{}", {"Content-Type": "text/plain"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Type": ""}, (415, "unsupported_media_type")),
+        (b"{}", {"Idempotency-Key": ""}, (400, "invalid_idempotency_key")),
+        (b"{}", {"Idempotency-Key": "k" * 256}, (400, "invalid_idempotency_key")),
+        (b"[%s]" % b",".join([b"{}"] * 11), {}, (413, "too_many_events")),
+        (b" " * 1025, {}, (413, "body_too_large")),
+        (gzip.compress(b" " * 100_000), {"Content-Encoding": "gzip"}, (413, "body_too_large")),
+    ],
+)
+async def test_request_is_refused_as_a_whole(
+    body: bytes, headers: dict[str, str], problem: tuple[int, str]
+) -> None:
+    limits = BodySettings(max_body_bytes=1024, max_events=10)
+    async with service(body=limits) as running:
+        assert _problem(await _post(running, body, running.keys.add() | headers)) == problem
+
+    assert running.kafka.lines == []
+
+
+async def test_request_is_refused_when_its_body_is_nested_deep() -> None:
+    async with service() as running:
+        response = await _post(running, b"[" * 4_000_000, running.keys.add())
+
+    assert _problem(response) == (400, "invalid_json")
+
+
+async def test_caller_is_refused_when_the_key_is_none() -> None:
+    async with service() as running:
+        shown = running.keys.add()
+        for headers in (
+            {},
+            {"Authorization": "Basic abc"},
+            {"Authorization": shown["Authorization"][:-1] + "!"},
+            running.keys.add(revoked_at=ACCEPTED_AT),
+        ):
+            response = await _post(running, _MESSAGE, headers)
+            assert response.status_code == 401
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+            _problem(response)
+
+
+async def test_caller_is_refused_when_the_key_is_for_something_else() -> None:
+    async with service() as running:
+        foreign = running.keys.add(project_id="other")
+        reader = running.keys.add(scopes=frozenset({Scope.ANALYTICS_READ}))
+        writer = running.keys.add()
+        answers = [
+            await _post(running, _MESSAGE, foreign),
+            await _post(running, _MESSAGE, reader),
+            await _post(running, _MESSAGE, writer, path="/api/v1/projects/nowhere/events"),
+        ]
+
+    assert [_problem(answer) for answer in answers] == [(403, "forbidden")] * 3
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
+    async with service() as running:
+        running.keys.store._loaded_at = None
+        shown = running.keys.add()
+        running.keys.store._loaded_at = None
+        running.keys.store._snapshot = {}
+        response = await _post(running, _MESSAGE, shown)
+
+    assert _problem(response) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_many_requests_are_taken_when_the_key_may_read_once_a_minute() -> None:
+    async with service() as running:
+        shown = running.keys.add()
+        answers = [await _post(running, _MESSAGE, shown) for _ in range(5)]
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert not any("X-RateLimit-Limit" in answer.headers for answer in answers)
+
+
+@pytest.mark.parametrize("failure", ["is_refusing", "is_holding"])
+async def test_request_is_unavailable_when_kafka_does_not_acknowledge(failure: str) -> None:
+    async with service() as running:
+        setattr(running.kafka, failure, True)
+        response = await _post(running, _MESSAGE, running.keys.add())
+        running.kafka.release()
+
+    assert _problem(response) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_events_are_test_events_when_the_key_is_a_test_key() -> None:
+    async with service() as running:
+        response = await _post(
+            running, [_MESSAGE, _MESSAGE | {"live": True}], running.keys.add(Mode.TEST)
+        )
+
+    assert [r["code"] for r in response.json()["rejected"]] == ["live_not_allowed"]
+    assert [event["is_live"] for event in _published(running)] == [False]
+
+
+async def test_ids_are_the_same_when_an_idempotency_key_is_repeated() -> None:
+    nameless = {k: v for k, v in _MESSAGE.items() if k != "id"}
+    async with service() as running:
+        shown = running.keys.add()
+        for key in ("a", "a", "b"):
+            await _post(
+                running, [nameless, _BAD, _MESSAGE, nameless], shown | {"Idempotency-Key": key}
+            )
+
+    ids = [event["id"] for event in _published(running)]
+    first, again, other = ids[0:3], ids[3:6], ids[6:9]
+    assert first == again
+    assert [id_.partition(":")[2] for id_ in first] == ["0", "", "3"]
+    assert first[1] == other[1] == "evt-1"
+    assert not {first[0], first[2]} & set(other)
+    assert all(len(id_) <= 64 for id_ in ids)
+
+
+async def test_request_is_refused_when_there_are_two_idempotency_keys() -> None:
+    async with service() as running:
+        headers = [
+            *(_JSON | running.keys.add()).items(),
+            ("Idempotency-Key", "a"),
+            ("Idempotency-Key", "b"),
+        ]
+        response = await running.http.post(PATH, json=_MESSAGE, headers=headers)
+
+    assert _problem(response) == (400, "invalid_idempotency_key")
+
+
+async def test_country_and_device_are_the_callers_when_the_event_tells_nothing() -> None:
+    agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148"
+    async with service() as running:
+        await _post(running, _MESSAGE, running.keys.add() | {"User-Agent": agent})
+
+    [event] = _published(running)
+    assert (event["country"], event["device_type"]) == ("US", "mobile")
+
+
+@pytest.mark.parametrize(("trusted", "country"), [((), "US"), (("8.8.8.0/24",), "AT")])
+async def test_forwarded_address_counts_when_the_proxy_is_trusted(
+    trusted: tuple[str, ...], country: str
+) -> None:
+    async with service(trusted_proxies=trusted) as running:
+        await _post(running, _MESSAGE, running.keys.add() | {"X-Forwarded-For": "194.232.104.150"})
+
+    assert _published(running)[0]["country"] == country
+
+
+async def test_address_and_user_agent_reach_neither_topic_nor_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    event = _MESSAGE | {"context": {"ip": "203.0.113.77", "userAgent": "canary-agent"}}
+    async with service() as running:
+        shown = running.keys.add()
+        await _post(running, [event, event | {"id": " "}], shown | {"User-Agent": "canary-own"})
+
+    written = b"\n".join(running.kafka.lines).decode() + "".join(capsys.readouterr())
+    assert "203.0.113.77" not in written
+    assert "8.8.8.8" not in written
+    assert "canary" not in written
+    assert shown["Authorization"] not in written
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "problem"),
+    [
+        ("GET", PATH, (405, "method_not_allowed")),
+        ("POST", "/nowhere", (404, "not_found")),
+        ("POST", "/healthz/live", (405, "method_not_allowed")),
+    ],
+)
+async def test_path_or_method_is_refused_when_there_is_no_such_route(
+    method: str, path: str, problem: tuple[int, str]
+) -> None:
+    async with service() as running:
+        assert _problem(await running.http.request(method, path)) == problem
+
+
+async def test_service_is_ready_when_it_has_keys_and_kafka() -> None:
+    async with service() as running:
+        waiting = await running.http.get("/healthz/ready")
+        running.keys.add()
+        ready = await running.http.get("/healthz/ready")
+        live = await running.http.get("/healthz/live")
+
+    assert (waiting.status_code, waiting.json()["checks"]) == (503, {"kafka": True, "keys": False})
+    assert (ready.status_code, live.status_code) == (200, 200)
+
+
+async def test_metrics_count_what_was_accepted_and_refused() -> None:
+    async with service() as running:
+        await _post(running, [_MESSAGE, _BAD], running.keys.add())
+        text = (await running.http.get("/metrics")).text
+
+    assert 'ragtime_events_accepted_total{type="chat.message"}' in text
+    assert 'ragtime_events_rejected_total{code="missing_field"}' in text
+    assert 'route="/api/v1/projects/{projectId}/events"' in text
