@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import tempfile
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
+from mode.threads import WorkerThread
 
 from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
@@ -26,6 +28,7 @@ from services.processor.settings import Settings
 from services.processor.writer import Writer
 
 _RETRY_S = 3.0
+_JOIN_S = 3.0
 
 log = get_logger()
 
@@ -57,9 +60,17 @@ async def run(settings: Settings, folder: str) -> None:
         log.info("processor.stopping")
         crashed = app.crashed
         await app.stop()
+        await _join_threads()
     if crashed:
         log.error("processor.crashed")
         os._exit(1)  # no destructor may try anything after a crash; the batch is read again
+
+
+async def _join_threads() -> None:
+    # Faust's consumer lives in a thread that outlives `stop` a little and needs this loop to end.
+    for thread in threading.enumerate():
+        if isinstance(thread, WorkerThread):
+            await asyncio.to_thread(thread.join, _JOIN_S)
 
 
 async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
@@ -112,6 +123,7 @@ def build(settings: Settings, agent: Agent, health: Health, folder: str) -> faus
         stream_wait_empty=True,
         stream_buffer_maxsize=64,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.group.instance,
         broker_session_timeout=settings.group.session_timeout_s,
         broker_heartbeat_interval=settings.group.session_timeout_s / 20,
         broker_rebalance_timeout=max(120.0, settings.group.session_timeout_s),

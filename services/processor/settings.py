@@ -31,7 +31,12 @@ class GroupSettings(Block):
     """The consumer group, which spreads the partitions over the processors."""
 
     name: str = "ragtime-processor"
-    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 60.0
+    instance: str | None = Field(
+        default=None,
+        description="a name of this process that stays over restarts: it then gets its partitions"
+        " back at once after a crash, and nobody else's session is waited for",
+    )
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
 
 
 class HealthSettings(HttpSettings):
