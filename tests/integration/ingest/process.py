@@ -1,0 +1,95 @@
+"""Ingest as a process of its own, started as an operator starts it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from libs.settings import ClickHouseSettings
+
+PEPPER = "a pepper for the tests of ingest, no secret"
+
+_CHECKOUT = Path(__file__).parents[3]
+
+
+@dataclass
+class IngestProcess:
+    """The running process, and how to ask it."""
+
+    process: asyncio.subprocess.Process
+    http: httpx.AsyncClient
+    log: Path
+
+    async def answers(self, path: str, status: int, timeout_s: float = 30.0) -> httpx.Response:
+        """The first answer of that status; the process must be alive until then."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                assert self.process.returncode is None, self.log.read_text("utf-8")
+                try:
+                    response = await self.http.get(path)
+                    if response.status_code == status:
+                        return response
+                except httpx.TransportError:
+                    pass  # it does not listen yet
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> int:
+        """Ask it to end, as a process manager does; its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(12):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def ingest_process(
+    folder: Path, clickhouse: ClickHouseSettings, bootstrap_servers: str, topic: str
+) -> AsyncIterator[IngestProcess]:
+    """Ingest on a free port, ended with the block."""
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RAGTIME_HTTP__PORT": str(port),
+        "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
+        "RAGTIME_KAFKA__EVENTS_TOPIC": topic,
+        "RAGTIME_CLICKHOUSE__URL": clickhouse.url,
+        "RAGTIME_CLICKHOUSE__USER": clickhouse.user,
+        "RAGTIME_CLICKHOUSE__PASSWORD": clickhouse.password.get_secret_value(),
+        "RAGTIME_CLICKHOUSE__DATABASE": clickhouse.database,
+        "RAGTIME_ACCESS__PEPPER": PEPPER,
+        "RAGTIME_PUBLISH__TIMEOUT_S": "5",
+    }
+    log = folder / "ingest.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.ingest",
+            cwd=_CHECKOUT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15) as http:
+        running = IngestProcess(process, http, log)
+        try:
+            yield running
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
