@@ -1,0 +1,67 @@
+"""The table of the keys on the real engine."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from pydantic import SecretStr
+
+from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.key_store import KeyStore, add_key, list_keys, revoke_key
+from libs.settings import AccessSettings
+from tests.polling import until
+
+pytestmark = pytest.mark.integration
+
+PEPPER = "p" * 32
+NOW = datetime(2026, 3, 25, 12, 0, 0, 123_000, tzinfo=UTC)
+
+
+def make_key(key_id: str) -> tuple[str, ApiKey]:
+    token = generate_key(Mode.TEST)
+    return token, ApiKey(
+        id=key_id,
+        key_hash=hash_key(token, PEPPER.encode()),
+        project_id="muséum",
+        mode=Mode.TEST,
+        scopes=frozenset(Scope),
+        rate_per_minute=7,
+        label="it's a\tlabel 🤖",
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=9),
+        revoked_at=None,
+    )
+
+
+async def test_key_is_read_as_it_was_written(clickhouse: AsyncClient) -> None:
+    _, full = make_key("key_1")
+    _, bare = make_key("key_2")
+    bare = replace(bare, rate_per_minute=None, expires_at=None, label="", scopes=frozenset())
+    await add_key(clickhouse, full)
+    await add_key(clickhouse, bare)
+    assert await list_keys(clickhouse) == [full, bare]
+
+
+async def test_key_is_revoked_once(clickhouse: AsyncClient) -> None:
+    _, key = make_key("key_1")
+    await add_key(clickhouse, key)
+    later = NOW + timedelta(hours=1)
+    assert await revoke_key(clickhouse, "key_1", later)
+    assert await revoke_key(clickhouse, "key_1", later + timedelta(hours=1))
+    assert not await revoke_key(clickhouse, "key_2", later)
+    assert await list_keys(clickhouse) == [replace(key, revoked_at=later)]
+
+
+async def test_snapshot_follows_the_table_when_a_key_is_revoked(clickhouse: AsyncClient) -> None:
+    token, key = make_key("key_1")
+    await add_key(clickhouse, key)
+    store = KeyStore(AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.05))
+    running = asyncio.create_task(store.run(clickhouse))
+    await until(lambda: store.is_loaded)
+    assert store.find(token, NOW) == key
+    await revoke_key(clickhouse, "key_1", NOW)
+    await until(lambda: store.find(token, NOW) is None, timeout_s=5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
