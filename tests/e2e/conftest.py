@@ -1,0 +1,32 @@
+"""The product as processes, one stack for the whole run; the services' logs beside a failure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import Project, Stack, running_stack
+from tests.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def stack(real_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Ingest, processor and query beside the real servers."""
+    with running_stack(real_servers, tmp_path_factory.mktemp("e2e")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(stack: Stack) -> Project:
+    """A project that only the tests of one file use."""
+    return stack.new_projects(1)[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Add the end of each service's log to the report of a failure."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(f"{name}'s log", tail) for name, tail in stack.logs().items()]
+    return report

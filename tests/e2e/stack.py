@@ -1,0 +1,216 @@
+"""The whole product beside real servers: topics and tables of its own, three services, keys."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import httpx
+from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
+
+from libs.access.api_keys import ApiKey, Mode, Scope
+from libs.access.key_store import add_key
+from libs.clickhouse.connection import connect
+from libs.settings import ClickHouseSettings
+from services.admin.keys import KeyRequest, make_key
+from tests.e2e.model import Event
+from tests.e2e.processes import Service, run_command
+from tests.e2e.topics import Topics
+from tests.e2e.waiting import wait_until
+from tests.servers import Servers
+
+SERVICES = ("ingest", "processor", "query")
+PARTITIONS = 4
+FAST = 100_000
+_COUNTED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project with a live and a test key of both scopes."""
+
+    id: str
+    live_key: str
+    test_key: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running product. Tests share one, each with projects of its own."""
+
+    environment: dict[str, str]
+    services: dict[str, Service]
+    topics: Topics
+    http: httpx.Client
+
+    def ragtime(self, *arguments: str) -> str:
+        """What the command prints."""
+        return run_command(self.environment, *arguments)
+
+    def restart(self, name: str) -> float:
+        """Stop a service by SIGTERM and start it again; returns the seconds that the stop took."""
+        seconds = self.services[name].stop()
+        self.services[name].start()
+        self.services[name].wait_until_ready()
+        return seconds
+
+    def new_projects(self, number: int) -> list[Project]:
+        """Projects that nobody else uses, when both HTTP services know their keys."""
+        projects, keys = zip(*(self._new_project() for _ in range(number)), strict=True)
+        asyncio.run(self._add_keys([key for pair in keys for key in pair]))
+        self.wait_until_keys_work(projects[-1].id, projects[-1].test_key)
+        return list(projects)
+
+    def _new_project(self) -> tuple[Project, list[ApiKey]]:
+        pepper = self.environment["RAGTIME_ACCESS__PEPPER"].encode()
+        project_id = f"e2e-{secrets.token_hex(6)}"
+        keys = [
+            make_key(
+                KeyRequest(project_id, frozenset(Scope), mode, FAST, "", None),
+                pepper,
+                datetime.now(UTC),
+            )
+            for mode in (Mode.LIVE, Mode.TEST)
+        ]
+        (live_key, _), (test_key, _) = keys
+        return Project(project_id, live_key, test_key), [stored for _, stored in keys]
+
+    async def _add_keys(self, keys: Sequence[ApiKey]) -> None:
+        client = await connect(self._clickhouse_settings())
+        for key in keys:
+            await add_key(client, key)
+        await client.close()
+
+    def _clickhouse_settings(self) -> ClickHouseSettings:
+        return ClickHouseSettings(
+            url=self.environment["RAGTIME_CLICKHOUSE__URL"],
+            user=self.environment["RAGTIME_CLICKHOUSE__USER"],
+            password=SecretStr(self.environment["RAGTIME_CLICKHOUSE__PASSWORD"]),
+            database=self.environment["RAGTIME_CLICKHOUSE__DATABASE"],
+        )
+
+    def wait_until_keys_work(self, project_id: str, key: str) -> None:
+        """Return when ingest and query have read the key."""
+        wait_until(
+            lambda: self._knows_key("GET", self.analytics_url(project_id), key),
+            "query knows the new key",
+        )
+        wait_until(
+            lambda: self._knows_key("POST", self.events_url(project_id), key),
+            "ingest knows the new key",
+        )
+
+    def _knows_key(self, method: str, url: str, key: str) -> bool:
+        response = self.http.request(method, url, headers={"Authorization": f"Bearer {key}"})
+        return response.status_code != 401
+
+    def analytics_url(self, project_id: str) -> str:
+        return f"{self.services['query'].url}/api/v1/projects/{project_id}/analytics"
+
+    def events_url(self, project_id: str) -> str:
+        return f"{self.services['ingest'].url}/api/v1/projects/{project_id}/events"
+
+    def analytics(self, project: Project, **parameters: str | None) -> Any:
+        """The answer to a question; parameters that are None are left out. Fails unless 200."""
+        response = self.http.get(
+            self.analytics_url(project.id),
+            params={name: value for name, value in parameters.items() if value is not None},
+            headers={"Authorization": f"Bearer {project.live_key}"},
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post_events(
+        self, project: Project, events: Sequence[Event], *, by_test_key: bool = False
+    ) -> None:
+        """Send events in one request; fails unless all of them are accepted."""
+        key = project.test_key if by_test_key else project.live_key
+        response = self.http.post(
+            self.events_url(project.id),
+            content=json.dumps(list(events)),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        assert response.status_code == 202, response.text
+        assert response.json() == {"accepted": len(events), "rejected": []}
+
+    def wait_until_counted(self, timeout_s: float = _COUNTED_WITHIN_S) -> None:
+        """Return when all that was accepted so far has been counted or dead-lettered."""
+        self.topics.wait_until_read(timeout_s)
+
+    def metric(self, service: str, name: str) -> float:
+        """The sum of a counter of a service over all its labels, since the service started."""
+        text = self.http.get(f"{self.services[service].url}/metrics").text
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line.startswith((f"{name}_total ", f"{name}_total{{"))
+        )
+
+    def logs(self) -> dict[str, str]:
+        """The end of each service's log."""
+        return {name: service.log_tail() for name, service in self.services.items()}
+
+
+@contextmanager
+def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
+    """Everything started and ready; stopped again, each service with exit code 0, and removed."""
+    environment = _environment(servers)
+    run_command(environment, "init")
+    with ExitStack() as closing:
+        closing.callback(_drop_database, environment)
+        services = {name: Service(name, environment, folder / f"{name}.log") for name in SERVICES}
+        for service in services.values():
+            service.start()
+            closing.callback(service.close)
+        for service in services.values():
+            service.wait_until_ready()
+        http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
+        yield Stack(environment, services, _topics(environment), http)
+
+
+def _environment(servers: Servers) -> dict[str, str]:
+    name = f"e2e_{secrets.token_hex(4)}"
+    return {
+        "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": servers.kafka,
+        "RAGTIME_KAFKA__EVENTS_TOPIC": name,
+        "RAGTIME_KAFKA__DEAD_LETTER_TOPIC": f"{name}.dead-letter",
+        "RAGTIME_TOPICS__PARTITIONS": str(PARTITIONS),
+        "RAGTIME_GROUP__NAME": name,
+        "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
+        "RAGTIME_CLICKHOUSE__USER": servers.admin.user,
+        "RAGTIME_CLICKHOUSE__PASSWORD": servers.admin.password,
+        "RAGTIME_CLICKHOUSE__DATABASE": name,
+        "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
+        # The tests themselves wait for new keys by asking with them.
+        "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),
+    }
+
+
+def _topics(environment: dict[str, str]) -> Topics:
+    return Topics(
+        bootstrap_servers=environment["RAGTIME_KAFKA__BOOTSTRAP_SERVERS"],
+        events=environment["RAGTIME_KAFKA__EVENTS_TOPIC"],
+        partitions=PARTITIONS,
+        dead_letters=environment["RAGTIME_KAFKA__DEAD_LETTER_TOPIC"],
+        group=environment["RAGTIME_GROUP__NAME"],
+    )
+
+
+def _drop_database(environment: dict[str, str]) -> None:
+    address = httpx.URL(environment["RAGTIME_CLICKHOUSE__URL"])
+    client: Client = clickhouse_connect.get_client(
+        host=address.host,
+        port=address.port or 8123,
+        username=environment["RAGTIME_CLICKHOUSE__USER"],
+        password=environment["RAGTIME_CLICKHOUSE__PASSWORD"],
+        autogenerate_session_id=False,
+    )
+    client.command(f"DROP DATABASE {environment['RAGTIME_CLICKHOUSE__DATABASE']} SYNC")
+    client.close()
