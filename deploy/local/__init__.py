@@ -1,0 +1,1 @@
+"""The stack without Docker: Kafka, ClickHouse's engine, the services, under a process manager."""

@@ -1,0 +1,178 @@
+"""The engine, on worker threads: one handle a statement, so that nothing of one is left to the next.
+
+A handle costs half a millisecond. It is opened, used and closed by worker threads only: a destructor
+of the engine that ran on the event loop was seen to hang the whole process.
+"""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import chdb
+
+from deploy.local.gateway.errors import TOO_MANY_QUERIES, ServerError, error_of_engine
+from deploy.local.gateway.statements import Insert, Parameters, check_single
+
+_THREADS = 24
+_WAITING = 200
+_MAX_RESULT_BYTES = 1 << 30
+_CHUNK = 1 << 20
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Runs statements on the data directory. Raises ServerError for whatever goes wrong in one."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = str(data_dir)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
+        self._running = asyncio.Semaphore(_THREADS - 2)  # two are left for KILL and /ping
+        self._waiting = 0
+        self._root: Any = None
+
+    async def start(self) -> None:
+        """Open the data directory and keep it open."""
+        self._root = await self._call(chdb.connect, self._path)
+
+    async def stop(self) -> None:
+        """Wait for running statements, then close."""
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._root.close)
+
+    async def ping(self) -> None:
+        """Prove that the engine answers."""
+        await self._call(self._ask, "SELECT 1", "TabSeparated", {})
+
+    async def classify(self, sql: bytes) -> str:
+        """What a statement does, by the engine's own parser: read, control or change."""
+        verdict = await self._call(self._root._conn.classify_query, sql)  # noqa: SLF001
+        check_single(verdict["statement_count"])
+        name = verdict["query_class"].name
+        return {"READ_ONLY": "read", "CONTROL": "control"}.get(name, "change")
+
+    async def query(self, sql: bytes, fmt: str, asked: Parameters, *, readonly: bool) -> bytes:
+        """The answer of a statement, whole; killed when the caller is cancelled."""
+        async with self._place():
+            work = self._submit(self._query, sql, fmt, asked, readonly)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await self._kill(asked.query_id)
+                await asyncio.wait({work})
+                work.exception()
+                raise
+
+    async def insert(self, statement: Insert, data: AsyncIterator[bytes], asked: Parameters) -> int:
+        """Insert streamed data and return the number of rows; cut data commit nothing."""
+        async with self._place():
+            handle = await self._call(self._open, asked, False)
+            inserter = None
+            try:
+                inserter = await self._call(handle.send_insert, statement.sql, statement.format)
+                async for chunk in data:
+                    for start in range(0, len(chunk), _CHUNK):
+                        await self._call(inserter.append, chunk[start : start + _CHUNK])
+                # From here on it is done, whether the client still waits or not.
+                finish = self._submit(inserter.finish)
+                try:
+                    result = await asyncio.shield(finish)
+                finally:
+                    await asyncio.wait({finish})
+                return int(result.rows_written)
+            finally:
+                await asyncio.shield(self._submit(_close, inserter, handle))
+
+    def _place(self) -> "_Place":
+        return _Place(self)
+
+    async def _kill(self, query_id: str) -> None:
+        sql = f"KILL QUERY WHERE Settings['log_comment'] = {_quoted(query_id)} ASYNC"
+        await asyncio.shield(self._submit(self._ask, sql, "Null", {}))
+
+    def _submit(self, work: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # noqa: ANN401
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, functools.partial(_translated, work, *args))
+
+    async def _call(self, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+        return await self._submit(work, *args)
+
+    def _ask(self, sql: str, fmt: str, values: dict[str, str]) -> bytes:
+        handle = chdb.connect(self._path)
+        try:
+            return _bytes(handle.query(sql, fmt, params=values or None))
+        finally:
+            handle.close()
+
+    def _open(self, asked: Parameters, readonly: bool) -> Any:  # noqa: ANN401
+        handle = chdb.connect(self._path)
+        try:
+            if asked.database:
+                handle.query(f"USE `{asked.database.replace('`', '``')}`")
+            settings = {
+                "implicit_select": "0",
+                "max_result_bytes": str(_MAX_RESULT_BYTES),
+                "log_comment": asked.query_id,
+                **asked.settings,
+            }
+            if readonly:
+                settings["readonly"] = "1"
+            pairs = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
+            handle.query(f"SET {pairs}")
+        except Exception:
+            handle.close()
+            raise
+        return handle
+
+    def _query(self, sql: bytes, fmt: str, asked: Parameters, readonly: bool) -> bytes:
+        handle = self._open(asked, readonly)
+        try:
+            return _bytes(handle.query(sql, fmt, params=dict(asked.values) or None))
+        finally:
+            handle.close()
+
+
+class _Place:
+    """A place among the running statements; too many that wait are turned away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def __aenter__(self) -> None:
+        engine = self._engine
+        if engine._waiting >= _WAITING:  # noqa: SLF001 - one class in two halves
+            raise ServerError(TOO_MANY_QUERIES, "Too many simultaneous queries")
+        engine._waiting += 1  # noqa: SLF001
+        try:
+            await engine._running.acquire()  # noqa: SLF001
+        finally:
+            engine._waiting -= 1  # noqa: SLF001
+
+    async def __aexit__(self, *_: object) -> None:
+        self._engine._running.release()  # noqa: SLF001
+
+
+def _translated(work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+    try:
+        return work(*args)
+    except RuntimeError as error:  # chDB raises it, or a subclass, for all that the engine says
+        raise error_of_engine(error) from None
+
+
+def _close(inserter: Any, handle: Any) -> None:  # noqa: ANN401
+    try:
+        if inserter is not None:
+            inserter.cancel()
+    finally:
+        handle.close()
+
+
+def _bytes(result: Any) -> bytes:  # noqa: ANN401
+    return result.encode() if isinstance(result, str) else bytes(result.bytes())
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
