@@ -7,8 +7,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from libs.settings import HttpSettings
+from libs.telemetry.logs import get_logger
 
 _GRACE_S = 7
+
+log = get_logger()
 
 
 def serve(app: ASGIApp, settings: HttpSettings) -> None:
@@ -16,6 +19,7 @@ def serve(app: ASGIApp, settings: HttpSettings) -> None:
     # Uvicorn raises the signal once more after its clean stop: by then it means exit code 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
+    log.info("http.starting", host=settings.host, port=settings.port)
     uvicorn.Server(configuration(app, settings)).run()
 
 
