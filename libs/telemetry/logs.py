@@ -5,6 +5,8 @@ Never a payload, a key, an address or a user agent: the call sites hand over cou
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import cast
 
 import structlog
@@ -15,6 +17,9 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+_REPEAT_INTERVAL_S = 5.0
+_MAX_REMEMBERED = 1_000
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -44,8 +49,31 @@ def configure_logs(service: str, level: str) -> None:
             ],
         )
     )
+    handler.addFilter(OncePerInterval(time.monotonic))
     # Libraries speak only when something is wrong; their usual talk is not ours to keep.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class OncePerInterval(logging.Filter):
+    """Lets a library say the same thing once in a few seconds: retry loops say it each time.
+
+    The same thing: the same text before its arguments are put in.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        text, now = (record.name, str(record.msg)), self._clock()
+        if now - self._said_at.get(text, -_REPEAT_INTERVAL_S) < _REPEAT_INTERVAL_S:
+            return False
+        if len(self._said_at) >= _MAX_REMEMBERED:
+            self._said_at.clear()
+        self._said_at[text] = now
+        return True
 
 
 def _name_the_library(
