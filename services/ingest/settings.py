@@ -35,7 +35,11 @@ class PublishSettings(Block):
     max_record_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024)] = 128 * 1024
     max_record_events: Annotated[int, Field(ge=1, le=10_000)] = 500
     max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
-    timeout_s: Seconds = 10.0
+    timeout_s: Seconds = Field(
+        6.0,
+        description="how long a request waits for Kafka; shorter than the 7 s that open requests"
+        " have when the service is stopped, so that each is still answered",
+    )
 
 
 class Settings(ServiceSettings):
