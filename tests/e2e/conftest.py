@@ -22,6 +22,17 @@ def project(stack: Stack) -> Project:
     return stack.new_projects(1)[0]
 
 
+@pytest.fixture
+def no_traces(stack: Stack) -> Iterator[None]:
+    """No service writes a trace into its log during the test."""
+    logs = {name: service.log for name, service in stack.services.items()}
+    before = {name: log.stat().st_size for name, log in logs.items()}
+    yield
+    for name, size in before.items():
+        written = logs[name].read_bytes()[size:].decode("utf-8", errors="replace")
+        assert "Traceback" not in written, f"{name}: {written[-2000:]}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Add the end of each service's log to the report of a failure."""

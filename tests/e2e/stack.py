@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Stack:
         """Projects that nobody else uses, when both HTTP services know their keys."""
         projects, keys = zip(*(self._new_project() for _ in range(number)), strict=True)
         asyncio.run(self._add_keys([key for pair in keys for key in pair]))
-        self.wait_until_keys_work(projects[-1].id, projects[-1].test_key)
+        self.wait_until_key_works(projects[-1].id, projects[-1].test_key)
         return list(projects)
 
     def _new_project(self) -> tuple[Project, list[ApiKey]]:
@@ -96,19 +97,18 @@ class Stack:
             database=self.environment["RAGTIME_CLICKHOUSE__DATABASE"],
         )
 
-    def wait_until_keys_work(self, project_id: str, key: str) -> None:
+    def wait_until_key_works(self, project_id: str, key: str) -> None:
         """Return when ingest and query have read the key."""
-        wait_until(
-            lambda: self._knows_key("GET", self.analytics_url(project_id), key),
-            "query knows the new key",
-        )
-        wait_until(
-            lambda: self._knows_key("POST", self.events_url(project_id), key),
-            "ingest knows the new key",
-        )
+        for service in ("ingest", "query"):
+            wait_until(partial(self.knows_key, service, project_id, key), f"{service} has the key")
 
-    def _knows_key(self, method: str, url: str, key: str) -> bool:
-        response = self.http.request(method, url, headers={"Authorization": f"Bearer {key}"})
+    def knows_key(self, service: str, project_id: str, key: str) -> bool:
+        """Whether a service accepts the key as one; what it may do is another question."""
+        headers = {"Authorization": f"Bearer {key}"}
+        if service == "query":
+            response = self.http.get(self.analytics_url(project_id), headers=headers)
+        else:
+            response = self.http.post(self.events_url(project_id), headers=headers)
         return response.status_code != 401
 
     def analytics_url(self, project_id: str) -> str:

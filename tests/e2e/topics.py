@@ -54,7 +54,10 @@ class Topics:
         try:
             offsets = []
             for value in values:
-                written = await producer.send_and_wait(self.events, value, partition=partition)
+                # aiokafka wants a key where there is no value.
+                written = await producer.send_and_wait(
+                    self.events, value, key=b"-", partition=partition
+                )
                 offsets.append(int(written.offset))
         finally:
             await producer.stop()
@@ -68,7 +71,6 @@ class Topics:
         letters: list[DeadLetter] = []
         async with self._consumer(self.dead_letters, 1) as (consumer, partitions):
             ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
             async with asyncio.timeout(20):
                 for partition in partitions:
                     while await consumer.position(partition) < ends[partition]:
@@ -80,7 +82,10 @@ class Topics:
         self, topic: str, number: int, group: str | None = None
     ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap_servers, enable_auto_commit=False, group_id=group
+            bootstrap_servers=self.bootstrap_servers,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         try:

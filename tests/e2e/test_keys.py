@@ -1,0 +1,115 @@
+"""Who may read and write what: keys as the command makes them, on both services."""
+
+import json
+
+import pytest
+
+from tests.e2e.asking import assert_problem, assert_rate_headers, bearer, message
+from tests.e2e.stack import Project, Stack
+from tests.e2e.waiting import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_traces")]
+
+HTTP_SERVICES = ("ingest", "query")
+REVOKED_WITHIN_S = 5.0
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Basic dXNlcjpwYXNzd29yZA==",
+        "Bearer rt_live_unknown",
+        "Bearer rt_live_" + "a" * 49,
+        "Bearer rt_live_" + "a" * 10_000,
+        "rt_live_unknown",
+    ],
+)
+@pytest.mark.parametrize("service", HTTP_SERVICES)
+def test_request_is_refused_when_its_key_is_none(
+    stack: Stack, project: Project, service: str, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    if service == "query":
+        response = stack.http.get(stack.analytics_url(project.id), headers=headers)
+        assert_rate_headers(response)
+    else:
+        response = stack.http.post(stack.events_url(project.id), json=message("x"), headers=headers)
+
+    assert_problem(response, 401)
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_foreign_and_unknown_projects_are_refused_alike(stack: Stack, project: Project) -> None:
+    (other,) = stack.new_projects(1)
+
+    bodies = []
+    for project_id in (other.id, "no-such-project", "%00", "a b", "x" * 5000, "a%3Fb"):
+        response = stack.http.get(stack.analytics_url(project_id), headers=bearer(project.live_key))
+        assert_problem(response, 403, "forbidden")
+        assert_rate_headers(response)
+        bodies.append(response.json())
+        written = stack.http.post(
+            stack.events_url(project_id), json=message("x"), headers=bearer(project.live_key)
+        )
+        assert_problem(written, 403, "forbidden")
+    assert all(body == bodies[0] for body in bodies)
+
+
+def test_key_without_the_scope_is_refused(stack: Stack, project: Project) -> None:
+    reader = _new_key(stack, project, "--scope", "analytics:read")
+    writer = _new_key(stack, project, "--scope", "events:write")
+
+    written = stack.http.post(
+        stack.events_url(project.id), json=message("x"), headers=bearer(reader["key"])
+    )
+    read = stack.http.get(stack.analytics_url(project.id), headers=bearer(writer["key"]))
+
+    assert_problem(written, 403, "forbidden")
+    assert_problem(read, 403, "forbidden")
+    assert_rate_headers(read)
+
+
+def test_key_is_refused_within_5_s_when_it_was_revoked(stack: Stack, project: Project) -> None:
+    key = _new_key(stack, project, "--scope", "analytics:read", "--scope", "events:write")
+    stack.ragtime("keys", "revoke", key["id"])
+
+    wait_until(
+        lambda: not any(stack.knows_key(name, project.id, key["key"]) for name in HTTP_SERVICES),
+        "query and ingest refuse the revoked key",
+        timeout_s=REVOKED_WITHIN_S,
+    )
+    listed = {one["id"]: one for one in json.loads(stack.ragtime("keys", "list", "--json"))}
+    assert listed[key["id"]]["revokedAt"]
+    assert key["key"] not in stack.ragtime("keys", "list", "--json")
+
+
+def test_request_is_refused_when_the_rate_of_its_key_is_used_up(
+    stack: Stack, project: Project
+) -> None:
+    key = _new_key(stack, project, "--scope", "analytics:read", "--rate", "3")
+    # Waiting for the key may have used some of it; refused questions count like all others.
+    responses = [
+        stack.http.get(
+            stack.analytics_url(project.id), params={"live": "maybe"}, headers=bearer(key["key"])
+        )
+        for _ in range(4)
+    ]
+
+    for response in responses:
+        assert_rate_headers(response)
+        assert response.headers["X-RateLimit-Limit"] == "3"
+    assert_problem(responses[-1], 429, "rate_limited")
+    assert responses[-1].headers["X-RateLimit-Remaining"] == "0"
+    assert 1 <= int(responses[-1].headers["Retry-After"]) <= 61
+
+
+def _new_key(stack: Stack, project: Project, *arguments: str) -> dict[str, str]:
+    """A key as the command makes it, known to both services."""
+    made: dict[str, str] = json.loads(
+        stack.ragtime("keys", "create", "--project", project.id, "--json", *arguments)
+    )
+    stack.wait_until_key_works(project.id, made["key"])
+    return made
