@@ -49,6 +49,7 @@ class Stack:
     environment: dict[str, str]
     services: dict[str, Service]
     topics: Topics
+    database: Client
     http: httpx.Client
 
     def ragtime(self, *arguments: str) -> str:
@@ -163,8 +164,10 @@ def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
     """Everything started and ready; stopped again, each service with exit code 0, and removed."""
     environment = _environment(servers)
     run_command(environment, "init")
+    topics = _topics(environment)
     with ExitStack() as closing:
-        closing.callback(_drop_database, environment)
+        closing.callback(topics.delete)
+        database = closing.enter_context(_database(environment))
         services = {name: Service(name, environment, folder / f"{name}.log") for name in SERVICES}
         for service in services.values():
             service.start()
@@ -172,7 +175,7 @@ def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
         for service in services.values():
             service.wait_until_ready()
         http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
-        yield Stack(environment, services, _topics(environment), http)
+        yield Stack(environment, services, topics, database, http)
 
 
 def _environment(servers: Servers) -> dict[str, str]:
@@ -203,14 +206,21 @@ def _topics(environment: dict[str, str]) -> Topics:
     )
 
 
-def _drop_database(environment: dict[str, str]) -> None:
+@contextmanager
+def _database(environment: dict[str, str]) -> Iterator[Client]:
+    """A client for the tests' own questions; drops the database at the end."""
     address = httpx.URL(environment["RAGTIME_CLICKHOUSE__URL"])
+    name = environment["RAGTIME_CLICKHOUSE__DATABASE"]
     client: Client = clickhouse_connect.get_client(
         host=address.host,
         port=address.port or 8123,
         username=environment["RAGTIME_CLICKHOUSE__USER"],
         password=environment["RAGTIME_CLICKHOUSE__PASSWORD"],
+        database=name,
         autogenerate_session_id=False,
     )
-    client.command(f"DROP DATABASE {environment['RAGTIME_CLICKHOUSE__DATABASE']} SYNC")
-    client.close()
+    try:
+        yield client
+    finally:
+        client.command(f"DROP DATABASE {name} SYNC")
+        client.close()

@@ -106,6 +106,17 @@ def test_request_is_refused_when_the_rate_of_its_key_is_used_up(
     assert 1 <= int(responses[-1].headers["Retry-After"]) <= 61
 
 
+def test_key_has_30_questions_a_minute_when_it_names_no_rate(
+    stack: Stack, project: Project
+) -> None:
+    key = _new_key(stack, project, "--scope", "analytics:read")
+
+    response = stack.http.get(stack.analytics_url(project.id), headers=bearer(key["key"]))
+
+    assert_rate_headers(response)
+    assert response.headers["X-RateLimit-Limit"] == "30"
+
+
 def _new_key(stack: Stack, project: Project, *arguments: str) -> dict[str, str]:
     """A key as the command makes it, known to both services."""
     made: dict[str, str] = json.loads(

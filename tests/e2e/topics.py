@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 _INTERVAL_S = 0.05
+_READ_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,37 @@ class Topics:
 
     def read_dead_letters(self) -> list[DeadLetter]:
         """All dead letters that there are."""
-        return asyncio.run(self._read_dead_letters())
+        records = asyncio.run(self._read(self.dead_letters, 1))
+        return [
+            DeadLetter(record.value, {name: value.decode() for name, value in record.headers})
+            for record in records
+        ]
 
-    async def _read_dead_letters(self) -> list[DeadLetter]:
-        letters: list[DeadLetter] = []
-        async with self._consumer(self.dead_letters, 1) as (consumer, partitions):
+    def read_events(self) -> list[bytes]:
+        """The values of all records of the events that there are."""
+        records = asyncio.run(self._read(self.events, self.partitions))
+        return [record.value or b"" for record in records]
+
+    async def _read(self, topic: str, number: int) -> list[Any]:
+        records: list[Any] = []
+        async with self._consumer(topic, number) as (consumer, partitions):
             ends = await consumer.end_offsets(partitions)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(_READ_WITHIN_S):
                 for partition in partitions:
                     while await consumer.position(partition) < ends[partition]:
-                        letters.append(_dead_letter(await consumer.getone()))
-        return letters
+                        found = await consumer.getmany(partition, timeout_ms=100)
+                        records += found.get(partition, [])
+        return records
+
+    def delete(self) -> None:
+        """Delete both topics: the servers may be there longer than this stack."""
+        asyncio.run(self._delete())
+
+    async def _delete(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([self.events, self.dead_letters])
+        await admin.close()
 
     @asynccontextmanager
     async def _consumer(
@@ -94,7 +116,3 @@ class Topics:
             yield consumer, partitions
         finally:
             await consumer.stop()
-
-
-def _dead_letter(record: Any) -> DeadLetter:
-    return DeadLetter(record.value, {name: value.decode() for name, value in record.headers})
