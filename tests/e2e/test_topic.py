@@ -56,6 +56,13 @@ def letters(stack: Stack, project: Project) -> dict[tuple[int, str | None], Dead
             ]
         ),
         _line(project, "good-4"),
+        _line(
+            project,
+            "good-5",
+            type="rag.retrieval",
+            hit=True,
+            sources=[{"id": "src-1"}, {"id": "src-1", "name": "Visitor guide"}],
+        ),
     ]
     first = stack.topics.write(records, partition=1)
     stack.wait_until_counted()
@@ -71,6 +78,15 @@ def test_good_lines_are_counted_when_bad_ones_lie_beside_them(
     assert letters
     (row,) = stack.analytics(project, category="usage")["stats"]
     assert row["value"] == 4
+
+
+def test_source_counts_once_when_a_line_of_others_cites_it_twice(
+    stack: Stack, project: Project, letters: dict[tuple[int, str | None], DeadLetter]
+) -> None:
+    assert letters
+    answer = stack.analytics(project, category="source")
+    assert [(row["key"], row["value"]) for row in answer["stats"]] == [("src-1", 1)]
+    assert answer["sources"] == [{"id": "src-1", "name": "Visitor guide"}]
 
 
 def test_bad_lines_become_dead_letters_with_their_reason(
