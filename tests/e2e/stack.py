@@ -168,7 +168,10 @@ def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
     with ExitStack() as closing:
         closing.callback(topics.delete)
         database = closing.enter_context(_database(environment))
-        services = {name: Service(name, environment, folder / f"{name}.log") for name in SERVICES}
+        services = {
+            name: Service(name, environment | _user(servers, name), folder / f"{name}.log")
+            for name in SERVICES
+        }
         for service in services.values():
             service.start()
             closing.callback(service.close)
@@ -187,12 +190,20 @@ def _environment(servers: Servers) -> dict[str, str]:
         "RAGTIME_TOPICS__PARTITIONS": str(PARTITIONS),
         "RAGTIME_GROUP__NAME": name,
         "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
-        "RAGTIME_CLICKHOUSE__USER": servers.admin.user,
-        "RAGTIME_CLICKHOUSE__PASSWORD": servers.admin.password,
         "RAGTIME_CLICKHOUSE__DATABASE": name,
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
         # The tests themselves wait for new keys by asking with them.
         "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),
+        **_user(servers, "admin"),
+    }
+
+
+def _user(servers: Servers, name: str) -> dict[str, str]:
+    """The least that a service needs, where the servers have a user for it."""
+    credentials = servers.users.get(name, servers.admin)
+    return {
+        "RAGTIME_CLICKHOUSE__USER": credentials.user,
+        "RAGTIME_CLICKHOUSE__PASSWORD": credentials.password,
     }
 
 
