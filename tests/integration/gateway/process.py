@@ -1,0 +1,139 @@
+"""The gateway as a process: start, stop, kill, on a free port and a directory of a test."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import clickhouse_connect
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.client import Client
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+_START_S = 30.0
+
+ADMIN, WRITER, READER = "admin", "writer", "reader"
+
+
+def password_of(user: str) -> str:
+    """Throw-away passwords, one a user."""
+    return f"secret of {user}"
+
+
+@dataclass
+class Gateway:
+    """A gateway that a test may stop, kill and start again on the same data."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it and wait until the engine answers."""
+        with (self.directory / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deploy.local.gateway"],
+                cwd=_CHECKOUT,
+                env=os.environ | environment(self.directory, self.port),
+                start_new_session=True,  # the engine's SYSTEM SHUTDOWN signals the whole group
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_S
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                log_text = (self.directory / "gateway.log").read_text()
+                raise AssertionError(f"the gateway did not start:\n{log_text[-4000:]}")
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Whether /ping says that the engine answers."""
+        try:
+            with urlopen(f"{self.url}/ping", timeout=10) as response:  # noqa: S310 - http to this machine
+                return bool(response.read() == b"Ok.\n")
+        except (URLError, OSError):
+            return False
+
+    def stop(self, within_s: float = 20.0) -> int:
+        """SIGTERM; the exit code. A process that takes longer fails the test."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=within_s)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=15)
+
+    def client(self, user: str = ADMIN, database: str = "system", **options: Any) -> Client:
+        """An unmodified clickhouse-connect client, synchronous."""
+        return clickhouse_connect.get_client(
+            host="127.0.0.1",
+            port=self.port,
+            username=user,
+            password=password_of(user),
+            database=database,
+            autogenerate_session_id=False,
+            query_retries=0,
+            **options,
+        )
+
+    async def async_client(
+        self, user: str = ADMIN, database: str = "system", **options: Any
+    ) -> AsyncClient:
+        """An unmodified clickhouse-connect client, asynchronous."""
+        return await clickhouse_connect.get_async_client(
+            host="127.0.0.1",
+            port=self.port,
+            username=user,
+            password=password_of(user),
+            database=database,
+            autogenerate_session_id=False,
+            query_retries=0,
+            **options,
+        )
+
+
+def environment(directory: Path, port: int) -> dict[str, str]:
+    """The gateway's settings."""
+    return {
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_DATA_DIR": str(directory / "data"),
+        "GATEWAY_USERS_FILE": str(directory / "users.json"),
+    }
+
+
+def new_gateway(directory: Path, inserts_into: tuple[str, ...] = ("events",)) -> Gateway:
+    """A gateway with its users, not started yet."""
+    users: list[dict[str, Any]] = [
+        {"name": ADMIN, "role": "admin"},
+        {"name": WRITER, "role": "writer", "inserts_into": inserts_into},
+        {"name": READER, "role": "reader"},
+    ]
+    for user in users:
+        password = password_of(user["name"])
+        user["password_sha256"] = hashlib.sha256(password.encode()).hexdigest()
+    (directory / "users.json").write_text(json.dumps(users))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return Gateway(directory, free.getsockname()[1])
