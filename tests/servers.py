@@ -1,0 +1,231 @@
+"""Real servers for the tests, found in this order: those that the environment names
+(RAGTIME_TEST_KAFKA, RAGTIME_TEST_CLICKHOUSE_URL, _USER, _PASSWORD), containers where a Docker
+daemon answers, else the local stack's Kafka and gateway on free ports in a folder of their own.
+
+A server that does not start is an error, never a skipped test.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from testcontainers.core.container import DockerContainer
+
+from deploy.local import kafka
+from deploy.local.credentials import ROLES, read_secrets, write_users
+from deploy.local.layout import CHECKOUT, Layout, layout, make_state
+from deploy.local.ports import Ports, choose_ports, free_port, variable, write_ports
+from deploy.local.processes import plain_environment
+
+_START_S = 120.0
+_STOP_S = 30.0
+_INTERVAL_S = 0.1
+_TAIL_LINES = 30
+_KAFKA_IMAGE = f"apache/kafka:{kafka.VERSION}"
+_CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user of ClickHouse."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers are. `users` has a user with the rights of each service, or is empty."""
+
+    kafka: str
+    clickhouse_url: str
+    admin: Credentials
+    users: dict[str, Credentials]
+    kind: str
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Real servers that answer; what this started is stopped at the end, after a TERM too."""
+    with ExitStack() as started:
+        started.enter_context(_terminated_like_interrupted())
+        yield _named() or _in_containers(started) or _local(started)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    # pytest cleans up after Ctrl-C; TERM would end it at once and leave the servers running.
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _named() -> Servers | None:
+    kafka_address = os.environ.get("RAGTIME_TEST_KAFKA")
+    url = os.environ.get("RAGTIME_TEST_CLICKHOUSE_URL")
+    if not kafka_address and not url:
+        return None
+    if not kafka_address or not url:
+        raise ValueError("set both RAGTIME_TEST_KAFKA and RAGTIME_TEST_CLICKHOUSE_URL, or neither")
+    user = os.environ.get("RAGTIME_TEST_CLICKHOUSE_USER", "default")
+    password = os.environ.get("RAGTIME_TEST_CLICKHOUSE_PASSWORD", "")
+    found = Servers(kafka_address, url, Credentials(user, password), {}, "environment")
+    _wait_until_answering(found)
+    return found
+
+
+def _in_containers(started: ExitStack) -> Servers | None:
+    # Asked in a process of its own: the library leaves sockets open when no daemon answers.
+    ask = [sys.executable, "-c", "import docker; docker.from_env().ping()"]
+    if subprocess.run(ask, capture_output=True, check=False).returncode != 0:
+        return None
+    port, controller = free_port(), free_port()
+    broker = (
+        DockerContainer(_KAFKA_IMAGE)
+        .with_bind_ports(port, port)
+        .with_envs(**_kafka_in_container(port, controller))
+    )
+    admin = Credentials("admin", secrets.token_urlsafe(12))
+    clickhouse = (
+        DockerContainer(_CLICKHOUSE_IMAGE)
+        .with_exposed_ports(8123)
+        .with_envs(CLICKHOUSE_USER=admin.user, CLICKHOUSE_PASSWORD=admin.password)
+        .with_env("CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT", "1")
+    )
+    started.enter_context(broker)
+    started.enter_context(clickhouse)
+    url = f"http://127.0.0.1:{clickhouse.get_exposed_port(8123)}"
+    found = Servers(f"127.0.0.1:{port}", url, admin, {}, "testcontainers")
+    _wait_until_answering(found)
+    return found
+
+
+def _kafka_in_container(port: int, controller: int) -> dict[str, str]:
+    # The broker tells its clients where it is: it must know the port on this machine.
+    return {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": f"1@localhost:{controller}",
+        "KAFKA_LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://localhost:{controller}",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }
+
+
+def _local(started: ExitStack) -> Servers:
+    folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="ragtime-test-")))
+    where = Layout(folder, layout().cache)
+    _fetch_jars()
+    make_state(where)
+    ports = choose_ports({}, {variable(port.name): "0" for port in fields(Ports)})
+    write_ports(where, ports)
+    kafka.prepare(where, ports.kafka, ports.kafka_controller)
+    passwords = read_secrets(where)
+    write_users(where.clickhouse_users, passwords)
+    users = {name: Credentials(name, passwords[name]) for name in ROLES}
+    found = Servers(
+        kafka=f"127.0.0.1:{ports.kafka}",
+        clickhouse_url=f"http://127.0.0.1:{ports.clickhouse}",
+        admin=users["admin"],
+        users=users,
+        kind="local stack",
+    )
+    processes = [_start(started, where, name) for name in ("kafka", "clickhouse")]
+    _wait_until_answering(found, lambda: _check_running(processes, where))
+    return found
+
+
+def _fetch_jars() -> None:
+    # In a process of its own: in this one the tests allow no socket but to this machine.
+    command = [sys.executable, "-m", "deploy.local.jars"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"Kafka's jars cannot be had: {done.stderr}")
+
+
+def _start(started: ExitStack, where: Layout, name: str) -> subprocess.Popen[bytes]:
+    with where.log(name).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local.processes", name],
+            cwd=CHECKOUT,
+            env=plain_environment() | {"RAGTIME_LOCAL_DIR": str(where.state)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the tests, which then stop it themselves
+        )
+    started.callback(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _check_running(processes: list[subprocess.Popen[bytes]], where: Layout) -> None:
+    if any(process.poll() is not None for process in processes):
+        logs = [log.read_text(errors="replace") for log in sorted(where.logs.glob("*.log"))]
+        tails = "\n".join("\n".join(log.splitlines()[-_TAIL_LINES:]) for log in logs)
+        raise RuntimeError(f"Kafka or the ClickHouse gateway ended at its start:\n{tails}")
+
+
+def _wait_until_answering(found: Servers, check: Callable[[], None] = lambda: None) -> None:
+    deadline = time.monotonic() + _START_S
+    while not (_clickhouse_answers(found.clickhouse_url) and _kafka_answers(found.kafka)):
+        check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{found.clickhouse_url} or {found.kafka} ({found.kind}) is silent")
+        time.sleep(_INTERVAL_S)
+
+
+def _clickhouse_answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/ping", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _kafka_answers(address: str) -> bool:
+    return asyncio.run(_has_brokers(address))
+
+
+async def _has_brokers(address: str) -> bool:
+    client = AIOKafkaAdminClient(bootstrap_servers=address)
+    try:
+        await client.start()
+        return bool((await client.describe_cluster())["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        await client.close()
