@@ -4,12 +4,9 @@
 anew, and notes names and hashes in `kafka-jars.lock`.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from jgo.parse import Coordinate
 
 from deploy.local.kafka import JARS_LOCK, VERSION, remembered_jars
 from deploy.local.layout import StackError, layout
+from deploy.local.locking import locked
 
 # Kafka's libraries log through slf4j; `simple` writes to the standard error and needs no file.
 _ROOTS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.slf4j:slf4j-simple:1.7.36")
@@ -38,7 +36,7 @@ class Jar:
 def fetch_jars(cache: Path) -> None:
     """Have all jars in the cache. Raises StackError when one cannot be had or is another."""
     remembered = remembered_jars(cache)
-    with _locked(cache):
+    with locked(cache / "lock", "another command fetches Kafka's jars"):
         if remembered.exists() and all((cache / name).exists() for name in _names(remembered)):
             return
         context = _context(cache)
@@ -55,15 +53,6 @@ def read_lock() -> list[Jar]:
 def _names(remembered: Path) -> list[str]:
     names: list[str] = json.loads(remembered.read_text())
     return names
-
-
-@contextlib.contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    # `make up` and `make test` may come at the same time.
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _context(cache: Path) -> MavenContext:

@@ -42,16 +42,22 @@ def wait_until_gone(file: Path, timeout_s: float) -> bool:
     return True
 
 
+def signal_process(file: Path, number: signal.Signals) -> bool:
+    """Send a signal to the process that the file remembers; whether it still runs."""
+    pid = running(file)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return pid is not None
+
+
 def end(file: Path, timeout_s: float) -> bool:
     """TERM, and KILL when that does not help; whether there was anything to end."""
-    pid = running(file)
-    if pid is None:
+    if not signal_process(file, signal.SIGTERM):
         return False
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(pid, sign)
-        if wait_until_gone(file, timeout_s):
-            break
+    if not wait_until_gone(file, timeout_s):
+        signal_process(file, signal.SIGKILL)
+        wait_until_gone(file, timeout_s)
     return True
 
 

@@ -1,0 +1,60 @@
+# `make` lists what there is. The recipes need Python and git, and nothing else on the PATH.
+
+# The first Python that really runs and is new enough: a name on the PATH may be an empty shell.
+PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then echo "$$name"; break; fi; done)
+python = $(or $(PYTHON),$(error Python 3.11 or newer is needed, and none is on the PATH))
+venv := .venv/bin/python
+
+# `make up QUERY_PORT=8090`, or RAGTIME_QUERY_PORT=8090 in the environment; 0 takes any free port.
+ports := QUERY INGEST PROCESSOR KAFKA KAFKA_CONTROLLER CLICKHOUSE
+$(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
+	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
+
+.DEFAULT_GOAL := help
+.PHONY: help up down clean logs status demo check test fmt requirements schema
+.NOTPARALLEL:
+
+help:
+	@$(python) -c 'import re; text = open("Makefile").read(); \
+	verbs = re.findall(r"^(\w+):.*?## (.*)$$", text, re.M); \
+	print("\n".join(f"make {name:13} {does}" for name, does in verbs))'
+
+up: local ## start everything, send demo data the first time, show an answer (QUERY_PORT=… INGEST_PORT=…)
+	@$(venv) -m deploy.local up
+
+down: ## stop everything, keep the data
+	@$(python) -m deploy.local down
+
+clean: ## stop everything, remove the data
+	@$(python) -m deploy.local clean
+
+logs: ## follow all logs
+	@$(python) -m deploy.local logs
+
+status: ## say what runs
+	@$(python) -m deploy.local status
+
+demo: local ## send more demo data
+	@$(venv) -m deploy.local demo
+
+check: dev ## format, lint, types, imports, unit tests: under a minute, no servers
+	@$(venv) -m deploy.local.check
+
+test: dev ## all tests, against real servers of their own
+	@$(venv) -m pytest
+
+fmt: dev ## format the code, mend what lint can mend
+	@$(venv) -m ruff format .
+	@$(venv) -m ruff check --fix .
+
+requirements: dev ## compile the hashed requirements files from pyproject.toml
+	@$(venv) -m deploy.local.requirements
+
+schema: dev ## write libs/clickhouse/schema.sql from the migrations
+	@$(venv) -m libs.clickhouse.schema
+
+.PHONY: local dev
+local dev:
+	@$(python) -m deploy.local.bootstrap $@
