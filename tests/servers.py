@@ -27,9 +27,9 @@ from testcontainers.core.container import DockerContainer
 
 from deploy.local import kafka
 from deploy.local.credentials import ROLES, read_secrets, write_users
+from deploy.local.environments import plain_environment
 from deploy.local.layout import CHECKOUT, Layout, layout, make_state
 from deploy.local.ports import Ports, choose_ports, free_port, variable, write_ports
-from deploy.local.processes import plain_environment
 
 _START_S = 120.0
 _STOP_S = 30.0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from deploy.local import supervision
 from deploy.local.credentials import write_private
+from deploy.local.environments import admin_environment, plain_environment
 from deploy.local.health import status_of
 from deploy.local.layout import CHECKOUT, PYTHON, Layout, StackError
 from deploy.local.ports import Ports
-from deploy.local.processes import admin_environment, plain_environment
 
 PROJECT = "demo"
 _COMMAND_S = 300.0

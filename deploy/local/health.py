@@ -3,8 +3,8 @@
 import urllib.error
 import urllib.request
 
+from deploy.local.environments import SERVICES
 from deploy.local.ports import Ports
-from deploy.local.processes import SERVICES
 
 _TIMEOUT_S = 5.0
 # Proxies that the environment names lead out of this machine.

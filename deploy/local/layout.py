@@ -78,6 +78,7 @@ def layout() -> Layout:
 
 def make_state(where: Layout) -> None:
     """Make the folders. The data are nobody else's business on a shared machine."""
-    where.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    where.state.mkdir(parents=True, exist_ok=True)
+    where.state.chmod(0o700)
     where.logs.mkdir(exist_ok=True)
     where.supervisor.parent.mkdir(exist_ok=True)

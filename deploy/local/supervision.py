@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 from deploy.local import pids
+from deploy.local.environments import SERVICES, plain_environment
 from deploy.local.layout import CHECKOUT, PYTHON, Layout, StackError
-from deploy.local.processes import SERVICES, plain_environment
 
 _STOP_S = 90.0
 _KILL_S = 15.0

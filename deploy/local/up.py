@@ -13,12 +13,12 @@ from deploy.local import kafka, pids, supervision
 from deploy.local.answer import show_answer
 from deploy.local.credentials import read_secrets, write_users
 from deploy.local.demo import make_project, ragtime, send_demo, write_environments
+from deploy.local.environments import SERVICES, admin_environment
 from deploy.local.health import answers, health_urls
 from deploy.local.jars import fetch_jars
 from deploy.local.layout import Layout, StackError, make_state
 from deploy.local.locking import locked
 from deploy.local.ports import Ports, check_free, choose_ports, read_ports, write_ports
-from deploy.local.processes import SERVICES, admin_environment
 
 _READY_S = 120.0
 _INTERVAL_S = 0.1
