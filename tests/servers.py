@@ -139,7 +139,7 @@ def _kafka_in_container(port: int, controller: int) -> dict[str, str]:
 def _local(started: ExitStack) -> Servers:
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="ragtime-test-")))
     where = Layout(folder, layout().cache)
-    _fetch_jars()
+    kafka.have_jars(where.cache)
     make_state(where)
     ports = choose_ports({}, {variable(port.name): "0" for port in fields(Ports)})
     write_ports(where, ports)
@@ -157,14 +157,6 @@ def _local(started: ExitStack) -> Servers:
     processes = [_start(started, where, name) for name in ("kafka", "clickhouse")]
     _wait_until_answering(found, lambda: _check_running(processes, where))
     return found
-
-
-def _fetch_jars() -> None:
-    # In a process of its own: in this one the tests allow no socket but to this machine.
-    command = [sys.executable, "-m", "deploy.local.jars"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"Kafka's jars cannot be had: {done.stderr}")
 
 
 def _start(started: ExitStack, where: Layout, name: str) -> subprocess.Popen[bytes]:

