@@ -29,7 +29,8 @@ def event(event_id: str = "e1", kind: str = "chat.message", **fields: Any) -> An
         values["conversation_id"] = "c"
     if kind == "chat.message":
         values["role"] = "user"
-    return msgspec.convert(values | fields, AnyEvent)
+    made: AnyEvent = msgspec.convert(values | fields, AnyEvent)
+    return made
 
 
 def record(
