@@ -11,7 +11,8 @@ from rich.table import Table
 from deploy.local.demo import read_environment
 from deploy.local.layout import Layout, StackError
 
-_MAX_WAIT_S = 61
+_MAX_WAIT_S = 61  # a minute's limit, and a clock's rounding
+_REPEATS = 3
 
 
 def question(base_url: str, project: str, today: date) -> str:
@@ -49,9 +50,12 @@ def _ask(console: Console, url: str, key: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(trust_env=False, timeout=30, headers=headers) as client:
         answer = client.get(url)
-        if answer.status_code == 429:
-            wait_s = min(int(answer.headers["Retry-After"]), _MAX_WAIT_S)
-            console.print(f"the demo's key has used its requests of this minute: {wait_s} s to go")
+        for _ in range(_REPEATS):
+            if answer.status_code not in {429, 503}:
+                break
+            wait_s = min(int(answer.headers.get("Retry-After", 2)), _MAX_WAIT_S)
+            title = answer.json()["title"]
+            console.print(f"query answers {answer.status_code} {title}: again in {wait_s} s")
             time.sleep(wait_s)
             answer = client.get(url)
     if answer.status_code != 200:

@@ -22,6 +22,7 @@ from deploy.local.ports import Ports, check_free, choose_ports, read_ports, writ
 _READY_S = 120.0
 _INTERVAL_S = 0.1
 _TAIL_LINES = 15
+_JAVA_FRAME = "\tat "  # dozens of them hide the line that says what is wrong
 # A process that was started so often while it was waited for will not get ready.
 _STARTS = 4
 
@@ -34,7 +35,9 @@ def up(where: Layout) -> None:
     with locked(where.state / "lock", "another command is at work on this stack"):
         if supervision.is_running(where):
             console.print("the stack is up already")
-            _wait_until_ready(where, Ports(**read_ports(where)))
+            ports = Ports(**read_ports(where))
+            _wait_for_servers(where, ports)
+            _wait_for_services(where, ports)
         else:
             _start_or_stop(where)
         show_answer(console, where)
@@ -59,18 +62,21 @@ def _start(where: Layout, ports: Ports) -> None:
     write_environments(where, ports)
     _step("Kafka's storage", lambda: kafka.prepare(where, ports.kafka, ports.kafka_controller))
     supervision.start(where)
-    _wait(where, "kafka", lambda: _listens(ports.kafka))
-    urls = health_urls(ports)
-    _wait(where, "clickhouse", lambda: answers(urls["clickhouse"]))
+    _wait_for_servers(where, ports)
     admin = admin_environment(where, ports)
     _step("topics and tables", lambda: ragtime(["init"], admin))
-    _wait_until_ready(where, ports)
+    _wait_for_services(where, ports)
     _step("demo project", lambda: make_project(where, ports))
     if not where.demo_sent.exists():
         send_demo(where)
 
 
-def _wait_until_ready(where: Layout, ports: Ports) -> None:
+def _wait_for_servers(where: Layout, ports: Ports) -> None:
+    _wait(where, "kafka", lambda: _listens(ports.kafka))
+    _wait(where, "clickhouse", lambda: answers(health_urls(ports)["clickhouse"]))
+
+
+def _wait_for_services(where: Layout, ports: Ports) -> None:
     urls = health_urls(ports)
     for name in SERVICES:
         _wait(where, name, partial(answers, urls[name]))
@@ -110,5 +116,6 @@ def _listens(port: int) -> bool:
 
 def _tail(where: Layout, name: str) -> str:
     log = where.log(name)
-    lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
-    return "\n".join([*lines, f"(the end of {log})"])
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if not line.startswith(_JAVA_FRAME)]
+    return "\n".join([*lines[-_TAIL_LINES:], f"(the end of {log})"])
