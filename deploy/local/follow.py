@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -15,22 +16,24 @@ def follow(where: Layout) -> None:
     """Print the end of each log and then what is added, until interrupted."""
     print(f"the logs lie in {where.logs}; Ctrl-C ends this")
     files: dict[Path, TextIO] = {}
-    while True:
-        for path in sorted(where.logs.glob("*.log")):
-            file = files.get(path)
-            if file is None:
-                files[path] = path.open(errors="replace")
-                _print(path, files[path].readlines()[-_LAST_LINES:])
-                continue
-            _print(path, file.readlines())
-            if path.stat().st_ino != _inode(file):  # rotated; what follows is in a new file
-                file.close()
-                files[path] = path.open(errors="replace")
-        time.sleep(_INTERVAL_S)
+    with suppress(KeyboardInterrupt):
+        while True:
+            for path in sorted(where.logs.glob("*.log")):
+                with suppress(FileNotFoundError):  # it is being rotated
+                    _follow(path, files)
+            time.sleep(_INTERVAL_S)
 
 
-def _inode(file: TextIO) -> int:
-    return os.fstat(file.fileno()).st_ino
+def _follow(path: Path, files: dict[Path, TextIO]) -> None:
+    file = files.get(path)
+    if file is None:
+        files[path] = path.open(errors="replace")
+        _print(path, files[path].readlines()[-_LAST_LINES:])
+        return
+    _print(path, file.readlines())
+    if path.stat().st_ino != os.fstat(file.fileno()).st_ino:  # rotated; it goes on in a new file
+        file.close()
+        files[path] = path.open(errors="replace")
 
 
 def _print(path: Path, lines: list[str]) -> None:

@@ -51,6 +51,14 @@ def choose_ports(remembered: Mapping[str, int], environment: Mapping[str, str]) 
     return Ports(**chosen)
 
 
+def ignored(ports: Ports, environment: Mapping[str, str]) -> list[str]:
+    """The variables that ask for another port than a running stack has."""
+    running = asdict(ports)
+    asked = {variable(name): environment.get(variable(name), "") for name in running}
+    has = {variable(name): str(port) for name, port in running.items()}
+    return [name for name, text in asked.items() if text not in {"", "0", has[name]}]
+
+
 def _port(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= 65_535:
         raise StackError(f"{variable(name)}={text} is not a port (1 … 65535, or 0: any free one)")

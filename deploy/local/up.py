@@ -17,7 +17,7 @@ from deploy.local.environments import SERVICES, admin_environment
 from deploy.local.health import answers, health_urls
 from deploy.local.layout import Layout, StackError, make_state
 from deploy.local.locking import locked
-from deploy.local.ports import Ports, check_free, choose_ports, read_ports, write_ports
+from deploy.local.ports import Ports, check_free, choose_ports, ignored, read_ports, write_ports
 
 _READY_S = 120.0
 _INTERVAL_S = 0.1
@@ -36,6 +36,8 @@ def up(where: Layout) -> None:
         if supervision.is_running(where):
             console.print("the stack is up already")
             ports = Ports(**read_ports(where))
+            for name in ignored(ports, os.environ):
+                console.print(f"it keeps its ports: {name} counts from the next `make down` on")
             _wait_for_servers(where, ports)
             _wait_for_services(where, ports)
         else:

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.local.layout import StackError
-from deploy.local.ports import Ports, choose_ports
+from deploy.local.ports import Ports, choose_ports, ignored
 
 
 def test_ports_are_the_usual_ones_when_nothing_is_set() -> None:
@@ -27,3 +27,9 @@ def test_port_is_refused_with_its_variable_when_it_is_no_port(text: str) -> None
 def test_port_is_refused_with_both_variables_when_two_want_it() -> None:
     with pytest.raises(StackError, match=r"8081.*RAGTIME_QUERY_PORT or RAGTIME_INGEST_PORT"):
         choose_ports({}, {"RAGTIME_QUERY_PORT": "8081"})
+
+
+def test_variable_is_named_when_it_asks_a_running_stack_for_another_port() -> None:
+    asked = {"RAGTIME_QUERY_PORT": "1234", "RAGTIME_INGEST_PORT": "8081", "RAGTIME_KAFKA_PORT": "0"}
+
+    assert ignored(Ports(), asked) == ["RAGTIME_QUERY_PORT"]
