@@ -50,16 +50,13 @@ def _holders(folder: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_running_when_the_tests_are_ended(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_nothing_is_left_running_when_the_tests_are_ended(tmp_path: Path) -> None:
     process = _started(TMPDIR=str(tmp_path))
     assert process.stdout is not None
     kind = json.loads(process.stdout.readline())[0]
     assert kind in {"local stack", "testcontainers"}
 
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 
     assert process.returncode != 0

@@ -1,5 +1,6 @@
 """`up`, `down` and what lies between, as a person at a terminal has them."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -49,7 +50,7 @@ def test_down_has_nothing_to_do_when_it_is_down(stack: LocalStack) -> None:
 
 def test_down_ends_everything_when_the_process_manager_was_killed(stack: LocalStack) -> None:
     pid = int((stack.where.supervisor.parent / "supervisord.pid").read_text())
-    subprocess.run(["kill", "-9", str(pid)], check=True)
+    os.kill(pid, signal.SIGKILL)
 
     assert stack.run("down").returncode == 0
 
@@ -77,7 +78,7 @@ def test_command_works_on_the_stack_when_its_settings_are_sourced(stack: LocalSt
     script = 'set -a; . "$1"; exec "$2" -m services.admin keys list --json'
 
     done = subprocess.run(
-        ["sh", "-c", script, "sh", str(stack.where.ragtime_env), sys.executable],
+        ["/bin/sh", "-c", script, "sh", str(stack.where.ragtime_env), sys.executable],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -144,7 +145,8 @@ def test_everything_is_stopped_when_up_is_interrupted(stack: LocalStack) -> None
     process = stack.begin("up")
     assert until(lambda: len(stack.running()) == len(PROGRAMS), timeout_s=30)
 
-    process.send_signal(signal.SIGINT)
+    # As Ctrl-C does; but SIGINT itself is ignored by what a shell started in the background.
+    process.send_signal(signal.SIGTERM)
 
     assert process.wait(60) == 130
     assert stack.running() == {}

@@ -70,6 +70,6 @@ def test_logs_go_on_in_the_new_file_when_one_is_rotated(
 def test_logs_end_well_when_they_are_interrupted(following: subprocess.Popen[str]) -> None:
     _lines(following, 10)
 
-    following.send_signal(signal.SIGINT)
+    following.send_signal(signal.SIGTERM)
 
     assert following.wait(10) == 0
