@@ -23,11 +23,11 @@ _HEAD = """\
 [supervisord]
 nodaemon=true
 silent=true
-logfile={logs}/supervisor.log
+logfile=logs/supervisor.log
 logfile_maxbytes=1MB
 logfile_backups=1
-pidfile={run}/supervisord.pid
-childlogdir={logs}
+pidfile=run/supervisord.pid
+childlogdir=logs
 
 [group:services]
 programs={services}
@@ -45,17 +45,15 @@ startretries=1000000
 stopsignal=TERM
 stopwaitsecs={stop_s}
 redirect_stderr=true
-stdout_logfile={logs}/{name}.log
+stdout_logfile=logs/{name}.log
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 """
 
 
-def configuration(where: Layout) -> str:
-    """The configuration file; it holds no secret."""
+def configuration() -> str:
+    """The configuration file; it holds no secret. Its relative paths start at the stack's state."""
     paths = {
-        "logs": _escaped(where.logs),
-        "run": _escaped(where.supervisor.parent),
         "python": _escaped(shlex.quote(PYTHON)),
         "checkout": _escaped(CHECKOUT),
     }
@@ -73,11 +71,11 @@ def _escaped(path: Path | str) -> str:
 def start(where: Layout) -> None:
     """Start the manager in a session of its own, so that it outlives this command."""
     file = where.supervisor.with_suffix(".conf")
-    file.write_text(configuration(where))
+    file.write_text(configuration())
     with where.log("supervisor.out").open("wb") as output:
         process = subprocess.Popen(
             [PYTHON, "-m", "supervisor.supervisord", "-c", str(file)],
-            cwd=CHECKOUT,
+            cwd=where.state,
             env=plain_environment() | {"RAGTIME_LOCAL_DIR": str(where.state)},
             stdin=subprocess.DEVNULL,
             stdout=output,

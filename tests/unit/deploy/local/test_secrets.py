@@ -81,12 +81,12 @@ def test_settings_of_another_stack_stay_out_when_a_process_starts(
     assert plain["no_proxy"] == "example.org,127.0.0.1,localhost"
 
 
-def test_configuration_of_the_process_manager_is_readable_when_paths_are_odd(
+def test_configuration_of_the_process_manager_names_all_and_holds_no_secret(
     where: Layout,
 ) -> None:
     parser = RawConfigParser()
 
-    parser.read_string(configuration(where))
+    parser.read_string(configuration())
 
     assert {f"program:{name}" for name in PROGRAMS} < set(parser.sections())
     assert (
@@ -94,4 +94,4 @@ def test_configuration_of_the_process_manager_is_readable_when_paths_are_odd(
     )
     command = shlex.split(parser["program:query"]["command"])
     assert command[1:] == ["-m", "deploy.local.processes", "query"]
-    assert not any(secret in configuration(where) for secret in read_secrets(where).values())
+    assert not any(secret in configuration() for secret in read_secrets(where).values())
