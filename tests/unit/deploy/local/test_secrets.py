@@ -89,9 +89,6 @@ def test_configuration_of_the_process_manager_names_all_and_holds_no_secret(
     parser.read_string(configuration())
 
     assert {f"program:{name}" for name in PROGRAMS} < set(parser.sections())
-    assert (
-        parser["supervisord"]["logfile"] == str(where.logs).replace("%", "%%") + "/supervisor.log"
-    )
     command = shlex.split(parser["program:query"]["command"])
     assert command[1:] == ["-m", "deploy.local.processes", "query"]
     assert not any(secret in configuration() for secret in read_secrets(where).values())
