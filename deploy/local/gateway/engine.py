@@ -1,7 +1,7 @@
-"""The engine, on worker threads: one handle a statement, so that nothing of one is left to the next.
+"""The engine, on worker threads: one handle a statement, so that nothing is left to the next.
 
-A handle costs half a millisecond. It is opened, used and closed by worker threads only: a destructor
-of the engine that ran on the event loop was seen to hang the whole process.
+A handle costs half a millisecond. It is opened, used and closed by worker threads only: a
+destructor of the engine that ran on the event loop was seen to hang the whole process.
 """
 
 import asyncio
