@@ -1,0 +1,225 @@
+"""The documents and the code name the same things: settings, metrics, codes, verbs, files.
+
+What the documents are held against comes from the code itself: the settings classes, the metrics,
+the enums, and the places where a Problem is made.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from deploy.local.layout import CHECKOUT
+from deploy.local.ports import Ports, variable
+from libs.events.reasons import DeadLetterReason, RejectCode
+from libs.settings import ENVIRONMENT_PREFIX
+from libs.telemetry import metrics
+from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from services.ingest.settings import Settings as IngestSettings
+from services.processor.settings import Settings as ProcessorSettings
+from services.query.settings import Settings as QuerySettings
+
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    IngestSettings,
+    ProcessorSettings,
+    QuerySettings,
+    MigrateSettings,
+    KeySettings,
+    InitSettings,
+)
+README = CHECKOUT / "README.md"
+API = CHECKOUT / "docs" / "api.md"
+OPERATING = CHECKOUT / "docs" / "operating.md"
+DOCUMENTS = [README, *sorted((CHECKOUT / "docs").rglob("*.md"))]
+BY_NAME = {str(path.relative_to(CHECKOUT)): path for path in DOCUMENTS}
+
+# Names beside the settings, which are read where they stand.
+_OTHER_VARIABLES = re.compile(r"RAGTIME_(?:LOCAL_DIR|TEST_[A-Z_]*[A-Z])\b")
+_VARIABLE = re.compile(r"RAGTIME_[A-Z0-9_]*")
+_METRIC = re.compile(r"`(ragtime_[a-z_]+)`")
+_SETTING_ROW = re.compile(r"^\| `(RAGTIME_[A-Z0-9_]+)` \| ([^|]*) \|", re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
+_MAKE = re.compile(r"\bmake ([a-z]+)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def text_of(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((CHECKOUT / folder).rglob("*.py"))
+
+
+def settings_of(model: type[BaseModel], prefix: str = ENVIRONMENT_PREFIX) -> set[tuple[str, str]]:
+    """Name and default, as the documents word it, of each setting; those of nested blocks too."""
+    found: set[tuple[str, str]] = set()
+    for name, info in model.model_fields.items():
+        variable_name = prefix + name.upper()
+        block = info.annotation
+        if isinstance(block, type) and issubclass(block, BaseModel):
+            own = None if info.is_required() else info.get_default(call_default_factory=True)
+            found |= {
+                (f"{variable_name}__{field.upper()}", _default_in_block(nested, own, field))
+                for field, nested in block.model_fields.items()
+            }
+        else:
+            found.add((variable_name, _default(info)))
+    return found
+
+
+def _default_in_block(info: FieldInfo, block: BaseModel | None, field: str) -> str:
+    return _default(info) if block is None else _worded(getattr(block, field))
+
+
+def _default(info: FieldInfo) -> str:
+    return "required" if info.is_required() else _worded(info.default)
+
+
+def _worded(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def all_settings() -> set[tuple[str, str]]:
+    return set().union(*(settings_of(settings) for settings in SETTINGS))
+
+
+def known_variables() -> set[str]:
+    """Every variable that the code reads."""
+    found = {name for name, _ in all_settings()} | {variable(port.name) for port in fields(Ports)}
+    for path in python_files("deploy", "tests"):
+        if path != Path(__file__):
+            found.update(_OTHER_VARIABLES.findall(text_of(path)))
+    return found
+
+
+def is_known(name: str, known: set[str]) -> bool:
+    """Whether a name is known; one that ends with an underscore stands for those it begins."""
+    return name in known or (name.endswith("_") and any(one.startswith(name) for one in known))
+
+
+def metric_names() -> set[str]:
+    """The names that Prometheus sees."""
+    return {
+        family.name + ("_total" if family.type == "counter" else "")
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+        for family in metric.describe()
+    }
+
+
+def problem_codes() -> set[str]:
+    """The codes of all problems: `Problem(404, "code", …)`, and those of the framework's own."""
+    found: set[str] = set()
+    for path in python_files("libs", "services"):
+        for node in ast.walk(ast.parse(text_of(path))):
+            match node:
+                case ast.Call(
+                    func=ast.Name("Problem") | ast.Attribute(attr="__init__"),
+                    args=[ast.Constant(int()), ast.Constant(str(code)), *_],
+                ):
+                    found.add(code)
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name("_CODES")), args=[_, ast.Constant(str(code))]
+                ):
+                    found.add(code)
+                case ast.Assign(targets=[ast.Name("_CODES")], value=ast.Dict(values=codes)):
+                    found.update(
+                        str(code.value) for code in codes if isinstance(code, ast.Constant)
+                    )
+    return found
+
+
+def code_in(text: str) -> Iterator[str]:
+    """Fenced, indented and inline code."""
+    yield from _FENCED.findall(text)
+    yield from _CODE.findall(_FENCED.sub("", text))
+
+
+def anchors_of(path: Path) -> set[str]:
+    """The anchors of the headings, as code hosts make them."""
+    headings = _HEADING.findall(_FENCED.sub("", text_of(path)))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_broken(link: str, document: Path) -> bool:
+    if re.match(r"[a-z]+:", link):
+        return False
+    file, _, anchor = link.partition("#")
+    target = document if not file else document.parent / file
+    return not target.exists() or (bool(anchor) and anchor not in anchors_of(target))
+
+
+def test_every_setting_is_documented_when_code_has_it() -> None:
+    documented = {name for name, _ in _SETTING_ROW.findall(text_of(OPERATING))}
+    assert {name for name, _ in all_settings()} <= documented
+
+
+def test_default_is_that_of_the_code_when_a_table_says_it() -> None:
+    ports = {variable(port.name) for port in fields(Ports)}
+    documented = {row for row in _SETTING_ROW.findall(text_of(OPERATING)) if row[0] not in ports}
+    assert documented ^ all_settings() == set()
+
+
+def test_default_port_is_that_of_the_code_when_a_table_says_it() -> None:
+    text = text_of(OPERATING)
+    for port in fields(Ports):
+        row = f"| `{port.name.upper()}_PORT` | `{variable(port.name)}` | {port.default} |"
+        assert row in text
+
+
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_variable_exists_when_a_document_names_it(document: str) -> None:
+    named = set(_VARIABLE.findall(text_of(BY_NAME[document])))
+    known = known_variables()
+    assert not {name for name in named if not is_known(name, known)}
+
+
+def test_metrics_are_the_same_when_documents_and_code_are_compared() -> None:
+    assert set(_METRIC.findall(text_of(OPERATING))) == metric_names()
+
+
+@pytest.mark.parametrize("codes", [RejectCode, DeadLetterReason])
+def test_every_code_and_reason_is_documented_when_code_has_it(
+    codes: type[RejectCode] | type[DeadLetterReason],
+) -> None:
+    text = text_of(API)
+    assert not [code.value for code in codes if f"| `{code.value}` |" not in text]
+
+
+def test_every_problem_is_documented_when_code_has_it() -> None:
+    text = text_of(API)
+    codes = problem_codes()
+    assert {"invalid_date", "no_valid_event", "unavailable", "not_found", "refused"} <= codes
+    assert not {code for code in codes if f"`{code}`" not in text}
+
+
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_verb_of_make_exists_when_a_document_names_it(document: str) -> None:
+    verbs = set(re.findall(r"^([a-z]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
+    named = {verb for code in code_in(text_of(BY_NAME[document])) for verb in _MAKE.findall(code)}
+    assert named <= verbs
+
+
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_link_leads_somewhere_when_it_stays_in_the_checkout(document: str) -> None:
+    path = BY_NAME[document]
+    assert not [link for link in _LINK.findall(text_of(path)) if is_broken(link, path)]
+
+
+def test_tests_are_run_by_make_test_when_the_readme_says_how() -> None:
+    assert any("make test" in code for code in code_in(text_of(README)))
