@@ -35,9 +35,10 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     InitSettings,
 )
 README = CHECKOUT / "README.md"
+CHANGELOG = CHECKOUT / "CHANGELOG.md"
 API = CHECKOUT / "docs" / "api.md"
 OPERATING = CHECKOUT / "docs" / "operating.md"
-DOCUMENTS = [README, *sorted((CHECKOUT / "docs").rglob("*.md"))]
+DOCUMENTS = [README, CHANGELOG, *sorted((CHECKOUT / "docs").rglob("*.md"))]
 BY_NAME = {str(path.relative_to(CHECKOUT)): path for path in DOCUMENTS}
 
 # Names beside the settings, which are read where they stand.
