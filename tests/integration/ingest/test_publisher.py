@@ -63,15 +63,20 @@ async def _running(publisher: Publisher) -> AsyncIterator[None]:
 
 
 @pytest.fixture(params=["fake", "kafka"])
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+def servers(request: pytest.FixtureRequest) -> Servers | None:
+    """The real servers, or None: the fake. Not async: the servers start in loops of their own."""
+    return None if request.param == "fake" else request.getfixturevalue("real_servers")
+
+
+@pytest.fixture
+async def stage(servers: Servers | None) -> AsyncIterator[Stage]:
     settings = PublishSettings(max_record_events=5)
-    if request.param == "fake":
+    if servers is None:
         kafka = FakeKafka(partitions=_PARTITIONS)
         publisher = Publisher(kafka.topic, settings, kafka.make_producer)
         async with _running(publisher):
             yield FakeStage(publisher, kafka)
         return
-    servers: Servers = request.getfixturevalue("real_servers")
     async with new_topic(servers.kafka, _PARTITIONS) as topic:
         make = partial(kafka_producer, KafkaSettings(bootstrap_servers=servers.kafka), settings)
         publisher = Publisher(topic, settings, make)
