@@ -27,12 +27,13 @@ CREATE TABLE IF NOT EXISTS {database}.events
     duration_ms     UInt32,
 
     -- what the processor adds
+    topic           LowCardinality(String) COMMENT 'Kafka topic; a topic made anew has a new name',
     appended_at     DateTime64(3, 'UTC') COMMENT 'when Kafka appended the record',
     kp              UInt16 COMMENT 'Kafka partition',
     ko              UInt64 COMMENT 'Kafka offset of the record',
     line            UInt32 COMMENT 'line in the record, from 0',
     first_of_day    Bool   COMMENT 'the first counted message of its conversation on its day',
-    lease           DateTime64(3, 'UTC') COMMENT 'until when its writer may insert it',
+    lease           DateTime64(3, 'UTC') COMMENT 'until when its insert might begin',
 
     date            Date MATERIALIZED toDate(occurred_at),
 
@@ -56,16 +57,22 @@ CREATE TABLE IF NOT EXISTS {database}.events
             [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
 
     -- A writer that was frozen and wakes up after its partition went to another cannot insert.
+    -- The engine takes the time once, when the insert begins.
     CONSTRAINT lease_has_not_passed CHECK lease > now64(3),
 
     -- Repeats: a hash match in the processor's memory is a suspicion, the id itself decides.
     INDEX ids id TYPE bloom_filter(0.001) GRANULARITY 1,
 
+    -- Recovery: the ids of the last day, without reading the month. Rows lie by the day of the event,
+    -- which is nearly that of the append, so few granules are read in vain.
+    INDEX appended appended_at TYPE minmax GRANULARITY 1,
+
     -- Recovery and audit: what each Kafka partition has written, without reading the rows.
     PROJECTION ledger
     (
-        SELECT kp, project_id, is_live, date, count(), min(ko), max(ko), max(lease)
-        GROUP BY kp, project_id, is_live, date
+        SELECT topic, kp, project_id, is_live, date,
+            count(), min(ko), max(ko), max(lease), max(appended_at)
+        GROUP BY topic, kp, project_id, is_live, date
     )
 )
 ENGINE = MergeTree

@@ -50,6 +50,47 @@ async def test_query_ends_when_its_client_leaves(own_gateway: Gateway) -> None:
         await until(lambda: client.command(_BEGUN) == 0)
 
 
+async def test_insert_ends_with_394_when_it_is_killed_by_its_comment(
+    own_gateway: Gateway,
+) -> None:
+    async with await own_gateway.async_client() as client:
+        await client.command("CREATE DATABASE d ENGINE = Atomic")
+        await client.command(
+            "CREATE TABLE d.slow (a UInt8, b UInt8 DEFAULT sleepEachRow(0.04))"
+            " ENGINE = MergeTree ORDER BY a"
+        )
+        insert = asyncio.create_task(
+            client.raw_insert(
+                "d.slow", ["a"], "1\n" * 60, fmt="TSV", settings={"log_comment": "mine"}
+            )
+        )
+        of_mine = "Settings['log_comment'] = 'mine'"
+        running = f"SELECT count() FROM system.processes WHERE {of_mine}"
+
+        async def has_begun() -> bool:
+            return await client.command(running) == 1
+
+        await until_answered(has_begun)
+        await client.command(f"KILL QUERY WHERE {of_mine} SYNC")
+
+        with pytest.raises(DatabaseError) as killed:
+            await insert
+        assert killed.value.code == 394
+        assert await client.command("SELECT count() FROM d.slow") == 0
+
+
+def test_insert_fails_with_469_when_a_constraint_is_violated(client: Client) -> None:
+    client.command(
+        "CREATE TABLE t (a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a"
+    )
+
+    with pytest.raises(DatabaseError) as refused:
+        client.raw_insert("t", ["a"], "1\n9\n", fmt="TSV")
+
+    assert refused.value.code == 469
+    assert client.command("SELECT count() FROM t") == 0
+
+
 def test_nothing_is_stored_when_one_row_is_bad(client: Client) -> None:
     client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 
