@@ -39,6 +39,12 @@ BATCH_EVENTS = Histogram(
 INSERT_SECONDS = Histogram("ragtime_insert_seconds", "Time of an insert", buckets=SECONDS)
 INSERT_RETRIES = Counter("ragtime_insert_retries", "Inserts tried again", ["reaction"])
 RECOVERIES = Counter("ragtime_recoveries", "Partitions recovered")
+RECOVERY_SECONDS = Histogram(
+    "ragtime_recovery_seconds", "Time of a recovery", buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+)
+OFFSETS_MISSING = Counter(
+    "ragtime_offsets_missing", "Offsets that Kafka did not give any more: lost to its retention"
+)
 VISIBLE_SECONDS = Histogram(
     "ragtime_visible_seconds", "From Kafka's append to the insert's end", buckets=SECONDS
 )

@@ -1,13 +1,13 @@
 """The loop edge: takes batches of records to the table, whatever ClickHouse does meanwhile.
 
-An insert that failed has an unknown outcome and is never repeated blindly: its partitions are
-recovered, which tells what arrived, and the batch goes through the pipeline again.
+An insert that failed has, as a rule, an unknown outcome and is never repeated blindly: its
+partitions are recovered, which tells what arrived, and the batch goes through the pipeline again.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import groupby
 
 from clickhouse_connect.driver.exceptions import Error
@@ -21,13 +21,16 @@ from libs.telemetry.metrics import (
     INSERT_RETRIES,
     INSERT_SECONDS,
     MEMORY_IDS,
+    OFFSETS_MISSING,
     RECORDS_SKIPPED,
     VISIBLE_SECONDS,
 )
 from services.processor import pipeline
 from services.processor.dead_letters import DeadLetters
 from services.processor.memory import Partition
+from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import Batch, Known, Record
+from services.processor.reactions import Reaction, reaction_to
 from services.processor.recovery import Recovery
 from services.processor.writer import Writer
 
@@ -36,64 +39,76 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 log = get_logger()
 
 
-class StoppedError(Exception):
-    """The service stops while it waits for ClickHouse; the batch stays unacknowledged."""
-
-
 class Agent:
     """Owns the memory of the partitions that are assigned to this process."""
 
     def __init__(
         self,
+        topic: str,
         writer: Writer,
         recovery: Recovery,
         dead_letters: DeadLetters,
-        lease: timedelta,
-        now: Callable[[], datetime],
+        ownership: Ownership,
     ) -> None:
+        self._topic = topic
         self._writer = writer
         self._recovery = recovery
         self._dead_letters = dead_letters
-        self._lease = lease
-        self._now = now
-        self._stopped = False
+        self._ownership = ownership
+        self._busy = asyncio.Lock()
+        # Empty while a batch is under way, and for good when one was left: records behind it in
+        # the table would say that it had been counted.
         self.partitions: dict[int, Partition] = {}
 
-    async def take_over(self, numbers: set[int], still_wanted: Callable[[], bool]) -> None:
+    async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
-        self.partitions = {}
-        self.partitions = await self._recover(numbers, still_wanted)
+        async with self._busy:
+            self.partitions = {}
+            self._ownership.given()
+            self.partitions = await self._recover(numbers)
 
-    async def process(self, records: list[Record], still_wanted: Callable[[], bool]) -> None:
+    async def process(self, records: list[Record]) -> None:
         """Count a batch. When this returns, all of it is in the table or in the dead letters.
 
-        Once a batch could not be finished no other is begun: records behind it in the table would
-        say that it had been counted.
+        Raises StoppedError when it is left to whoever owns the partitions next; what is given to
+        this agent after that is left as well, until it takes over again.
         """
-        if self._stopped or any(record.partition not in self.partitions for record in records):
-            raise StoppedError
-        self._stopped = True
-        for month in by_month(records):
-            await self._process(month, still_wanted)
-        self._stopped = False
+        async with self._busy:
+            partitions, self.partitions = self.partitions, {}
+            if any(record.partition not in partitions for record in records):
+                raise StoppedError
+            _note_missing(records, partitions)
+            for month in by_month(records):
+                await self._process(month, partitions)
+            self.partitions = partitions
 
-    async def _process(self, records: list[Record], still_wanted: Callable[[], bool]) -> None:
+    async def _process(self, records: list[Record], partitions: dict[int, Partition]) -> None:
+        numbers = {record.partition for record in records}
+        pauses = _pauses()
         while True:
             try:
-                batch = await self._prepare(records)
+                batch = await self._prepare(records, partitions)
                 await self._dead_letters.send(batch.dead_letters)
                 await self._insert(batch)
             except Error as error:
-                log.warning("insert.outcome_unknown", error=first_line(error))
-                INSERT_RETRIES.labels("recover").inc()
-                numbers = {record.partition for record in records}
-                self.partitions.update(await self._recover(numbers, still_wanted))
+                if await self._must_recover(error, next(pauses)):
+                    partitions.update(await self._recover(numbers))
             else:
                 self._remember(records, batch)
                 return
 
-    async def _prepare(self, records: list[Record]) -> Batch:
-        batch = pipeline.decode(records, self.partitions)
+    async def _must_recover(self, error: Error, pause_s: float) -> bool:
+        reaction = reaction_to(error)
+        say = log.error if reaction is Reaction.OPERATOR else log.warning
+        say("insert.failed", reaction=reaction.value, error=first_line(error))
+        INSERT_RETRIES.labels(reaction.value).inc()
+        if reaction is Reaction.RECOVER:
+            return True
+        await self._ownership.pause(pause_s)
+        return False
+
+    async def _prepare(self, records: list[Record], partitions: dict[int, Partition]) -> Batch:
+        batch = pipeline.decode(records, partitions)
         known = Known(
             counted_at_ms=await self._writer.counted_ids(pipeline.suspects(batch)),
             conversations=await self._writer.counted_conversations(
@@ -104,37 +119,61 @@ class Agent:
 
     async def _insert(self, batch: Batch) -> None:
         if batch.rows:
+            offsets = {number: batch.partitions[number].next_offset for number in batch.numbers}
+            lease = await self._ownership.lease(offsets)
             with INSERT_SECONDS.time():
-                await self._writer.insert(pipeline.body(batch.rows, self._now() + self._lease))
+                body = pipeline.body(batch.rows, self._topic, lease)
+                await self._writer.insert(body, batch.numbers)
 
     def _remember(self, records: list[Record], batch: Batch) -> None:
         pipeline.remember(batch)
         for record in records:
-            partition = self.partitions[record.partition]
+            partition = batch.partitions[record.partition]
             partition.next_offset = max(partition.next_offset, record.offset + 1)
         EVENTS_COUNTED.inc(len(batch.entries))
         EVENTS_REPEATED.inc(batch.repeated)
         RECORDS_SKIPPED.inc(batch.skipped)
         BATCH_EVENTS.observe(len(batch.entries))
-        MEMORY_IDS.set(sum(len(partition.ids) for partition in self.partitions.values()))
+        MEMORY_IDS.set(sum(len(partition.ids) for partition in batch.partitions.values()))
         if batch.entries:
             oldest_ms = min(entry.record.appended_at_ms for entry in batch.entries)
             VISIBLE_SECONDS.observe(max(0.0, time.time() - oldest_ms / 1000))
         log.debug("batch.counted", events=len(batch.entries), repeated=batch.repeated)
 
-    async def _recover(
-        self, numbers: set[int], still_wanted: Callable[[], bool]
-    ) -> dict[int, Partition]:
-        pause_s = _FIRST_PAUSE_S
-        while still_wanted():
+    async def _recover(self, numbers: set[int]) -> dict[int, Partition]:
+        for pause_s in _pauses():
+            self._ownership.check()
             try:
                 return await self._recovery.recover(numbers) if numbers else {}
             except Error as error:
                 log.warning("recovery.waiting", error=first_line(error))
                 INSERT_RETRIES.labels("wait").inc()
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        raise StoppedError
+            await self._ownership.pause(pause_s)
+        raise AssertionError
+
+
+def _pauses() -> Iterator[float]:
+    """Longer and longer, up to a bound."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _note_missing(records: list[Record], partitions: dict[int, Partition]) -> None:
+    """Say loudly what Kafka did not give: its retention was shorter than the processor was away."""
+    expected = {number: partition.next_offset for number, partition in partitions.items()}
+    for record in records:
+        missing = record.offset - expected[record.partition]
+        if missing > 0:
+            log.error(
+                "offsets.missing",
+                partition=record.partition,
+                first=expected[record.partition],
+                last=record.offset - 1,
+            )
+            OFFSETS_MISSING.inc(missing)
+        expected[record.partition] = max(expected[record.partition], record.offset + 1)
 
 
 def by_month(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -5,13 +5,13 @@ import os
 import signal
 import tempfile
 import threading
-from datetime import timedelta
+import time
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
-from faust.types import TP
+from clickhouse_connect.driver.asyncclient import AsyncClient
 from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
@@ -19,9 +19,11 @@ from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
-from services.processor.agent import Agent, StoppedError
+from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health, serve_health
+from services.processor.membership import Membership
+from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
@@ -81,14 +83,7 @@ async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
     dead_letters = DeadLetters(settings.kafka)
     await dead_letters.start()
     health.kafka = True
-    agent = Agent(
-        Writer(client),
-        Recovery(client, utc_now),
-        dead_letters,
-        timedelta(seconds=settings.batch.lease_s),
-        utc_now,
-    )
-    app = build(settings, agent, health, folder)
+    app = build(settings, client, dead_letters, health, folder)
     await app.start()
     return app
 
@@ -109,9 +104,48 @@ async def wait_for_topic(settings: KafkaSettings) -> None:
         await asyncio.sleep(_RETRY_S)
 
 
-def build(settings: Settings, agent: Agent, health: Health, folder: str) -> faust.App:
-    """The Faust app. What differs from Faust's defaults keeps it from losing records."""
-    app = faust.App(
+def build(
+    settings: Settings,
+    client: AsyncClient,
+    dead_letters: DeadLetters,
+    health: Health,
+    folder: str,
+) -> faust.App:
+    """The Faust app with its one agent."""
+    app = _faust_app(settings, folder)
+    name = settings.kafka.events_topic
+    membership = Membership(app, name)
+    ownership = Ownership(
+        settings.batch.lease_s,
+        membership.confirm,
+        membership.is_wanted,
+        time.monotonic,
+        asyncio.sleep,
+    )
+    recovery = Recovery(client, name, ownership, utc_now)
+    agent = Agent(name, Writer(client), recovery, dead_letters, ownership)
+
+    @app.on_rebalance_complete.connect
+    async def own(*_: object, **_signal: object) -> None:
+        health.owns = False
+        membership.begin()
+        health.owns = await _take_over(membership, agent)
+
+    topic = app.topic(name, key_serializer="raw", value_serializer="raw", value_type=bytes)
+
+    @app.agent(topic)
+    async def count(stream: Any) -> None:  # noqa: ANN401 - Faust's type lacks noack_take
+        async for events in stream.noack_take(
+            settings.batch.max_records, within=settings.batch.within_s
+        ):
+            await _count(membership, agent, ownership, events)
+
+    return app
+
+
+def _faust_app(settings: Settings, folder: str) -> faust.App:
+    # What differs from Faust's defaults keeps it from losing records.
+    return faust.App(
         settings.group.name,
         broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
         datadir=folder,
@@ -130,66 +164,40 @@ def build(settings: Settings, agent: Agent, health: Health, folder: str) -> faus
         # An outage of ClickHouse must not cost the worker its membership.
         broker_max_poll_interval=2_000_000,
     )
-    topic = app.topic(
-        settings.kafka.events_topic,
-        key_serializer="raw",
-        value_serializer="raw",
-        value_type=bytes,
-    )
-
-    @app.on_rebalance_complete.connect
-    async def own(*_: object, **_signal: object) -> None:
-        await _take_over(app, agent, health, settings.kafka.events_topic)
-
-    @app.agent(topic)
-    async def count(stream: Any) -> None:  # noqa: ANN401 - Faust's type lacks noack_take
-        async for events in stream.noack_take(
-            settings.batch.max_records, within=settings.batch.within_s
-        ):
-            await _count(app, agent, events)
-
-    return app
 
 
-async def _take_over(app: faust.App, agent: Agent, health: Health, topic: str) -> None:
+async def _take_over(membership: Membership, agent: Agent) -> bool:
     # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
-    health.owns = False
-    generation = app.consumer_generation_id
-    numbers = {tp.partition for tp in app.consumer.assignment() if tp.topic == topic}
+    numbers = membership.partitions()
     try:
-        await agent.take_over(
-            numbers,
-            lambda: not app.should_stop and app.consumer_generation_id == generation,
-        )
+        await agent.take_over(numbers)
     except StoppedError:
-        return
+        return False
     # The table decides where reading goes on, not the group: what is committed is made to agree.
-    offsets = {
-        TP(topic, number): partition.next_offset
-        for number, partition in agent.partitions.items()
-        if partition.next_offset > 0
-    }
-    if offsets:
-        consumer: Any = app.consumer  # Faust offers no public way to commit chosen offsets
-        await consumer._commit(offsets)  # noqa: SLF001
-    health.owns = True
+    offsets = {number: own.next_offset for number, own in agent.partitions.items()}
+    if offsets and not await membership.confirm(offsets):
+        return False  # another rebalance is under way, and another take-over follows
     log.info("processor.owns", partitions=sorted(numbers))
+    return True
 
 
-async def _count(app: faust.App, agent: Agent, events: list[Any]) -> None:
+async def _count(
+    membership: Membership, agent: Agent, ownership: Ownership, events: list[Any]
+) -> None:
+    current = membership.of_this_generation(events)
     records = [
         Record(m.partition, m.offset, round(m.timestamp * 1000), m.value)
-        for m in (event.message for event in events)
+        for m in (event.message for event in current)
     ]
     try:
-        await agent.process(records, lambda: not app.should_stop)
+        await agent.process(records)
     except StoppedError:
+        membership.let_go(events)
         return
     except Exception:
         # A bug. Faust would go on with the next batch; a new process reads this one again.
         log.exception("processor.bug")
         os._exit(1)
-    for event in events:
-        event.ack()
-    # False may mean that another commit was under way that does not cover this batch.
-    _ = await app.consumer.commit() or await app.consumer.commit()
+    asked_at = time.monotonic()
+    if await membership.commit(current):
+        ownership.confirmed(asked_at)

@@ -30,7 +30,7 @@ Confirm = Callable[[Mapping[int, int]], Awaitable[bool]]
 
 
 class StoppedError(Exception):
-    """The partitions go to another owner, or the service stops: leave the batch to whoever is next."""
+    """The partitions go elsewhere, or the service stops: leave the batch to the next owner."""
 
 
 class Ownership:
@@ -76,8 +76,13 @@ class Ownership:
         """Return when each lease that anybody had before us, ourselves included, has passed."""
         since = self._given_at if self._confirmed_at is None else self._confirmed_at
         while (left_s := since + self.lease_s - self._monotonic()) > 0:
-            self.check()
-            await self._sleep(min(left_s, _RETRY_S))
+            await self.pause(min(left_s, _RETRY_S))
+
+    async def pause(self, seconds: float) -> None:
+        """Let some time pass. Raises StoppedError when this process should not go on."""
+        self.check()
+        await self._sleep(seconds)
+        self.check()
 
     async def lease(self, offsets: Mapping[int, int]) -> datetime:
         """Until when an insert may begin, at least half a lease from now, by ClickHouse's clock.

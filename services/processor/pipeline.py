@@ -93,6 +93,11 @@ class Batch:
     skipped: int = 0
     rows: list[bytes] = field(default_factory=list)
 
+    @property
+    def numbers(self) -> set[int]:
+        """The partitions that its entries came from."""
+        return {entry.record.partition for entry in self.entries}
+
 
 def prepare(batch: Batch, known: Known) -> Batch:
     """Rows for the table from the entries of a decoded batch and what the table knows of them."""
@@ -242,9 +247,10 @@ def remember(batch: Batch) -> None:
         conversations.add(day, *_conversation_hashes(list(new.values())))
 
 
-def body(rows: Iterable[bytes], lease: datetime) -> bytes:
-    """One row or more as JSONEachRow, each closed with the writer's deadline."""
-    end = f',"lease":"{_instant(round(lease.timestamp() * 1000))}"}}\n'.encode()
+def body(rows: Iterable[bytes], topic: str, lease: datetime) -> bytes:
+    """One row or more as JSONEachRow, each closed with its topic and the writer's deadline."""
+    deadline = _instant(round(lease.timestamp() * 1000))
+    end = f',"topic":"{topic}","lease":"{deadline}"}}\n'.encode()
     return end.join(rows) + end
 
 

@@ -1,74 +1,104 @@
 """What the owner of a partition does before its first insert, and after one of unknown outcome.
 
-1. Wait until no other writer can insert into the partition any more (leases).
-2. Mend the rollup where it does not hold what the raw table holds.
+1. Wait until nobody else can insert into the partition any more: leases have passed, and inserts
+   that had begun are ended or done.
+2. Mend the rollups where they do not hold what the raw table holds.
 3. Find the last record in the table: reading goes on right after it.
 4. Rebuild the memory of ids and conversations.
 
 All of it is a function of the table `events`, which is the only state.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from numpy.typing import NDArray
 
 from libs.telemetry.logs import get_logger
-from libs.telemetry.metrics import MENDED_DAYS, RECOVERIES
+from libs.telemetry.metrics import MENDED_DAYS, RECOVERIES, RECOVERY_SECONDS
 from services.processor.memory import (
     BUCKET_MS,
     NO_CHECKS,
     WINDOW_MS,
+    Hashes,
     HashRuns,
     Partition,
     SeenConversations,
     SeenIds,
 )
-from services.processor.writer import statement
+from services.processor.ownership import Ownership
+from services.processor.writer import INSERT_SETTINGS, statement, tag, tags_of
 
 # Events reach back 30 days and may lie a while in Kafka; older days of a partition are settled.
 _DAYS_TO_MEND = 35
+_POLL_S = 0.2
+_PORTION_BYTES = 1 << 22
 
-_IDS_ROW = np.dtype([("partition", "<u2"), ("hash", "<u8")])
+_IDS_ROW = np.dtype([("partition", "<u2"), ("bucket", "<u4"), ("hash", "<u8")])
 _CONVERSATIONS_ROW = np.dtype(
     [("partition", "<u2"), ("day", "<u2"), ("hash", "<u8"), ("check", "<u8")]
 )
 _EPOCH = date(1970, 1, 1)
 
-_LEASES = statement("leases")
+_RUNNING_INSERTS = statement("running_inserts")
 _DIFFERING_DAYS = statement("differing_days")
 _MEND_DAYS = statement("mend_days")
+_MEND_SOURCES = statement("mend_sources")
 _LAST_OFFSETS = statement("last_offsets")
+_LAST_APPENDED = statement("last_appended")
 _WINDOW_IDS = statement("window_ids")
 _RECENT_CONVERSATIONS = statement("recent_conversations")
+_TIME = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC'))"
 
 log = get_logger()
 
 
-class Recovery:
-    """Recovers partitions from the table. `now` gives the UTC time."""
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """The last record of a partition that left a row in the table."""
 
-    def __init__(self, client: AsyncClient, now: Callable[[], datetime]) -> None:
+    offset: int
+    appended_at_ms: int
+
+
+class Recovery:
+    """Recovers partitions of a topic from the table. `now` gives the UTC time."""
+
+    def __init__(
+        self, client: AsyncClient, topic: str, ownership: Ownership, now: Callable[[], datetime]
+    ) -> None:
         self._client = client
+        self._topic = topic
+        self._ownership = ownership
         self._now = now
 
     async def recover(self, numbers: set[int]) -> dict[int, Partition]:
-        """What the owner of these partitions must know. Raises the driver's `Error`."""
+        """What the owner of these partitions must know.
+
+        Raises the driver's `Error`, or StoppedError when they are not wanted any more.
+        """
         started = time.monotonic()
-        await self._wait_for_leases(numbers)
-        mended = [await self._mend(number) for number in sorted(numbers)]
-        offsets = await self._next_offsets(numbers)
-        ids = await self._ids(numbers)
-        conversations = await self._conversations(numbers)
+        partitions = sorted(numbers)
+        await self._ownership.wait_for_others()
+        await self._end_inserts(partitions)
+        last = await self.last_records(partitions)
+        offsets = {number: last[number].offset + 1 if number in last else 0 for number in numbers}
+        mended = await self._mend(partitions, offsets)
+        ids = await self._ids(partitions)
+        conversations = await self._conversations(partitions)
         RECOVERIES.inc(len(numbers))
+        RECOVERY_SECONDS.observe(time.monotonic() - started)
         log.info(
             "recovery.done",
-            partitions=sorted(numbers),
+            partitions=partitions,
             ids=sum(map(len, ids.values())),
-            mended_days=sum(mended),
+            mended_days=mended,
             seconds=round(time.monotonic() - started, 3),
         )
         return {
@@ -76,21 +106,41 @@ class Recovery:
             for number in numbers
         }
 
-    async def _wait_for_leases(self, numbers: set[int]) -> None:
-        # A writer that lost these partitions may still be sending; after its lease it is refused.
-        result = await self._client.query(_LEASES, parameters={"partitions": sorted(numbers)})
-        remaining_s = float(result.result_rows[0][0])
-        if remaining_s > 0:
-            log.info("recovery.waiting_for_leases", seconds=remaining_s)
-            await asyncio.sleep(remaining_s)
+    async def last_records(self, partitions: list[int]) -> dict[int, LastRecord]:
+        """The last record of each partition that has any row of this topic."""
+        result = await self._client.query(
+            _LAST_OFFSETS, parameters={"topic": self._topic, "partitions": partitions}
+        )
+        return {kp: LastRecord(ko, appended_ms) for kp, ko, appended_ms in result.result_rows}
 
-    async def _mend(self, number: int) -> int:
+    async def _end_inserts(self, partitions: list[int]) -> None:
+        # Whoever began them: an owner before us, or we ourselves and gave up waiting.
+        tags = tags_of(partitions)
+        while True:
+            result = await self._client.query(_RUNNING_INSERTS, parameters={"tags": tags})
+            self._ownership.server_time(await self._server_time())
+            running = result.result_rows[0][0]
+            if not running:
+                return
+            log.warning("recovery.ending_inserts", running=running)
+            # KILL takes no parameters; the tags are numbers of ours.
+            await self._client.command(
+                f"KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
+            )
+            await self._ownership.pause(_POLL_S)
+
+    async def _server_time(self) -> float:
+        result = await self._client.query(_TIME)
+        return float(result.result_rows[0][0]) / 1e6
+
+    async def _mend(self, partitions: list[int], offsets: dict[int, int]) -> int:
         since = (self._now() - timedelta(days=_DAYS_TO_MEND)).date()
         result = await self._client.query(
-            _DIFFERING_DAYS, parameters={"partition": number, "since": since}
+            _DIFFERING_DAYS, parameters={"partitions": partitions, "since": since}
         )
-        for project, is_live, day in result.result_rows:
+        for number, project, is_live, day in result.result_rows:
             log.warning("recovery.mending", partition=number, day=str(day), is_live=is_live)
+            lease = await self._ownership.lease({number: offsets[number]})
             await self._client.command(
                 _MEND_DAYS,
                 parameters={
@@ -98,47 +148,62 @@ class Recovery:
                     "project": project,
                     "is_live": is_live,
                     "day": day,
+                    "lease_ms": round(lease.timestamp() * 1000),
                 },
-                settings={"async_insert": 0, "deduplicate_insert": "disable"},
+                settings=INSERT_SETTINGS | tag([number]),
             )
             MENDED_DAYS.inc()
+        await self._client.command(
+            _MEND_SOURCES, parameters={"partitions": partitions}, settings=INSERT_SETTINGS
+        )
         return len(result.result_rows)
 
-    async def _next_offsets(self, numbers: set[int]) -> dict[int, int]:
-        result = await self._client.query(_LAST_OFFSETS, parameters={"partitions": sorted(numbers)})
-        return dict.fromkeys(numbers, 0) | {kp: last + 1 for kp, last in result.result_rows}
-
-    async def _ids(self, numbers: set[int]) -> dict[int, SeenIds]:
-        ids = {number: SeenIds() for number in numbers}
-        now_ms = round(self._now().timestamp() * 1000)
-        for bucket in _buckets(now_ms):
-            raw = await self._client.raw_query(
-                _WINDOW_IDS,
-                parameters={
-                    "partitions": sorted(numbers),
-                    "from_ms": bucket * BUCKET_MS,
-                    "to_ms": (bucket + 1) * BUCKET_MS,
-                },
-                fmt="RowBinary",
-            )
-            rows = np.frombuffer(raw, dtype=_IDS_ROW)
-            for number in numbers:
-                hashes = rows["hash"][rows["partition"] == number]
-                if len(hashes):
-                    ids[number].buckets[bucket] = HashRuns()
-                    ids[number].buckets[bucket].add(hashes, NO_CHECKS)
+    async def _ids(self, partitions: list[int]) -> dict[int, SeenIds]:
+        result = await self._client.query(_LAST_APPENDED, parameters={"partitions": partitions})
+        since = {kp: last_ms - WINDOW_MS for kp, last_ms in result.result_rows}
+        found: defaultdict[tuple[int, int], list[Hashes]] = defaultdict(list)
+        if since:
+            async for rows in self._window_ids(since):
+                for key, hashes in _by_bucket(rows):
+                    found[key].append(hashes)
+        ids = {number: SeenIds() for number in partitions}
+        while found:  # one by one, so that no more than one bucket is there twice
+            (number, bucket), portions = found.popitem()
+            runs = ids[number].buckets[bucket] = HashRuns()
+            runs.add(np.concatenate(portions), NO_CHECKS)
         return ids
 
-    async def _conversations(self, numbers: set[int]) -> dict[int, SeenConversations]:
+    async def _window_ids(self, since: dict[int, int]) -> AsyncIterator[NDArray[Any]]:
+        stream = await self._client.raw_stream(
+            _WINDOW_IDS,
+            parameters={
+                "partitions": list(since),
+                "since_ms": list(since.values()),
+                "earliest_ms": min(since.values()),
+                "bucket_ms": BUCKET_MS,
+            },
+            fmt="RowBinary",
+        )
+        pending = bytearray()
+        async with stream as chunks:
+            async for chunk in chunks:
+                pending += chunk
+                if len(pending) >= _PORTION_BYTES:
+                    whole = len(pending) - len(pending) % _IDS_ROW.itemsize
+                    yield np.frombuffer(bytes(pending[:whole]), dtype=_IDS_ROW)
+                    del pending[:whole]
+        yield np.frombuffer(bytes(pending), dtype=_IDS_ROW)
+
+    async def _conversations(self, partitions: list[int]) -> dict[int, SeenConversations]:
         yesterday = self._now().date() - timedelta(days=1)
         raw = await self._client.raw_query(
             _RECENT_CONVERSATIONS,
-            parameters={"partitions": sorted(numbers), "since": yesterday},
+            parameters={"partitions": partitions, "since": yesterday},
             fmt="RowBinary",
         )
         rows = np.frombuffer(raw, dtype=_CONVERSATIONS_ROW)
-        found = {number: SeenConversations(complete_from=yesterday) for number in numbers}
-        for number in numbers:
+        found = {number: SeenConversations(complete_from=yesterday) for number in partitions}
+        for number in partitions:
             own = rows[rows["partition"] == number]
             for day in np.unique(own["day"]):
                 these = own[own["day"] == day]
@@ -146,9 +211,13 @@ class Recovery:
         return found
 
 
-def _buckets(now_ms: int) -> Iterator[int]:
-    """The buckets of append time that the window touches, and one for a clock behind Kafka's."""
-    return iter(range((now_ms - WINDOW_MS) // BUCKET_MS, now_ms // BUCKET_MS + 2))
+def _by_bucket(rows: NDArray[Any]) -> list[tuple[tuple[int, int], Hashes]]:
+    """The hashes of some rows of ids, by partition and bucket."""
+    keys = rows["partition"].astype(np.uint64) << np.uint64(32) | rows["bucket"]
+    return [
+        ((int(key) >> 32, int(key) & 0xFFFFFFFF), rows["hash"][keys == key])
+        for key in np.unique(keys)
+    ]
 
 
 def utc_now() -> datetime:

@@ -20,10 +20,10 @@ class BatchSettings(Block):
 
     max_records: Annotated[int, Field(ge=1, le=10_000)] = 100
     within_s: Seconds = 0.1
-    lease_s: Annotated[float, Field(ge=1, le=50)] = Field(
-        default=10.0,
-        description="how long an insert may take before ClickHouse refuses it; shorter than the"
-        " session, so that a partition never has two writers",
+    lease_s: Annotated[float, Field(ge=1, le=60)] = Field(
+        default=5.0,
+        description="within how long after Kafka confirmed the membership an insert must begin;"
+        " each new owner of a partition waits as long before it looks",
     )
 
 

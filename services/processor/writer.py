@@ -4,7 +4,7 @@ An insert is one block and becomes one part: all of it is there or nothing. Whet
 was applied is not known here; the caller recovers the partitions and finds out.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,9 +16,11 @@ from services.processor.pipeline import ConversationDay, Entry
 _SQL = Path(__file__).parent / "sql"
 _A_QUESTION = 2_000
 
+_TAG = "ragtime-insert"
+
 T = TypeVar("T")
 
-_INSERT_SETTINGS: dict[str, str | int] = {
+INSERT_SETTINGS: dict[str, str | int] = {
     "async_insert": 0,
     # Insert tokens are written before the part is renamed: a kill in between would lose the rows.
     "deduplicate_insert": "disable",
@@ -30,6 +32,16 @@ _INSERT_SETTINGS: dict[str, str | int] = {
     "date_time_input_format": "best_effort",
     "input_format_defaults_for_omitted_fields": 1,
 }
+
+
+def tag(partitions: Iterable[int]) -> dict[str, str]:
+    """The setting by which an insert is found while it runs: it names its partitions."""
+    return {"log_comment": f"{_TAG},{','.join(map(str, sorted(partitions)))},"}
+
+
+def tags_of(partitions: Iterable[int]) -> str:
+    """A regular expression that the tag of an insert into any of these partitions matches."""
+    return f"^{_TAG},([0-9]+,)*({'|'.join(map(str, sorted(partitions)))}),"
 
 
 def statement(name: str) -> str:
@@ -47,7 +59,7 @@ class Writer:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def insert(self, rows: bytes) -> None:
+    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
         """Insert a batch of JSONEachRow. After the driver's `Error` the outcome is unknown."""
 
         async def once() -> AsyncIterator[bytes]:
@@ -55,7 +67,10 @@ class Writer:
             yield rows
 
         await self._client.raw_insert(
-            "events", insert_block=once(), fmt="JSONEachRow", settings=_INSERT_SETTINGS
+            "events",
+            insert_block=once(),
+            fmt="JSONEachRow",
+            settings=INSERT_SETTINGS | tag(partitions),
         )
 
     async def counted_ids(self, suspects: list[Entry]) -> dict[tuple[int, str, str], int]:

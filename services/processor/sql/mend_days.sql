@@ -1,4 +1,5 @@
--- What the raw table gives for these days less what the rollup holds, all categories, in one block.
+-- What the raw table gives for a day less what the rollup holds, all categories, in one block. Nothing
+-- once the lease has passed: the partition may have another owner, who mends it too.
 INSERT INTO daily_counts (project_id, is_live, category, date, key, kp, value)
 SELECT project_id, is_live, category, date, key, {partition:UInt16}, sum(value) AS difference
 FROM
@@ -15,5 +16,6 @@ FROM
     WHERE kp = {partition:UInt16}
       AND project_id = {project:String} AND is_live = {is_live:Bool} AND date = {day:Date}
 )
+WHERE now64(3, 'UTC') < fromUnixTimestamp64Milli({lease_ms:Int64}, 'UTC')
 GROUP BY project_id, is_live, category, date, key
 HAVING difference != 0

@@ -64,14 +64,13 @@ async def test_insert_ends_with_394_when_it_is_killed_by_its_comment(
                 "d.slow", ["a"], "1\n" * 60, fmt="TSV", settings={"log_comment": "mine"}
             )
         )
-        of_mine = "Settings['log_comment'] = 'mine'"
-        running = f"SELECT count() FROM system.processes WHERE {of_mine}"
+        running = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'mine'"
 
         async def has_begun() -> bool:
             return await client.command(running) == 1
 
         await until_answered(has_begun)
-        await client.command(f"KILL QUERY WHERE {of_mine} SYNC")
+        await client.command("KILL QUERY WHERE Settings['log_comment'] = 'mine' SYNC")
 
         with pytest.raises(DatabaseError) as killed:
             await insert

@@ -1,5 +1,8 @@
 """The processor's agent on the real engine: insert, recover, insert again. No Kafka is needed."""
 
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,12 +10,16 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import OperationalError
 
+from libs.clickhouse.connection import connect
 from libs.events.models import AnyEvent
+from libs.settings import ClickHouseSettings
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
+from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import DeadLetter, Record
-from services.processor.recovery import Recovery
+from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
+from tests.polling import until_answered
 from tests.unit.services.processor.events import event, record
 
 pytestmark = pytest.mark.integration
@@ -35,30 +42,49 @@ class LostAnswers(Writer):
 
     lost = 0
 
-    async def insert(self, rows: bytes) -> None:
-        await super().insert(rows)
+    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+        await super().insert(rows, partitions)
         self.lost += 1
         if self.lost == 1:
             raise OperationalError("the connection was reset")
 
 
-def agent_of(client: AsyncClient, writer: Writer | None = None) -> Agent:
-    def now() -> datetime:
-        return datetime.now(UTC)
+TOPIC = "events"
+LEASE_S = 1.0
 
-    return Agent(
-        writer or Writer(client),
-        Recovery(client, now),
-        KeptLetters(),
-        timedelta(seconds=1.5),
-        now,
-    )
+
+class Group:
+    """A consumer group's coordinator: confirms members until one is told to have lost."""
+
+    def __init__(self) -> None:
+        self.is_wanted = True
+        self.asked: list[dict[int, int]] = []
+
+    async def confirm(self, offsets: Mapping[int, int]) -> bool:
+        self.asked.append(dict(offsets))
+        return True
+
+
+def ownership_of(group: Group) -> Ownership:
+    return Ownership(LEASE_S, group.confirm, lambda: group.is_wanted, time.monotonic, asyncio.sleep)
+
+
+def agent_of(
+    client: AsyncClient,
+    writer: Writer | None = None,
+    *,
+    letters: DeadLetters | None = None,
+    ownership: Ownership | None = None,
+) -> Agent:
+    own = ownership or ownership_of(Group())
+    recovery = Recovery(client, TOPIC, own, utc_now)
+    return Agent(TOPIC, writer or Writer(client), recovery, letters or KeptLetters(), own)
 
 
 @pytest.fixture
 async def agent(clickhouse: AsyncClient) -> Agent:
     agent = agent_of(clickhouse)
-    await agent.take_over({0, 1}, lambda: True)
+    await agent.take_over({0, 1})
     return agent
 
 
@@ -82,7 +108,7 @@ async def counts(client: AsyncClient) -> dict[tuple[str, str], int]:
 
 
 async def test_batch_is_counted_in_one_part(agent: Agent, clickhouse: AsyncClient) -> None:
-    await agent.process(records("a", "b") + records("c", partition=1), lambda: True)
+    await agent.process(records("a", "b") + records("c", partition=1))
     found = await counts(clickhouse)
     assert found["_events", ""] == 3
     assert found["usage", "public"] == 3
@@ -97,20 +123,20 @@ async def test_batch_is_counted_in_one_part(agent: Agent, clickhouse: AsyncClien
 async def test_repeats_are_not_counted_again_by_the_same_agent(
     agent: Agent, clickhouse: AsyncClient
 ) -> None:
-    await agent.process(records("a", "b"), lambda: True)
-    await agent.process(records("b", "c", first=2), lambda: True)
+    await agent.process(records("a", "b"))
+    await agent.process(records("b", "c", first=2))
     assert (await counts(clickhouse))["_events", ""] == 3
 
 
 async def test_repeats_are_not_counted_again_by_the_next_owner(
     agent: Agent, clickhouse: AsyncClient
 ) -> None:
-    await agent.process(records("a", "b"), lambda: True)
+    await agent.process(records("a", "b"))
     other = agent_of(clickhouse)
-    await other.take_over({0}, lambda: True)
+    await other.take_over({0})
     assert other.partitions[0].next_offset == 2
     # What was read again after a kill, a repeat under a new offset, and something new.
-    await other.process(records("a", "b", "b", "c"), lambda: True)
+    await other.process(records("a", "b", "b", "c"))
     found = await counts(clickhouse)
     assert found["_events", ""] == 3
     assert found["conversation", "total"] == 1
@@ -120,30 +146,28 @@ async def test_batch_is_counted_once_when_the_answer_of_its_insert_is_lost(
     clickhouse: AsyncClient,
 ) -> None:
     agent = agent_of(clickhouse, LostAnswers(clickhouse))
-    await agent.take_over({0}, lambda: True)
-    await agent.process(records("a", "b"), lambda: True)
-    await agent.process(records("c", "a", first=2), lambda: True)
+    await agent.take_over({0})
+    await agent.process(records("a", "b"))
+    await agent.process(records("c", "a", first=2))
     assert (await counts(clickhouse))["_events", ""] == 3
 
 
 async def test_rollup_is_mended_when_a_kill_lost_its_part(
     agent: Agent, clickhouse: AsyncClient
 ) -> None:
-    await agent.process(records("a", "b"), lambda: True)
+    await agent.process(records("a", "b"))
     before = await counts(clickhouse)
     await clickhouse.command("TRUNCATE TABLE daily_counts")
-    await agent.take_over({0, 1}, lambda: True)
+    await agent.take_over({0, 1})
     assert await counts(clickhouse) == before
 
 
 async def test_old_days_are_asked_of_the_table(agent: Agent, clickhouse: AsyncClient) -> None:
     old = (datetime.now(UTC) - timedelta(days=9)).isoformat()
-    await agent.process(
-        [record(message("a"), event("b", occurred_at=old), at_ms=NOW_MS)], lambda: True
-    )
+    await agent.process([record(message("a"), event("b", occurred_at=old), at_ms=NOW_MS)])
     other = agent_of(clickhouse)
-    await other.take_over({0}, lambda: True)
-    await other.process([record(event("c", occurred_at=old), offset=1, at_ms=NOW_MS)], lambda: True)
+    await other.take_over({0})
+    await other.process([record(event("c", occurred_at=old), offset=1, at_ms=NOW_MS)])
     assert (await counts(clickhouse))["conversation", "total"] == 2
 
 
@@ -151,8 +175,8 @@ async def test_colliding_hashes_of_different_ids_count_as_two(
     agent: Agent, clickhouse: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.processor.pipeline.id_hash", lambda _project, _id: 7)
-    await agent.process(records("a"), lambda: True)
-    await agent.process(records("b", "a", first=1), lambda: True)
+    await agent.process(records("a"))
+    await agent.process(records("b", "a", first=1))
     assert (await counts(clickhouse))["_events", ""] == 2
 
 
@@ -161,8 +185,7 @@ async def test_any_string_reaches_the_table_as_it_was_sent(
 ) -> None:
     odd = "nul\0 'quote' \\ {x:String} 💡 \r\n"
     await agent.process(
-        [record(message("a", session_id=odd, conversation_id=odd, device_id=odd), at_ms=NOW_MS)],
-        lambda: True,
+        [record(message("a", session_id=odd, conversation_id=odd, device_id=odd), at_ms=NOW_MS)]
     )
     result = await clickhouse.query("SELECT session_id, conversation_id, device_id FROM events")
     assert result.result_rows == [(odd, odd, odd)]
@@ -170,14 +193,100 @@ async def test_any_string_reaches_the_table_as_it_was_sent(
 
 async def test_bad_lines_are_dead_lettered_beside_good_ones(clickhouse: AsyncClient) -> None:
     letters = KeptLetters()
-    agent = Agent(
-        Writer(clickhouse),
-        Recovery(clickhouse, lambda: datetime.now(UTC)),
-        letters,
-        timedelta(seconds=5),
-        lambda: datetime.now(UTC),
-    )
-    await agent.take_over({0}, lambda: True)
-    await agent.process([record(b"{", message("a"), b"null", at_ms=NOW_MS)], lambda: True)
+    agent = agent_of(clickhouse, letters=letters)
+    await agent.take_over({0})
+    await agent.process([record(b"{", message("a"), b"null", at_ms=NOW_MS)])
     assert [letter.value for letter in letters.letters] == [b"{", b"null"]
     assert (await counts(clickhouse))["_events", ""] == 1
+
+
+class Frozen(Writer):
+    """Stops before it sends, as a process does that is stopped: another owner comes meanwhile."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__(client)
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+        self.reached.set()
+        await self.go_on.wait()
+        await super().insert(rows, partitions)
+
+
+async def test_frozen_owner_writes_nothing_when_it_wakes_up_after_the_next_has_counted(
+    clickhouse: AsyncClient,
+) -> None:
+    group = Group()
+    frozen = Frozen(clickhouse)
+    old = agent_of(clickhouse, frozen, ownership=ownership_of(group))
+    await old.take_over({0})
+    batch = asyncio.create_task(old.process(records("a", "b")))
+    await frozen.reached.wait()
+
+    new = agent_of(clickhouse)
+    await new.take_over({0})
+    await new.process(records("a", "b"))
+    frozen.go_on.set()
+    await asyncio.sleep(0)
+    group.is_wanted = False  # its insert was refused, and then it hears that it is out
+
+    with pytest.raises(StoppedError):
+        await batch
+    assert (await counts(clickhouse))["_events", ""] == 2
+    with pytest.raises(StoppedError):
+        await old.process(records("c", first=2))
+
+
+async def test_next_owner_waits_for_an_insert_that_is_still_running(
+    clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
+) -> None:
+    # What the killed owner had sent goes on in the server: the next one ends it, or sees it whole.
+    await clickhouse.command("ALTER TABLE events ADD CONSTRAINT slow CHECK sleepEachRow(0.5) = 0")
+    other = await connect(clickhouse_settings)
+    old = agent_of(other)
+    await old.take_over({0})
+    insert = asyncio.create_task(old.process(records("a", "b", "c", "d")))
+    running = "SELECT count() FROM system.processes WHERE startsWith(query, 'INSERT INTO events')"
+    await until_answered(lambda: _is_one(clickhouse, running))
+    insert.cancel()
+    await asyncio.gather(insert, return_exceptions=True)
+
+    new = agent_of(clickhouse)
+    await new.take_over({0})
+    assert await clickhouse.command(running) == 0
+    await clickhouse.command("ALTER TABLE events DROP CONSTRAINT slow")
+    await new.process(records("a", "b", "c", "d"))
+    assert (await counts(clickhouse))["_events", ""] == 4
+    await other.close()
+
+
+async def _is_one(client: AsyncClient, sql: str) -> bool:
+    return await client.command(sql) == 1
+
+
+async def test_names_of_sources_are_mended_when_a_kill_lost_their_part(
+    agent: Agent, clickhouse: AsyncClient
+) -> None:
+    moment = datetime.now(UTC).isoformat()
+    cited = event("r", "rag.retrieval", hit=True, occurred_at=moment, accepted_at=moment,
+                  sources=[{"id": "s", "name": "Guide"}])  # fmt: skip
+    await agent.process([record(cited, at_ms=NOW_MS)])
+    await clickhouse.command("TRUNCATE TABLE sources")
+    await agent.take_over({0})
+    result = await clickhouse.query("SELECT id, name FROM sources FINAL")
+    assert result.result_rows == [("s", "Guide")]
+
+
+async def test_repeat_within_24_hours_is_known_when_the_processor_was_away_for_a_day(
+    agent: Agent, clickhouse: AsyncClient
+) -> None:
+    # Counted 30 hours ago; its repeat, appended 10 hours later, is read only now.
+    occurred_at = (datetime.now(UTC) - timedelta(hours=31)).isoformat()
+    first, repeat, other = (
+        record(event(name, occurred_at=occurred_at), offset=at, at_ms=NOW_MS - hours * 3_600_000)
+        for at, (name, hours) in enumerate((("a", 30), ("a", 20), ("b", 20)))
+    )
+    await agent.process([first])
+    await agent.take_over({0})
+    await agent.process([repeat, other])
+    assert (await counts(clickhouse))["_events", ""] == 2

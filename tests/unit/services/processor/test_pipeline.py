@@ -35,7 +35,7 @@ def prepared(
 def rows(batch: Batch) -> list[dict[str, Any]]:
     if not batch.rows:
         return []
-    text = body(batch.rows, datetime(2026, 3, 25, 13, tzinfo=UTC))
+    text = body(batch.rows, "events", datetime(2026, 3, 25, 13, tzinfo=UTC))
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -56,6 +56,7 @@ def test_row_holds_the_event_its_place_and_the_lease() -> None:
         "kp": 3,
         "ko": 17,
         "appended_at": "2026-03-25 12:00:00.005",
+        "topic": "events",
         "lease": "2026-03-25 13:00:00.000",
     }
 

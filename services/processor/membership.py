@@ -1,0 +1,60 @@
+"""This process in the consumer group. What Faust offers no public way for is all here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import faust
+from faust.types import TP
+
+
+class Membership:
+    """Which partitions we were given last, and whether that still holds."""
+
+    def __init__(self, app: faust.App, topic: str) -> None:
+        self._app = app
+        self._topic = topic
+        self._rebalance = 0
+        self._generation = 0
+
+    def begin(self) -> None:
+        """A rebalance has given us partitions: what is asked from now on concerns those."""
+        self._rebalance = self._app.rebalancing_count
+        self._generation = self._app.consumer_generation_id
+
+    def is_wanted(self) -> bool:
+        """Whether no rebalance has begun since, and the service goes on."""
+        return not self._app.should_stop and self._app.rebalancing_count == self._rebalance
+
+    def partitions(self) -> set[int]:
+        """The numbers of our partitions."""
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._topic}
+
+    async def confirm(self, offsets: Mapping[int, int]) -> bool:
+        """Commit these offsets; whether the coordinator took them from this generation."""
+        consumer: Any = self._app.consumer  # there is no public way to commit chosen offsets
+        positions = {TP(self._topic, number): offset for number, offset in offsets.items()}
+        return bool(await consumer._commit(positions)) and self.is_wanted()  # noqa: SLF001
+
+    async def commit(self, events: Iterable[Any]) -> bool:
+        """Acknowledge events and commit them at once: a rebalance drops what is not committed."""
+        for event in events:
+            event.ack()
+        consumer = self._app.consumer
+        # False may mean that another commit was under way that does not cover these.
+        return await consumer.commit() or await consumer.commit()
+
+    def of_this_generation(self, events: Iterable[Any]) -> list[Any]:
+        """Without what was read before the last rebalance: it is read again, in its order."""
+        current: list[Any] = []
+        stale: list[Any] = []
+        for event in events:
+            is_current = event.message.generation_id == self._generation
+            (current if is_current else stale).append(event)
+        self.let_go(stale)
+        return current
+
+    def let_go(self, events: Iterable[Any]) -> None:
+        """Stop Faust from waiting for these: they are left to the next owner, or read again."""
+        consumer: Any = self._app.consumer
+        for event in events:
+            consumer._unacked_messages.discard(event.message)  # noqa: SLF001
