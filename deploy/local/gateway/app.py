@@ -112,7 +112,8 @@ async def _run(
     if not sql:
         raise ServerError(62, "Syntax error: Empty query")
     statements.check_allowed(sql)
-    check_rights(user, await engine.classify(sql), "")
+    kind, table = await engine.classify(sql), statements.inserted_table(sql)
+    check_rights(user, "insert" if table else kind, table)
     text, fmt = statements.split_format(statements.rewritten(sql))
     answer = await engine.query(text, fmt, asked, readonly=user.role == "reader")
     return _success(answer, fmt, asked, 0)

@@ -40,6 +40,10 @@ _INSERT_DATA = re.compile(
     rb"\s+FORMAT\s+(?P<format>\w+)[ \t]*(?:\r?\n|;|\Z)",
     re.IGNORECASE,
 )
+_INSERTED = re.compile(
+    rb"(?:\s|--[^\n]*\n|/\*.*?\*/)*INSERT\s+INTO\s+(?:TABLE\s+)?(?P<table>[`\w.\"]+)",
+    re.IGNORECASE | re.DOTALL,
+)
 _FORMAT = re.compile(rb"\sFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
 _KILL = re.compile(rb"\s*KILL\s", re.IGNORECASE)
 _QUERY_ID = re.compile(rb"\bquery_id\b", re.IGNORECASE)
@@ -120,8 +124,17 @@ def insert_with_data(head: bytes) -> tuple[Insert, bytes] | None:
     check_allowed(match[0])
     table = match["table"].decode()
     sql = f"INSERT INTO {table}{match['rest'].decode()}"
-    name = table.replace("`", "").replace('"', "").rpartition(".")[2]
-    return Insert(name, sql, match["format"].decode()), head[match.end() :]
+    return Insert(_name_of(table), sql, match["format"].decode()), head[match.end() :]
+
+
+def inserted_table(sql: bytes) -> str:
+    """The table that a statement inserts into, as INSERT … SELECT does; empty for all others."""
+    match = _INSERTED.match(sql)
+    return "" if match is None else _name_of(match["table"].decode())
+
+
+def _name_of(table: str) -> str:
+    return table.replace("`", "").replace('"', "").rpartition(".")[2]
 
 
 def split_format(sql: bytes) -> tuple[bytes, str]:

@@ -103,6 +103,9 @@ def test_sql_is_read_when_it_comes_as_curl_sends_it(gateway: Gateway) -> None:
         (READER, "SET max_threads = 1"),
         (WRITER, "INSERT INTO others FORMAT TSV\n1\n"),
         (WRITER, "/* a comment */ INSERT INTO others FORMAT TSV\n1\n"),
+        (WRITER, "INSERT INTO others SELECT 1"),
+        (WRITER, "-- INSERT INTO events\nINSERT INTO others SELECT 1"),
+        (WRITER, "INSERT INTO FUNCTION null('a UInt8') SELECT 1"),
         (WRITER, "DROP TABLE events"),
         (WRITER, "ALTER TABLE events ADD COLUMN z UInt8"),
         (WRITER, "CREATE TABLE more (a UInt8) ENGINE = Memory"),
@@ -130,6 +133,16 @@ def test_writer_inserts_when_the_table_is_named_for_it(
 
     assert answer.status == 200
     assert client.command("SELECT count() FROM events") == 1
+
+
+def test_writer_inserts_what_it_selects_when_the_table_is_named_for_it(
+    gateway: Gateway, client: Client, database: str
+) -> None:
+    client.command("CREATE TABLE events (a UInt8) ENGINE = MergeTree ORDER BY a")
+    sql = "-- a comment\nINSERT INTO events (a) WITH 3 AS b SELECT b"
+
+    assert ask(gateway, sql, user=WRITER, database=database).status == 200
+    assert client.command("SELECT a FROM events") == 3
 
 
 def test_reader_cannot_leave_readonly_when_it_tries(gateway: Gateway) -> None:

@@ -82,8 +82,8 @@ def agent_of(
 
 
 @pytest.fixture
-async def agent(clickhouse: AsyncClient) -> Agent:
-    agent = agent_of(clickhouse)
+async def agent(clickhouse: AsyncClient, processor: AsyncClient) -> Agent:
+    agent = agent_of(processor)
     await agent.take_over({0, 1})
     return agent
 
@@ -129,10 +129,10 @@ async def test_repeats_are_not_counted_again_by_the_same_agent(
 
 
 async def test_repeats_are_not_counted_again_by_the_next_owner(
-    agent: Agent, clickhouse: AsyncClient
+    agent: Agent, clickhouse: AsyncClient, processor: AsyncClient
 ) -> None:
     await agent.process(records("a", "b"))
-    other = agent_of(clickhouse)
+    other = agent_of(processor)
     await other.take_over({0})
     assert other.partitions[0].next_offset == 2
     # What was read again after a kill, a repeat under a new offset, and something new.
@@ -144,8 +144,9 @@ async def test_repeats_are_not_counted_again_by_the_next_owner(
 
 async def test_batch_is_counted_once_when_the_answer_of_its_insert_is_lost(
     clickhouse: AsyncClient,
+    processor: AsyncClient,
 ) -> None:
-    agent = agent_of(clickhouse, LostAnswers(clickhouse))
+    agent = agent_of(processor, LostAnswers(processor))
     await agent.take_over({0})
     await agent.process(records("a", "b"))
     await agent.process(records("c", "a", first=2))
@@ -162,10 +163,12 @@ async def test_rollup_is_mended_when_a_kill_lost_its_part(
     assert await counts(clickhouse) == before
 
 
-async def test_old_days_are_asked_of_the_table(agent: Agent, clickhouse: AsyncClient) -> None:
+async def test_old_days_are_asked_of_the_table(
+    agent: Agent, clickhouse: AsyncClient, processor: AsyncClient
+) -> None:
     old = (datetime.now(UTC) - timedelta(days=9)).isoformat()
     await agent.process([record(message("a"), event("b", occurred_at=old), at_ms=NOW_MS)])
-    other = agent_of(clickhouse)
+    other = agent_of(processor)
     await other.take_over({0})
     await other.process([record(event("c", occurred_at=old), offset=1, at_ms=NOW_MS)])
     assert (await counts(clickhouse))["conversation", "total"] == 2
@@ -191,9 +194,11 @@ async def test_any_string_reaches_the_table_as_it_was_sent(
     assert result.result_rows == [(odd, odd, odd)]
 
 
-async def test_bad_lines_are_dead_lettered_beside_good_ones(clickhouse: AsyncClient) -> None:
+async def test_bad_lines_are_dead_lettered_beside_good_ones(
+    clickhouse: AsyncClient, processor: AsyncClient
+) -> None:
     letters = KeptLetters()
-    agent = agent_of(clickhouse, letters=letters)
+    agent = agent_of(processor, letters=letters)
     await agent.take_over({0})
     await agent.process([record(b"{", message("a"), b"null", at_ms=NOW_MS)])
     assert [letter.value for letter in letters.letters] == [b"{", b"null"]
@@ -215,15 +220,16 @@ class Frozen(Writer):
 
 async def test_frozen_owner_writes_nothing_when_it_wakes_up_after_the_next_has_counted(
     clickhouse: AsyncClient,
+    processor: AsyncClient,
 ) -> None:
     group = Group()
-    frozen = Frozen(clickhouse)
-    old = agent_of(clickhouse, frozen, ownership=ownership_of(group))
+    frozen = Frozen(processor)
+    old = agent_of(processor, frozen, ownership=ownership_of(group))
     await old.take_over({0})
     batch = asyncio.create_task(old.process(records("a", "b")))
     await frozen.reached.wait()
 
-    new = agent_of(clickhouse)
+    new = agent_of(processor)
     await new.take_over({0})
     await new.process(records("a", "b"))
     frozen.go_on.set()
@@ -238,11 +244,11 @@ async def test_frozen_owner_writes_nothing_when_it_wakes_up_after_the_next_has_c
 
 
 async def test_next_owner_waits_for_an_insert_that_is_still_running(
-    clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
+    clickhouse: AsyncClient, processor: AsyncClient, processor_settings: ClickHouseSettings
 ) -> None:
     # What the killed owner had sent goes on in the server: the next one ends it, or sees it whole.
     await clickhouse.command("ALTER TABLE events ADD CONSTRAINT slow CHECK sleepEachRow(0.5) = 0")
-    other = await connect(clickhouse_settings)
+    other = await connect(processor_settings)
     old = agent_of(other)
     await old.take_over({0})
     insert = asyncio.create_task(old.process(records("a", "b", "c", "d")))
@@ -251,7 +257,7 @@ async def test_next_owner_waits_for_an_insert_that_is_still_running(
     insert.cancel()
     await asyncio.gather(insert, return_exceptions=True)
 
-    new = agent_of(clickhouse)
+    new = agent_of(processor)
     await new.take_over({0})
     assert await clickhouse.command(running) == 0
     await clickhouse.command("ALTER TABLE events DROP CONSTRAINT slow")
