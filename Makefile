@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test fmt requirements schema
+.PHONY: help up down clean logs status demo check test chaos fmt requirements schema
 .NOTPARALLEL:
 
 help:
@@ -44,6 +44,9 @@ check: dev ## format, lint, types, imports, unit tests: under a minute, no serve
 
 test: dev ## all tests, against real servers of their own
 	@$(venv) -m pytest
+
+chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
+	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
 
 fmt: dev ## format the code, mend what lint can mend
 	@$(venv) -m ruff format .

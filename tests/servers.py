@@ -138,6 +138,14 @@ def _kafka_in_container(port: int, controller: int) -> dict[str, str]:
 
 def _local(started: ExitStack) -> Servers:
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="ragtime-test-")))
+    where, found = prepare_local(folder)
+    processes = [_start(started, where, name) for name in ("kafka", "clickhouse")]
+    _wait_until_answering(found, lambda: _check_running(processes, where))
+    return found
+
+
+def prepare_local(folder: Path) -> tuple[Layout, Servers]:
+    """Write all that a local Kafka and gateway on free ports need to be started in a folder."""
     where = Layout(folder, layout().cache)
     kafka.have_jars(where.cache)
     make_state(where)
@@ -147,24 +155,31 @@ def _local(started: ExitStack) -> Servers:
     passwords = read_secrets(where)
     write_users(where.clickhouse_users, passwords)
     users = {name: Credentials(name, passwords[name]) for name in ROLES}
-    found = Servers(
+    return where, Servers(
         kafka=f"127.0.0.1:{ports.kafka}",
         clickhouse_url=f"http://127.0.0.1:{ports.clickhouse}",
         admin=users["admin"],
         users=users,
         kind="local stack",
     )
-    processes = [_start(started, where, name) for name in ("kafka", "clickhouse")]
-    _wait_until_answering(found, lambda: _check_running(processes, where))
-    return found
+
+
+def local_command(name: str) -> list[str]:
+    """What starts a server of a local stack; where it lies is told by `local_environment`."""
+    return [sys.executable, "-m", "deploy.local.processes", name]
+
+
+def local_environment(where: Layout) -> dict[str, str]:
+    """The environment of a server of a local stack."""
+    return plain_environment() | {"RAGTIME_LOCAL_DIR": str(where.state)}
 
 
 def _start(started: ExitStack, where: Layout, name: str) -> subprocess.Popen[bytes]:
     with where.log(name).open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local.processes", name],
+            local_command(name),
             cwd=CHECKOUT,
-            env=plain_environment() | {"RAGTIME_LOCAL_DIR": str(where.state)},
+            env=local_environment(where),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -192,14 +207,14 @@ def _check_running(processes: list[subprocess.Popen[bytes]], where: Layout) -> N
 
 def _wait_until_answering(found: Servers, check: Callable[[], None] = lambda: None) -> None:
     deadline = time.monotonic() + _START_S
-    while not (_clickhouse_answers(found.clickhouse_url) and _kafka_answers(found.kafka)):
+    while not (clickhouse_answers(found.clickhouse_url) and kafka_answers(found.kafka)):
         check()
         if time.monotonic() > deadline:
             raise TimeoutError(f"{found.clickhouse_url} or {found.kafka} ({found.kind}) is silent")
         time.sleep(_INTERVAL_S)
 
 
-def _clickhouse_answers(url: str) -> bool:
+def clickhouse_answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/ping", timeout=5) as answer:
@@ -208,7 +223,7 @@ def _clickhouse_answers(url: str) -> bool:
         return False
 
 
-def _kafka_answers(address: str) -> bool:
+def kafka_answers(address: str) -> bool:
     return asyncio.run(_has_brokers(address))
 
 

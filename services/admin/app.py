@@ -5,10 +5,12 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
+from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 from rich.console import Console
@@ -22,9 +24,10 @@ from libs.clickhouse.migrations import read_migrations as migrations_here
 from libs.events.models import PROJECT_ID_PATTERN
 from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
+from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
 from services.admin.keys import MAX_RATE, KeyRequest, as_json, make_key
-from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics
 
 app = typer.Typer(
@@ -62,7 +65,7 @@ def _with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awa
 
     try:
         return asyncio.run(run())
-    except (Error, MigrationError) as error:
+    except (Error, MigrationError, KafkaError) as error:
         _fail(first_line(error))
 
 
@@ -177,8 +180,35 @@ def init() -> None:
 
     try:
         asyncio.run(run())
-    except (Error, MigrationError) as error:
+    except (Error, MigrationError, KafkaError) as error:
         _fail(first_line(error))
+
+
+@app.command("audit")
+def run_audit(
+    days: Annotated[int, typer.Option(min=1, help="How many days back, by the events' days.")] = 35,
+    every_record: Annotated[
+        bool, typer.Option("--every-record", help="Read the whole topic, not only the gaps.")
+    ] = False,
+    as_json_: _JSON = False,
+) -> None:
+    """Prove that each event is counted once, in every rollup; exit 1 and name what is not."""
+    settings = load_settings(AuditSettings)
+    since = datetime.now(UTC).date() - timedelta(days=days)
+
+    async def run(client: AsyncClient) -> Audit:
+        return await audit(client, settings.kafka, since, every_record=every_record)
+
+    done = _with_client(settings.clickhouse, run)
+    if as_json_:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        for difference in done.differences:
+            typer.echo(str(difference))
+        verdict = f"{len(done.differences)} differences" if done.differences else "no difference"
+        typer.echo(f"{done.partitions} partitions, {done.records} records read: {verdict}")
+    if done.differences:
+        sys.exit(1)
 
 
 @app.command()

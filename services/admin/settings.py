@@ -37,6 +37,12 @@ class KeySettings(MigrateSettings):
     access: AccessSettings
 
 
+class AuditSettings(MigrateSettings):
+    """What the audit compares."""
+
+    kafka: KafkaSettings
+
+
 class InitSettings(MigrateSettings):
     """What topics and tables need."""
 

@@ -1,11 +1,12 @@
 """The services and the command as processes of their own."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -51,64 +52,68 @@ def _inherited() -> dict[str, str]:
 
 
 @dataclass
-class Service:
-    """One of our services. It keeps its port and its log over a restart."""
+class Process:
+    """A program that tests start, stop, kill and freeze. It keeps its log over a restart."""
 
     name: str
+    command: list[str]
     environment: dict[str, str]
     log: Path
-    port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
-        """Start it; `wait_until_ready` tells when it works."""
+        """Start it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.name}"],
+                self.command,
                 cwd=CHECKOUT,
-                env=_inherited() | self.environment | {"RAGTIME_HTTP__PORT": str(self.port)},
+                env=_inherited() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop it themselves
             )
 
-    def wait_until_ready(self) -> None:
-        """Return when /healthz/ready says so; fails at once when the process ended instead."""
-        wait_until(self._is_ready, f"{self.name} is ready", _READY_WITHIN_S)
-
-    def _is_ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, f"{self.name} ended:\n{self.log_tail()}"
-        try:
-            return httpx.get(f"{self.url}/healthz/ready", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> float:
+    def stop(self, within_s: float = STOPS_WITHIN_S) -> float:
         """Stop it by SIGTERM; returns the seconds it took. Fails on another exit code than 0."""
         process, self._process = self._process, None
         assert process is not None
         started = time.monotonic()
         process.terminate()
         try:
-            code = process.wait(STOPS_WITHIN_S)
+            code = process.wait(within_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise AssertionError(
-                f"{self.name} did not stop within {STOPS_WITHIN_S:g} s:\n{self.log_tail()}"
+                f"{self.name} did not stop within {within_s:g} s:\n{self.log_tail()}"
             ) from None
         assert code == 0, f"{self.name} ended with exit code {code}:\n{self.log_tail()}"
         return time.monotonic() - started
+
+    def kill(self) -> None:
+        """SIGKILL: it runs not one more instruction."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, and notices nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it stood."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Stop it if it runs."""
@@ -119,3 +124,30 @@ class Service:
         """The last lines of its log."""
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
+
+
+class Service(Process):
+    """One of our services. It keeps its port too."""
+
+    def __init__(
+        self, name: str, environment: dict[str, str], log: Path, *, label: str = ""
+    ) -> None:
+        self.port = free_port()
+        port = {"RAGTIME_HTTP__PORT": str(self.port)}
+        command = [sys.executable, "-m", f"services.{name}"]
+        super().__init__(label or name, command, environment | port, log)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until_ready(self, timeout_s: float = _READY_WITHIN_S) -> None:
+        """Return when /healthz/ready says so; fails at once when the process ended instead."""
+        wait_until(self._is_ready, f"{self.name} is ready", timeout_s)
+
+    def _is_ready(self) -> bool:
+        assert self.is_running, f"{self.name} ended:\n{self.log_tail()}"
+        try:
+            return httpx.get(f"{self.url}/healthz/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False

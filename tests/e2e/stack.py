@@ -162,14 +162,14 @@ class Stack:
 @contextmanager
 def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
     """Everything started and ready; stopped again, each service with exit code 0, and removed."""
-    environment = _environment(servers)
+    environment = environment_of(servers)
     run_command(environment, "init")
-    topics = _topics(environment)
+    topics = topics_of(environment)
     with ExitStack() as closing:
         closing.callback(topics.delete)
-        database = closing.enter_context(_database(environment))
+        database = closing.enter_context(database_client(environment))
         services = {
-            name: Service(name, environment | _user(servers, name), folder / f"{name}.log")
+            name: Service(name, environment | user_of(servers, name), folder / f"{name}.log")
             for name in SERVICES
         }
         for service in services.values():
@@ -181,7 +181,8 @@ def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
         yield Stack(environment, services, topics, database, http)
 
 
-def _environment(servers: Servers) -> dict[str, str]:
+def environment_of(servers: Servers) -> dict[str, str]:
+    """What all services and the command are told, under names that no other stack has."""
     name = f"e2e_{secrets.token_hex(4)}"
     return {
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": servers.kafka,
@@ -194,11 +195,11 @@ def _environment(servers: Servers) -> dict[str, str]:
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
         # The tests themselves wait for new keys by asking with them.
         "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),
-        **_user(servers, "admin"),
+        **user_of(servers, "admin"),
     }
 
 
-def _user(servers: Servers, name: str) -> dict[str, str]:
+def user_of(servers: Servers, name: str) -> dict[str, str]:
     """The least that a service needs, where the servers have a user for it."""
     credentials = servers.users.get(name, servers.admin)
     return {
@@ -207,7 +208,8 @@ def _user(servers: Servers, name: str) -> dict[str, str]:
     }
 
 
-def _topics(environment: dict[str, str]) -> Topics:
+def topics_of(environment: dict[str, str]) -> Topics:
+    """The topics of a stack with this environment."""
     return Topics(
         bootstrap_servers=environment["RAGTIME_KAFKA__BOOTSTRAP_SERVERS"],
         events=environment["RAGTIME_KAFKA__EVENTS_TOPIC"],
@@ -218,7 +220,7 @@ def _topics(environment: dict[str, str]) -> Topics:
 
 
 @contextmanager
-def _database(environment: dict[str, str]) -> Iterator[Client]:
+def database_client(environment: dict[str, str]) -> Iterator[Client]:
     """A client for the tests' own questions; drops the database at the end."""
     address = httpx.URL(environment["RAGTIME_CLICKHOUSE__URL"])
     name = environment["RAGTIME_CLICKHOUSE__DATABASE"]

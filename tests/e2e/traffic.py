@@ -72,11 +72,18 @@ def _send_all(url: str, key: str, batches: Sequence[Batch]) -> int:
         return sum(send_patiently(http, url, key, batch) for batch in batches)
 
 
-def send_patiently(http: httpx.Client, url: str, key: str, events: Batch) -> int:
+def send_patiently(
+    http: httpx.Client,
+    url: str,
+    key: str,
+    events: Batch,
+    *,
+    gives_up_after_s: float = _GIVES_UP_AFTER_S,
+) -> int:
     """Send a batch until it is answered 202, as a producer does; returns how many were accepted."""
     body = json.dumps(events)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    deadline = time.monotonic() + _GIVES_UP_AFTER_S
+    deadline = time.monotonic() + gives_up_after_s
     while time.monotonic() < deadline:
         try:
             response = http.post(url, content=body, headers=headers)
@@ -89,7 +96,7 @@ def send_patiently(http: httpx.Client, url: str, key: str, events: Batch) -> int
             return accepted
         assert response.status_code == 503, response.text
         time.sleep(_RETRY_S)
-    raise AssertionError(f"not accepted within {_GIVES_UP_AFTER_S:g} s")
+    raise AssertionError(f"not accepted within {gives_up_after_s:g} s")
 
 
 class Repeatedly:

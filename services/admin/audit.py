@@ -1,0 +1,188 @@
+"""`ragtime audit`: proves on a live system that each event is counted once, in every rollup.
+
+In the tables: no place in Kafka has two rows, no id counts twice within 24 hours, each conversation
+has one first message a day, and the rollups hold what the raw table gives. In Kafka: each record
+that has no row holds nothing that should have one. What is being inserted at the moment may look
+like a difference: one counts when it is still the same some looks later.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from libs.events.codec import InvalidLine, decode_record
+from libs.settings import KafkaSettings
+
+_SQL = Path(__file__).parent / "sql"
+_TABLE_CHECKS = {
+    name: (_SQL / f"audit_{name}.sql").read_text("utf-8")
+    for name in ("places", "ids", "conversations", "counts", "sources")
+}
+_WRITTEN = (_SQL / "audit_written.sql").read_text("utf-8")
+_COUNTED = (_SQL / "audit_counted.sql").read_text("utf-8")
+_LOOKS, _PAUSE_S = 4, 1.0
+_PORTION, _READ_TIMEOUT_MS = 1_000, 2_000
+# What the processor dead-letters as out of range: wider than ingest's window, see docs/api.md.
+_OLDEST, _AHEAD = timedelta(days=32), timedelta(hours=1)
+_WINDOW_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that a check found wrong in a partition."""
+
+    check: str
+    partition: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"partition {self.partition}, {self.check}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was looked at, and what was found."""
+
+    partitions: int
+    records: int
+    differences: tuple[Difference, ...]
+
+
+async def audit(
+    client: AsyncClient, kafka: KafkaSettings, since: date, *, every_record: bool
+) -> Audit:
+    """Check all partitions. `every_record`: read the whole topic, not only what left no row.
+
+    Raises the drivers' errors.
+    """
+    async with _consumer(kafka) as consumer:
+        numbers = sorted(consumer.partitions_for_topic(kafka.events_topic) or ())
+        topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
+        differences: list[Difference] = []
+        for number in numbers:
+            for name, sql in _TABLE_CHECKS.items():
+                found = await _steady(partial(_first_row, client, sql, number, since))
+                if found:
+                    differences.append(Difference(name, number, found))
+            found = await _steady(partial(topic.first_uncounted, number))
+            if found:
+                differences.append(Difference("records", number, found))
+        return Audit(len(numbers), topic.read, tuple(differences))
+
+
+async def _steady(look: Callable[[], Awaitable[str]]) -> str:
+    """What each of some looks finds; nothing when one of them finds nothing or something else."""
+    found = await look()
+    for _ in range(_LOOKS - 1):
+        if not found:
+            break
+        await asyncio.sleep(_PAUSE_S)
+        again = await look()
+        found = again if again == found else ""
+    return found
+
+
+async def _first_row(client: AsyncClient, sql: str, partition: int, since: date) -> str:
+    result = await client.query(sql, parameters={"partition": partition, "since": since})
+    if not result.result_rows:
+        return ""
+    named = zip(result.column_names, result.result_rows[0], strict=True)
+    return ", ".join(f"{name}={value!r}" for name, value in named)
+
+
+@asynccontextmanager
+async def _consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        kafka.events_topic,
+        bootstrap_servers=kafka.bootstrap_servers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+class _Topic:
+    """The records that Kafka still holds, against the rows that they left."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, client: AsyncClient, name: str, *, every_record: bool
+    ) -> None:
+        self._consumer = consumer
+        self._client = client
+        self._name = name
+        self._every_record = every_record
+        self.read = 0
+
+    async def first_uncounted(self, number: int) -> str:
+        """The first line that should have a row, or a row like it, and has none."""
+        partition = TopicPartition(self._name, number)
+        first = (await self._consumer.beginning_offsets([partition]))[partition]
+        written = await self._written(number, first)
+        if not written:
+            return ""
+        last = max(written)
+        async for record in self._records(partition, first, last, written):
+            found = await self._uncounted_line(record, written.get(record.offset, set()))
+            if found:
+                return f"offset {record.offset}, {found}"
+        return ""
+
+    async def _records(
+        self, partition: TopicPartition, first: int, last: int, written: Container[int]
+    ) -> AsyncIterator[Any]:
+        """The records to look into, up to the last one that left a row."""
+        offset = first
+        while offset <= last:
+            if offset in written and not self._every_record:
+                offset += 1
+                continue
+            self._consumer.seek(partition, offset)
+            found = await self._consumer.getmany(
+                partition, timeout_ms=_READ_TIMEOUT_MS, max_records=_PORTION
+            )
+            records = found.get(partition, [])
+            if not records:  # nothing there any more, or a marker of somebody's transaction
+                offset += 1
+            for record in records:
+                if record.offset <= last and (self._every_record or record.offset not in written):
+                    yield record
+                offset = record.offset + 1
+
+    async def _written(self, number: int, first: int) -> dict[int, set[int]]:
+        result = await self._client.query(
+            _WRITTEN, parameters={"topic": self._name, "partition": number, "first": first}
+        )
+        return {offset: set(lines) for offset, lines in result.result_rows}
+
+    async def _uncounted_line(self, record: Any, lines: set[int]) -> str:  # noqa: ANN401
+        self.read += 1
+        for number, event in decode_record(record.value or b""):
+            if number in lines or isinstance(event, InvalidLine):
+                continue
+            appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+            if not appended_at - _OLDEST <= event.occurred_at <= appended_at + _AHEAD:
+                continue
+            counted = await self._client.query(
+                _COUNTED,
+                parameters={
+                    "project": event.project_id,
+                    "id": event.id,
+                    "until_ms": record.timestamp,
+                    "since_ms": record.timestamp - _WINDOW_MS,
+                },
+            )
+            if not counted.result_rows[0][0]:
+                return f"line {number}: event {event.id!r} of {event.project_id!r} is not counted"
+        return ""
