@@ -28,7 +28,7 @@ from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
 from services.admin.keys import MAX_RATE, KeyRequest, as_json, make_key
 from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
-from services.admin.topics import make_topics, new_topics
+from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
 
 app = typer.Typer(
     name="ragtime",
@@ -177,11 +177,25 @@ def init() -> None:
         typer.echo(
             f"tables: applied {len(missing)} migrations" if missing else "tables: up to date"
         )
+        await _note_partitions(settings)
 
     try:
         asyncio.run(run())
     except (Error, MigrationError, KafkaError) as error:
         _fail(first_line(error))
+
+
+async def _note_partitions(settings: InitSettings) -> None:
+    topic = settings.kafka.events_topic
+    found = await partitions_of(settings.kafka)
+    client = await connect(settings.clickhouse)
+    noted = await note_partitions(client, topic, found)
+    await client.close()
+    if found != noted:
+        _fail(
+            f"topic {topic} was made with {noted} partitions and has {found}: conversations would"
+            " count twice. To have more partitions, move to a new topic (docs/operating.md)"
+        )
 
 
 @app.command("audit")

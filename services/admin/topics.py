@@ -4,12 +4,20 @@ import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from services.admin.settings import TopicSettings
 
 _RETRY_S = 2.0
+
+_NOTED = "SELECT partitions FROM topics FINAL WHERE name = {topic:String}"
+_NOTE = """
+INSERT INTO topics
+SELECT {topic:String}, {partitions:UInt16}, now64(3)
+WHERE (SELECT count() FROM topics WHERE name = {topic:String}) = 0
+"""
 
 log = get_logger()
 
@@ -47,6 +55,26 @@ async def make_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]
         return made
     finally:
         await client.close()
+
+
+async def partitions_of(kafka: KafkaSettings) -> int:
+    """How many partitions the topic of events has. Raises KafkaError."""
+    client = await _connect(kafka)
+    try:
+        (topic,) = await client.describe_topics([kafka.events_topic])
+        if topic["error_code"]:
+            raise for_code(topic["error_code"])(kafka.events_topic)
+        return len(topic["partitions"])
+    finally:
+        await client.close()
+
+
+async def note_partitions(client: AsyncClient, topic: str, partitions: int) -> int:
+    """Note how many partitions a new topic was made with; returns what was noted first."""
+    parameters = {"topic": topic, "partitions": partitions}
+    await client.command(_NOTE, parameters=parameters)
+    result = await client.query(_NOTED, parameters=parameters)
+    return int(result.result_rows[0][0])
 
 
 async def _connect(kafka: KafkaSettings) -> AIOKafkaAdminClient:

@@ -6,16 +6,19 @@ import signal
 import tempfile
 import threading
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
 from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
-from libs.clickhouse.connection import connect_patiently
+from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_applied
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
@@ -27,10 +30,14 @@ from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
+from services.processor.topic import EventsTopic
 from services.processor.writer import Writer
 
 _RETRY_S = 3.0
+_MISMATCH_S = 5.0
 _JOIN_S = 3.0
+
+T = TypeVar("T")
 
 log = get_logger()
 
@@ -123,13 +130,24 @@ def build(
         asyncio.sleep,
     )
     recovery = Recovery(client, name, ownership, utc_now)
+    events_topic = EventsTopic(settings.kafka, client)
     agent = Agent(name, Writer(client), recovery, dead_letters, ownership)
 
+    # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
     @app.on_rebalance_complete.connect
     async def own(*_: object, **_signal: object) -> None:
         health.owns = False
         membership.begin()
-        health.owns = await _take_over(membership, agent)
+        try:
+            recovery.number_of_partitions = await _patiently(
+                events_topic.number_of_partitions, ownership
+            )
+            await agent.take_over(membership.partitions())
+            await _check_topic(events_topic, agent, ownership)
+            health.owns = await _agree_with_group(membership, agent)
+        except StoppedError:
+            return
+        log.info("processor.owns", partitions=sorted(agent.partitions))
 
     topic = app.topic(name, key_serializer="raw", value_serializer="raw", value_type=bytes)
 
@@ -157,6 +175,8 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
         stream_wait_empty=True,
         stream_buffer_maxsize=64,
         consumer_auto_offset_reset="earliest",
+        # A broker that has just started may know no partitions: the group is told of them soon.
+        consumer_metadata_max_age_ms=5_000,
         consumer_group_instance_id=settings.group.instance,
         broker_session_timeout=settings.group.session_timeout_s,
         broker_heartbeat_interval=settings.group.session_timeout_s / 20,
@@ -166,19 +186,27 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
     )
 
 
-async def _take_over(membership: Membership, agent: Agent) -> bool:
-    # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
-    numbers = membership.partitions()
-    try:
-        await agent.take_over(numbers)
-    except StoppedError:
-        return False
+async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -> None:
+    # Neither skipped nor counted twice: nothing is read until a person has decided.
+    while mismatch := await _patiently(partial(topic.mismatch, agent.partitions), ownership):
+        log.error("topic.mismatch", reason=mismatch)
+        await ownership.pause(_MISMATCH_S)
+
+
+async def _agree_with_group(membership: Membership, agent: Agent) -> bool:
     # The table decides where reading goes on, not the group: what is committed is made to agree.
+    # If it cannot be, another rebalance is under way, and another take-over follows.
     offsets = {number: own.next_offset for number, own in agent.partitions.items()}
-    if offsets and not await membership.confirm(offsets):
-        return False  # another rebalance is under way, and another take-over follows
-    log.info("processor.owns", partitions=sorted(numbers))
-    return True
+    return not offsets or await membership.confirm(offsets)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], ownership: Ownership) -> T:
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, Error) as error:
+            log.warning("take_over.waiting", error=first_line(error))
+        await ownership.pause(_RETRY_S)
 
 
 async def _count(

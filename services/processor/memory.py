@@ -128,11 +128,23 @@ class SeenConversations:
                 del self.days[day]
 
 
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """The last record of a partition that left a row in the table."""
+
+    offset: int
+    appended_at_ms: int
+
+
 @dataclass(slots=True)
 class Partition:
-    """What the owner of a Kafka partition knows. Records below `next_offset` are counted."""
+    """What the owner of a Kafka partition knows. Records below `next_offset` are counted.
+
+    `recovered_from`: the last record with a row when the partition was recovered.
+    """
 
     number: int
     next_offset: int
     ids: SeenIds
     conversations: SeenConversations
+    recovered_from: LastRecord | None = None

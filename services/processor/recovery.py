@@ -12,7 +12,6 @@ All of it is a function of the table `events`, which is the only state.
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -28,6 +27,7 @@ from services.processor.memory import (
     WINDOW_MS,
     Hashes,
     HashRuns,
+    LastRecord,
     Partition,
     SeenConversations,
     SeenIds,
@@ -39,6 +39,7 @@ from services.processor.writer import INSERT_SETTINGS, statement, tag, tags_of
 _DAYS_TO_MEND = 35
 _POLL_S = 0.2
 _PORTION_BYTES = 1 << 22
+_OTHER_TOPICS = 65_535  # in last_appended.sql
 
 _IDS_ROW = np.dtype([("partition", "<u2"), ("bucket", "<u4"), ("hash", "<u8")])
 _CONVERSATIONS_ROW = np.dtype(
@@ -59,20 +60,14 @@ _TIME = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC'))"
 log = get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class LastRecord:
-    """The last record of a partition that left a row in the table."""
-
-    offset: int
-    appended_at_ms: int
-
-
 class Recovery:
     """Recovers partitions of a topic from the table. `now` gives the UTC time."""
 
     def __init__(
         self, client: AsyncClient, topic: str, ownership: Ownership, now: Callable[[], datetime]
     ) -> None:
+        # How many partitions the topic has: says where the conversations of an older topic go.
+        self.number_of_partitions = 1
         self._client = client
         self._topic = topic
         self._ownership = ownership
@@ -87,7 +82,7 @@ class Recovery:
         partitions = sorted(numbers)
         await self._ownership.wait_for_others()
         await self._end_inserts(partitions)
-        last = await self.last_records(partitions)
+        last = await self._last_records(partitions)
         offsets = {number: last[number].offset + 1 if number in last else 0 for number in numbers}
         mended = await self._mend(partitions, offsets)
         ids = await self._ids(partitions)
@@ -102,11 +97,13 @@ class Recovery:
             seconds=round(time.monotonic() - started, 3),
         )
         return {
-            number: Partition(number, offsets[number], ids[number], conversations[number])
+            number: Partition(
+                number, offsets[number], ids[number], conversations[number], last.get(number)
+            )
             for number in numbers
         }
 
-    async def last_records(self, partitions: list[int]) -> dict[int, LastRecord]:
+    async def _last_records(self, partitions: list[int]) -> dict[int, LastRecord]:
         """The last record of each partition that has any row of this topic."""
         result = await self._client.query(
             _LAST_OFFSETS, parameters={"topic": self._topic, "partitions": partitions}
@@ -159,8 +156,14 @@ class Recovery:
         return len(result.result_rows)
 
     async def _ids(self, partitions: list[int]) -> dict[int, SeenIds]:
-        result = await self._client.query(_LAST_APPENDED, parameters={"partitions": partitions})
-        since = {kp: last_ms - WINDOW_MS for kp, last_ms in result.result_rows}
+        result = await self._client.query(_LAST_APPENDED, parameters={"topic": self._topic})
+        last_ms = {int(partition): int(at_ms) for partition, at_ms in result.result_rows}
+        others_ms = last_ms.get(_OTHER_TOPICS)
+        since = {
+            number: at_ms - WINDOW_MS
+            for number in partitions
+            if (at_ms := last_ms.get(number, others_ms)) is not None
+        }
         found: defaultdict[tuple[int, int], list[Hashes]] = defaultdict(list)
         if since:
             async for rows in self._window_ids(since):
@@ -181,6 +184,7 @@ class Recovery:
                 "since_ms": list(since.values()),
                 "earliest_ms": min(since.values()),
                 "bucket_ms": BUCKET_MS,
+                **self._mapping(),
             },
             fmt="RowBinary",
         )
@@ -194,11 +198,14 @@ class Recovery:
                     del pending[:whole]
         yield np.frombuffer(bytes(pending), dtype=_IDS_ROW)
 
+    def _mapping(self) -> dict[str, str | int]:
+        return {"topic": self._topic, "number_of_partitions": self.number_of_partitions}
+
     async def _conversations(self, partitions: list[int]) -> dict[int, SeenConversations]:
         yesterday = self._now().date() - timedelta(days=1)
         raw = await self._client.raw_query(
             _RECENT_CONVERSATIONS,
-            parameters={"partitions": partitions, "since": yesterday},
+            parameters={"partitions": partitions, "since": yesterday, **self._mapping()},
             fmt="RowBinary",
         )
         rows = np.frombuffer(raw, dtype=_CONVERSATIONS_ROW)

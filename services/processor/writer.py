@@ -82,12 +82,14 @@ class Writer:
                 parameters={
                     "projects": sorted({entry.event.project_id for entry in some}),
                     "ids": sorted({entry.event.id for entry in some}),
-                    "partitions": sorted({entry.record.partition for entry in some}),
                     "since_ms": min(entry.record.appended_at_ms for entry in some) - WINDOW_MS,
                 },
             )
-            for partition, project, event_id, appended_at_ms in result.result_rows:
-                found[partition, project, event_id] = appended_at_ms
+            counted = {(project, name): at_ms for project, name, at_ms in result.result_rows}
+            for entry in some:
+                at_ms = counted.get((entry.event.project_id, entry.event.id))
+                if at_ms is not None:
+                    found[entry.identity] = at_ms
         return found
 
     async def counted_conversations(
@@ -102,10 +104,10 @@ class Writer:
                     "projects": sorted({project for _, _, project, _, _ in some}),
                     "days": sorted({day for _, day, _, _, _ in some}),
                     "conversations": sorted({conversation for *_, conversation in some}),
-                    "partitions": sorted({partition for partition, *_ in some}),
                 },
             )
-            found.update(tuple(row) for row in result.result_rows)
+            known = set(map(tuple, result.result_rows))
+            found.update(one for one in some if one[1:] in known)
         return frozenset(found)
 
 

@@ -10,6 +10,7 @@ import argparse
 import logging
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -127,6 +128,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is away as often as not
     say(f"seed {arguments.seed}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is stopped
     folder = Path(tempfile.mkdtemp(prefix="ragtime-chaos-"))
     run(folder, arguments.rounds, arguments.seed)
     shutil.rmtree(folder)

@@ -1,8 +1,7 @@
 -- Of ids whose hashes were seen before: which were counted in the window, and when Kafka appended them.
-SELECT kp, project_id, id, toUnixTimestamp64Milli(max(appended_at))
+SELECT project_id, id, toUnixTimestamp64Milli(max(appended_at))
 FROM events
 WHERE project_id IN {projects:Array(String)}
   AND id IN {ids:Array(String)}
-  AND kp IN {partitions:Array(UInt16)}
   AND appended_at >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
-GROUP BY kp, project_id, id
+GROUP BY project_id, id
