@@ -46,9 +46,10 @@ _RULES = {
     "durationMs": f"an integer from 0 to {MAX_DURATION_MS} (7 days)",
 }
 
-_PLACE = re.compile(r" - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
+# The last of its kind: before it stands what the producer sent, which may look like one.
+_PLACE = re.compile(r".* - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
-_NULL = re.compile(r", got `null`(?: - at|\Z)")
+_NULL = re.compile(r"Expected .*, got `null`(?: - at|\Z)")
 _NUMBER = re.compile(r"\[\d+\]")
 _REQUIRED = frozenset(
     {"sessionId", "conversationId", "role", "action", "hit", "durationMs", "sources[].id"}
@@ -92,7 +93,7 @@ def explain_syntax(error: Exception) -> str:
 
 
 def _explain_fault(message: str) -> Refusal:
-    place = _PLACE.search(message)
+    place = _PLACE.match(message)
     path = place["path"] if place else ""
     missing = _MISSING.match(message)
     if missing is not None:
@@ -100,7 +101,7 @@ def _explain_fault(message: str) -> Refusal:
     elif not path:
         return Refusal(RejectCode.NOT_AN_OBJECT, "an event must be a JSON object")
     rule = _NUMBER.sub("[]", path)
-    if missing is not None or (rule in _REQUIRED and _NULL.search(message)):
+    if missing is not None or (rule in _REQUIRED and _NULL.match(message)):
         return Refusal(RejectCode.MISSING_FIELD, f"`{path}` is missing: it must be {_RULES[rule]}")
     code = RejectCode.UNKNOWN_TYPE if rule == "type" else RejectCode.INVALID_FIELD
     return Refusal(code, f"`{path}` must be {_RULES[rule]}")

@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,20 @@ def test_event_is_refused_when_it_is_nested_deep() -> None:
 
     assert refusal.code is RejectCode.INVALID_JSON
     assert "deep" in refusal.message
+
+
+@pytest.mark.parametrize("field", ["type", "role", "userType", "context"])
+@pytest.mark.parametrize("text", [" - at `$.foo", " - at `$.sessionId`", ", got `null` - at"])
+def test_event_is_refused_when_its_value_reads_like_the_decoders_message(
+    field: str, text: str
+) -> None:
+    value = {"deviceType": text} if field == "context" else text
+    batch = prepare_batch([json.dumps(_MESSAGE | {field: value}).encode()], submission())
+
+    [(_, refusal)] = batch.rejected
+    place = "context.deviceType" if field == "context" else field
+    code = RejectCode.UNKNOWN_TYPE if field == "type" else RejectCode.INVALID_FIELD
+    assert (refusal.code, refusal.message.split("`")[1]) == (code, place)
 
 
 @given(st.binary())
