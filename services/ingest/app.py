@@ -82,7 +82,11 @@ def build(
         await asyncio.gather(*tasks, return_exceptions=True)
         await publisher.stop()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)  # written by hand, see openapi.py
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,  # written by hand, see openapi.py
+        redirect_slashes=False,  # it would send keys to whatever scheme and host we see
+    )
     install_problems(app)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
     add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})

@@ -65,6 +65,7 @@ def build(
     app = FastAPI(
         lifespan=lambda _app: _background(database, keys, tasks),
         openapi_url=None,  # written by hand, see openapi.py
+        redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
     install_problems(app)
     add_health(app, checks)

@@ -302,6 +302,8 @@ async def test_bug_is_a_500_problem_with_limits_when_something_unforeseen_happen
 async def test_other_paths_are_problems_when_asked(service: Service) -> None:
     async with service.run() as http:
         nowhere = await http.get("/api/v1/projects/museum")
+        with_slash = await http.get(f"{PATH}/")
         posted = await http.post(PATH)
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+    assert (with_slash.status_code, with_slash.json()["code"]) == (404, "not_found")
     assert (posted.status_code, posted.json()["code"]) == (405, "method_not_allowed")
