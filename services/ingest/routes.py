@@ -61,8 +61,8 @@ class EventsRoute:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
         project_id = request.path_params["projectId"]
         key = await self.admission.admit(request, project_id, Scope.EVENTS_WRITE)
-        media_type = media_type_of(request.headers.get("content-type", ""))
-        compression = compression_of(request.headers.get("content-encoding", ""))
+        media_type = media_type_of(_joined(request, "content-type"))
+        compression = compression_of(_joined(request, "content-encoding"))
         submission = self._submission(request, key)
         packed = await read_body(request.stream(), self.limits.max_body_bytes)
         body = decompress(packed, compression, self.limits.max_body_bytes)
@@ -83,6 +83,11 @@ class EventsRoute:
             country_of=self.country_of,
             id_prefix=id_prefix(key.project_id, request.headers.getlist("idempotency-key")),
         )
+
+
+def _joined(request: Request, header: str) -> str:
+    """A header's value; one that is given several times is one list (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(header))
 
 
 def _measure(batch: Batch) -> None:

@@ -226,6 +226,26 @@ async def test_ids_are_the_same_when_an_idempotency_key_is_repeated() -> None:
     assert all(len(id_) <= 64 for id_ in ids)
 
 
+@pytest.mark.parametrize(
+    ("header", "values", "code"),
+    [
+        ("Content-Type", ["application/json", "text/plain"], "unsupported_media_type"),
+        ("Content-Encoding", ["gzip", "gzip"], "unsupported_content_encoding"),
+    ],
+)
+async def test_request_is_refused_when_its_body_is_described_twice(
+    header: str, values: list[str], code: str
+) -> None:
+    async with service() as running:
+        others = (running.keys.add() | _JSON).items()
+        headers = [(name, value) for name, value in others if name != header]
+        headers += [(header, value) for value in values]
+        body = gzip.compress(json.dumps(_MESSAGE).encode())
+        response = await running.http.post(PATH, content=body, headers=headers)
+
+    assert _problem(response) == (415, code)
+
+
 async def test_request_is_refused_when_there_are_two_idempotency_keys() -> None:
     async with service() as running:
         headers = [
