@@ -6,6 +6,7 @@ import sys
 import uvicorn
 from starlette.types import ASGIApp
 
+from libs.http.protocol import Protocol
 from libs.settings import HttpSettings
 from libs.telemetry.logs import get_logger
 
@@ -30,7 +31,7 @@ def configuration(app: ASGIApp, settings: HttpSettings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
