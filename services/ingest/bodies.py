@@ -4,6 +4,7 @@ What concerns the body as a whole is a Problem here; what concerns one event is 
 on it.
 """
 
+import re
 import sys
 import zlib
 from collections.abc import AsyncIterable, Iterator
@@ -27,6 +28,13 @@ _MAX_FRAMES = 100
 
 # RFC 8878 asks for 8 MiB of every reader, and a larger window costs its size in memory.
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+
+# Text up to half of a surrogate pair that is escaped alone: JavaScript writes it for a cut emoji.
+_TEXT_BEFORE_HALF = re.compile(
+    rb"((?:[^\\]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(?!u[dD][89a-fA-F]).)*+)"
+    rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
+    re.DOTALL,
+)
 
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -152,11 +160,32 @@ def _elements(body: bytes) -> list[RawEvent]:
         return []
     try:
         if start.startswith(b"["):
-            return [*_decode_array(body)]
+            return [*_array(body)]
         return [msgspec.json.decode(body, type=msgspec.Raw)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = explain_syntax(error)
         raise Problem(400, "invalid_json", f"The body is {detail}.") from error
+
+
+def _array(body: bytes) -> list[msgspec.Raw]:
+    """The elements; what makes one of them unreadable, not the array, is left to its verdict."""
+    try:
+        return _decode_array(body)
+    except msgspec.DecodeError:
+        marked = _without_halves(body)
+        if marked == body:
+            raise
+    return _decode_array(marked)
+
+
+def _without_halves(body: bytes) -> bytes:
+    """The body with a byte that is no UTF-8 in place of each half of a surrogate pair."""
+    marked = bytearray()
+    end = 0
+    while text := _TEXT_BEFORE_HALF.match(body, end):
+        marked += text[1] + b"\xff"
+        end = text.end()
+    return bytes(marked + body[end:])
 
 
 def body_too_large(max_bytes: int) -> Problem:

@@ -86,7 +86,7 @@ def explain_syntax(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "not JSON that can be read: nested too deep"
     if isinstance(error, UnicodeDecodeError):
-        return "not JSON: a string holds bytes that are not UTF-8"
+        return "not JSON: a string holds bytes that are not UTF-8, or half of a surrogate pair"
     if "truncated" in str(error):
         return "not JSON: it ends too early, or holds half of a surrogate pair (\\ud800 to \\udfff)"
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"

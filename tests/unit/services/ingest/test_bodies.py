@@ -146,6 +146,23 @@ def test_events_are_split_when_the_body_is_an_array() -> None:
     assert _split(b' [{"a":1}, 2 ,"x"] ') == [b'{"a":1}', b"2", b'"x"']
 
 
+@pytest.mark.parametrize(
+    ("body", "elements"),
+    [
+        (rb'[1, "\ud83d"]', [b"1", b'"\xff"']),
+        (
+            rb'["\ud83d\ud83d\ude00", "\ude00\""]',
+            [rb'"%b\ud83d\ude00"' % b"\xff", rb'"%b\""' % b"\xff"],
+        ),
+        (rb'["\\ud83d", "\\\uD83d"]', [rb'"\\ud83d"', rb'"\\%b"' % b"\xff"]),
+    ],
+)
+def test_events_are_split_when_one_holds_half_a_surrogate_pair(
+    body: bytes, elements: list[bytes]
+) -> None:
+    assert [bytes(event) for event in split_events(body, MediaType.JSON, 10)] == elements
+
+
 def test_event_is_one_when_the_body_is_an_object() -> None:
     assert _split(b'\n{"a":[1]}\n') == [b'{"a":[1]}']
 

@@ -92,6 +92,18 @@ async def test_valid_events_are_accepted_beside_refused_ones() -> None:
     assert len(_published(running)) == 1
 
 
+async def test_valid_events_are_accepted_beside_one_that_holds_half_a_surrogate_pair() -> None:
+    whole, half = (json.dumps(_MESSAGE | {"sessionId": text}) for text in ("\U0001f600", "\ud83d"))
+    async with service() as running:
+        response = await _post(running, f"[{whole}, {half}]".encode(), running.keys.add())
+
+    assert response.status_code == 202
+    [rejection] = response.json()["rejected"]
+    assert (rejection["index"], rejection["code"]) == (1, "invalid_json")
+    assert "surrogate" in rejection["message"]
+    assert [event["session_id"] for event in _published(running)] == ["\U0001f600"]
+
+
 async def test_request_is_refused_when_not_one_event_is_valid() -> None:
     async with service() as running:
         response = await _post(running, [_BAD, 7], running.keys.add())
