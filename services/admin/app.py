@@ -26,7 +26,7 @@ from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
 from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
-from services.admin.keys import MAX_RATE, KeyRequest, as_json, make_key
+from services.admin.keys import MAX_DAYS, MAX_RATE, KeyRequest, as_json, make_key
 from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
 
@@ -78,7 +78,9 @@ def create_key(  # noqa: PLR0913, PLR0917 - one parameter an option of the comma
         int | None, typer.Option(min=1, max=MAX_RATE, help="Analytics requests a minute.")
     ] = None,
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
-    expires: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
+    expires: Annotated[
+        int | None, typer.Option(min=1, max=MAX_DAYS, help="Days until it expires.")
+    ] = None,
     as_json_: _JSON = False,
 ) -> None:
     """Make a key and print it. It is shown this once and cannot be shown again."""

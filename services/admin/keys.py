@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
 
 MAX_RATE = 1_000_000
+MAX_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
