@@ -59,13 +59,16 @@ class Agent:
         # Empty while a batch is under way, and for good when one was left: records behind it in
         # the table would say that it had been counted.
         self.partitions: dict[int, Partition] = {}
+        # Up to which offset each partition is done, at any moment.
+        self.done: dict[int, int] = {}
 
     async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
         async with self._busy:
-            self.partitions = {}
+            self.partitions, self.done = {}, {}
             self._ownership.given()
             self.partitions = await self._recover(numbers)
+            self.done = {number: own.next_offset for number, own in self.partitions.items()}
 
     async def process(self, records: list[Record]) -> None:
         """Count a batch. When this returns, all of it is in the table or in the dead letters.
@@ -88,7 +91,7 @@ class Agent:
         while True:
             try:
                 batch = await self._prepare(records, partitions)
-                await self._dead_letters.send(batch.dead_letters)
+                await self._dead_letters.send(batch.dead_letters, self._ownership.pause)
                 await self._insert(batch)
             except Error as error:
                 if await self._must_recover(error, next(pauses)):
@@ -127,9 +130,11 @@ class Agent:
 
     def _remember(self, records: list[Record], batch: Batch) -> None:
         pipeline.remember(batch)
+        self._dead_letters.counted(len(batch.entries))
         for record in records:
             partition = batch.partitions[record.partition]
             partition.next_offset = max(partition.next_offset, record.offset + 1)
+            self.done[record.partition] = partition.next_offset
         EVENTS_COUNTED.inc(len(batch.entries))
         EVENTS_REPEATED.inc(batch.repeated)
         RECORDS_SKIPPED.inc(batch.skipped)

@@ -31,6 +31,7 @@ from services.processor.pipeline import Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
 from services.processor.topic import EventsTopic
+from services.processor.watchdog import Watchdog
 from services.processor.writer import Writer
 
 _RETRY_S = 3.0
@@ -87,7 +88,7 @@ async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
     await wait_until_applied(client, settings.clickhouse.database)
     health.clickhouse = True
     await wait_for_topic(settings.kafka)
-    dead_letters = DeadLetters(settings.kafka)
+    dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
     await dead_letters.start()
     health.kafka = True
     app = build(settings, client, dead_letters, health, folder)
@@ -132,6 +133,12 @@ def build(
     recovery = Recovery(client, name, ownership, utc_now)
     events_topic = EventsTopic(settings.kafka, client)
     agent = Agent(name, Writer(client), recovery, dead_letters, ownership)
+    watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
+
+    async def watch() -> None:
+        await watchdog.run(health, lambda: not app.should_stop)
+
+    app.task(watch)
 
     # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
     @app.on_rebalance_complete.connect

@@ -5,6 +5,7 @@ The value is the original line; a record that holds no line at all is kept whole
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -15,16 +16,28 @@ from libs.telemetry.metrics import DEAD_LETTERS
 from services.processor.pipeline import DeadLetter
 
 _RETRY_S = 1.0
+_HELD_S = 5.0
 _MAX_DETAIL = 500
 
 log = get_logger()
 
 
-class DeadLetters:
-    """Writes dead letters, and returns only when Kafka has acknowledged them."""
+Pause = Callable[[float], Awaitable[None]]
 
-    def __init__(self, settings: KafkaSettings) -> None:
+
+class DeadLetters:
+    """Writes dead letters, and returns only when Kafka has acknowledged them.
+
+    Beyond `limit` dead letters in a row, without one event that counts between them, it writes no
+    more: then something is wrong with the topic as a whole, and a person should look before all of
+    it is diverted. A limit of 0 is none.
+    """
+
+    def __init__(self, settings: KafkaSettings, limit: int) -> None:
         self._settings = settings
+        self._limit = limit
+        self._in_a_row = 0
+        self.is_held = False
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.bootstrap_servers,
             acks="all",
@@ -39,14 +52,27 @@ class DeadLetters:
     async def stop(self) -> None:
         await self._producer.stop()
 
-    async def send(self, letters: list[DeadLetter]) -> None:
-        """Send them all; tries again for ever, since what is not kept must not be skipped."""
+    def counted(self, events: int) -> None:
+        """Some events were counted: the topic is not all wrong."""
+        if events:
+            self._in_a_row = 0
+
+    async def send(self, letters: list[DeadLetter], pause: Pause) -> None:
+        """Send them all; tries again for ever, since what is not kept must not be skipped.
+
+        Raises what `pause` raises.
+        """
+        while letters and self._limit and self._in_a_row + len(letters) > self._limit:
+            self.is_held = True
+            log.error("dead_letters.limit_reached", limit=self._limit, first=letters[0].reason)
+            await pause(_HELD_S)
+        self._in_a_row += len(letters)
         while letters:
             try:
                 await asyncio.gather(*[self._send_one(letter) for letter in letters])
             except KafkaError as error:
                 log.warning("dead_letters.waiting", error=type(error).__name__)
-                await asyncio.sleep(_RETRY_S)
+                await pause(_RETRY_S)
             else:
                 for letter in letters:
                     DEAD_LETTERS.labels(letter.reason).inc()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -17,13 +17,16 @@ class Health:
     clickhouse: bool = False
     kafka: bool = False
     owns: bool = False
+    held: bool = False
     stopping: bool = False
+    stuck: list[int] = field(default_factory=list)
 
     def checks(self) -> dict[str, bool]:
         return {
             "clickhouse": self.clickhouse,
             "kafka": self.kafka,
             "partitions": self.owns,
+            "dead_letters": not self.held,
             "running": not self.stopping,
         }
 
@@ -33,6 +36,9 @@ async def serve_health(settings: HttpSettings, health: Health) -> AsyncIterator[
     """Answer /healthz/live, /healthz/ready and /metrics while the block runs."""
 
     async def live(_request: web.Request) -> web.Response:
+        if health.stuck:
+            body = {"status": "stuck", "partitions": health.stuck}
+            return web.json_response(body, status=503)
         return web.json_response({"status": "live"})
 
     async def ready(_request: web.Request) -> web.Response:

@@ -35,6 +35,15 @@ class Membership:
         positions = {TP(self._topic, number): offset for number, offset in offsets.items()}
         return bool(await consumer._commit(positions)) and self.is_wanted()  # noqa: SLF001
 
+    async def is_caught_up(self, number: int, end: int) -> bool:
+        """Whether Faust has read a partition to its end and has nothing in hand.
+
+        Then what lies between is no record: a marker of somebody's transaction.
+        """
+        consumer: Any = self._app.consumer
+        position = await consumer.position(TP(self._topic, number))
+        return position is not None and position >= end and not consumer._unacked_messages  # noqa: SLF001
+
     async def commit(self, events: Iterable[Any]) -> bool:
         """Acknowledge events and commit them at once: a rebalance drops what is not committed."""
         for event in events:

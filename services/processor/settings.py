@@ -39,6 +39,16 @@ class GroupSettings(Block):
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
 
 
+class DeadLetterSettings(Block):
+    """When to stop instead of diverting a whole topic."""
+
+    limit: Annotated[int, Field(ge=0)] = Field(
+        default=100_000,
+        description="dead letters in a row, without an event that counts between them; beyond it"
+        " the processor stops and says so. 0: no limit",
+    )
+
+
 class HealthSettings(HttpSettings):
     """Where live, ready and metrics are answered."""
 
@@ -53,3 +63,4 @@ class Settings(ServiceSettings):
     http: HealthSettings = HealthSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()

@@ -5,7 +5,7 @@ begins at 0 again, and what the table holds would make the processor skip its re
 given more partitions sends conversations elsewhere, and they would count twice.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -45,6 +45,17 @@ class EventsTopic:
         """How many partitions the topic has now. Raises KafkaError."""
         async with self._consumer() as consumer:
             return _number_of_partitions(consumer, self._settings.events_topic)
+
+    async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The offsets behind the last records of some partitions. Raises KafkaError."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap_servers)
+        try:
+            await consumer.start()
+            partitions = [TopicPartition(self._settings.events_topic, one) for one in numbers]
+            ends = await consumer.end_offsets(partitions)
+            return {partition.partition: end for partition, end in ends.items()}
+        finally:
+            await consumer.stop()
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:

@@ -14,7 +14,7 @@ from libs.clickhouse.connection import connect
 from libs.events.models import AnyEvent
 from libs.settings import ClickHouseSettings
 from services.processor.agent import Agent
-from services.processor.dead_letters import DeadLetters
+from services.processor.dead_letters import DeadLetters, Pause
 from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import DeadLetter, Record
 from services.processor.recovery import Recovery, utc_now
@@ -33,7 +33,10 @@ class KeptLetters(DeadLetters):
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
 
-    async def send(self, letters: list[DeadLetter]) -> None:
+    def counted(self, events: int) -> None:
+        """There is no limit."""
+
+    async def send(self, letters: list[DeadLetter], _pause: Pause) -> None:
         self.letters += letters
 
 

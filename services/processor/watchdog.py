@@ -1,0 +1,83 @@
+"""Looks every few seconds whether the processor gets on, and lets the liveness probe tell."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
+
+from libs.telemetry.logs import get_logger
+from services.processor.agent import Agent
+from services.processor.dead_letters import DeadLetters
+from services.processor.health import Health
+from services.processor.membership import Membership
+from services.processor.progress import Look, ProgressWatch
+from services.processor.topic import EventsTopic
+
+_INTERVAL_S = 5.0
+_ANSWER_S = 5.0
+PATIENCE_S = 30.0
+
+log = get_logger()
+
+
+class Watchdog:
+    """What it looks at. `run` goes on for ever."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        membership: Membership,
+        topic: EventsTopic,
+        dead_letters: DeadLetters,
+        client: AsyncClient,
+    ) -> None:
+        self._agent = agent
+        self._membership = membership
+        self._topic = topic
+        self._dead_letters = dead_letters
+        self._client = client
+
+    async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
+        """Look again and again, as long as it is wanted."""
+        watch = ProgressWatch(PATIENCE_S)
+        while is_wanted():
+            look = await self._look(health)
+            health.held = self._dead_letters.is_held
+            health.stuck = watch.stuck(look)
+            if health.stuck:
+                log.error("progress.stuck", partitions=health.stuck)
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def _look(self, health: Health) -> Look:
+        done = dict(self._agent.done)
+        ends = await self._ends(done)
+        for number in done:
+            if ends is not None and await self._membership.is_caught_up(number, ends[number]):
+                done[number] = ends[number]
+        return Look(
+            at_s=time.monotonic(),
+            ends=ends,
+            done=done,
+            clickhouse_answers=await self._clickhouse_answers(),
+            is_settled=(
+                health.owns and self._membership.is_wanted() and not self._dead_letters.is_held
+            ),
+        )
+
+    async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._topic.ends(done) if done else {}
+        except (KafkaError, TimeoutError):
+            return None
+
+    async def _clickhouse_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._client.query("SELECT 1")
+        except (Error, OSError, TimeoutError):
+            return False
+        return True

@@ -1,0 +1,42 @@
+"""When standing still is a fault, and when it is right."""
+
+from dataclasses import replace
+
+from services.processor.progress import Look, ProgressWatch
+
+LAGGING = Look(at_s=0.0, ends={0: 10}, done={0: 5}, clickhouse_answers=True, is_settled=True)
+
+
+def stuck(*looks: Look) -> list[int]:
+    watch = ProgressWatch(30.0)
+    return [watch.stuck(look) for look in looks][-1]
+
+
+def test_partition_is_stuck_when_it_lags_and_stands_still() -> None:
+    assert stuck(LAGGING, replace(LAGGING, at_s=29.0)) == []
+    assert stuck(LAGGING, replace(LAGGING, at_s=30.0)) == [0]
+
+
+def test_partition_is_not_stuck_when_it_moves() -> None:
+    assert stuck(LAGGING, replace(LAGGING, at_s=29, done={0: 6}), replace(LAGGING, at_s=40)) == []
+
+
+def test_partition_is_not_stuck_when_there_is_nothing_to_do() -> None:
+    idle = replace(LAGGING, done={0: 10})
+    assert stuck(idle, replace(idle, at_s=1000.0)) == []
+
+
+def test_time_begins_anew_when_a_server_was_away_or_partitions_moved() -> None:
+    for pause in (
+        replace(LAGGING, at_s=29, ends=None),
+        replace(LAGGING, at_s=29, clickhouse_answers=False),
+        replace(LAGGING, at_s=29, is_settled=False),
+        replace(LAGGING, at_s=29, done={}),
+    ):
+        assert stuck(LAGGING, pause, replace(LAGGING, at_s=31), replace(LAGGING, at_s=60)) == []
+        assert stuck(LAGGING, pause, replace(LAGGING, at_s=31), replace(LAGGING, at_s=61)) == [0]
+
+
+def test_each_partition_is_watched_by_itself() -> None:
+    two = replace(LAGGING, ends={0: 10, 1: 10}, done={0: 5, 1: 5})
+    assert stuck(two, replace(two, at_s=30, done={0: 6, 1: 5})) == [1]
