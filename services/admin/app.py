@@ -4,17 +4,16 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from libs.access.api_keys import ApiKey, Mode, Scope
 from libs.access.key_store import add_key, list_keys, revoke_key
@@ -22,11 +21,13 @@ from libs.clickhouse.connection import connect, connect_patiently, first_line
 from libs.clickhouse.migrations import Migration, MigrationError, apply, pending, read_ledger
 from libs.clickhouse.migrations import read_migrations as migrations_here
 from libs.events.models import PROJECT_ID_PATTERN
-from libs.settings import ClickHouseSettings, load_settings
+from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs
+from services.admin import dead_letter_verbs
 from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
 from services.admin.keys import MAX_DAYS, MAX_RATE, KeyRequest, as_json, make_key
+from services.admin.running import fail, with_client
 from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
 
@@ -39,8 +40,8 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(dead_letter_verbs.app, name="dead-letters")
 
-T = TypeVar("T")
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -48,25 +49,6 @@ def main() -> None:
     """The entry point of the console script."""
     configure_logs("admin", "info")
     app()
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"ragtime: {message}", err=True)
-    sys.exit(1)
-
-
-def _with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    async def run() -> T:
-        client = await connect(settings)
-        try:
-            return await work(client)
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(run())
-    except (Error, MigrationError, KafkaError) as error:
-        _fail(first_line(error))
 
 
 @keys_app.command("create")
@@ -85,19 +67,19 @@ def create_key(  # noqa: PLR0913, PLR0917 - one parameter an option of the comma
 ) -> None:
     """Make a key and print it. It is shown this once and cannot be shown again."""
     if not re.match(PROJECT_ID_PATTERN, project) or len(project) > 64:
-        _fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
+        fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
     settings = load_settings(KeySettings)
     request = KeyRequest(project, frozenset(scope), mode, rate, label, expires)
     pepper = settings.access.pepper.get_secret_value().encode()
     key, stored = make_key(request, pepper, datetime.now(UTC))
-    _with_client(settings.clickhouse, lambda client: add_key(client, stored))
+    with_client(settings.clickhouse, lambda client: add_key(client, stored))
     typer.echo(json.dumps({"key": key, **as_json(stored)}) if as_json_ else key)
 
 
 @keys_app.command("list")
 def show_keys(as_json_: _JSON = False) -> None:
     """List all keys, revoked ones too; never the keys themselves."""
-    keys = _with_client(load_settings(MigrateSettings).clickhouse, list_keys)
+    keys = with_client(load_settings(MigrateSettings).clickhouse, list_keys)
     if as_json_:
         typer.echo(json.dumps([as_json(key) for key in keys]))
     else:
@@ -105,10 +87,9 @@ def show_keys(as_json_: _JSON = False) -> None:
 
 
 def _table_of(keys: list[ApiKey]) -> Table:
-    table = Table("id", "project", "mode", "scopes", "rate", "label", "created", "state")
+    whole_id = Column("id", no_wrap=True)  # `revoke` asks for it
+    table = Table(whole_id, "project", "mode", "scopes", "rate", "label", "created", "state")
     for key in keys:
-        fields = as_json(key)
-        state = "revoked" if key.revoked_at else f"until {fields['expiresAt'] or 'revoked'}"
         table.add_row(
             key.id,
             key.project_id,
@@ -117,20 +98,29 @@ def _table_of(keys: list[ApiKey]) -> Table:
             str(key.rate_per_minute or "default"),
             key.label,
             f"{key.created_at:%Y-%m-%d}",
-            state,
+            _state_of(key),
         )
     return table
+
+
+def _state_of(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is None:
+        return "valid"
+    word = "until" if key.is_usable(datetime.now(UTC)) else "expired"
+    return f"{word} {key.expires_at:%Y-%m-%d}"
 
 
 @keys_app.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")]) -> None:
     """Revoke a key; every service refuses it within 5 seconds."""
     settings = load_settings(MigrateSettings)
-    found = _with_client(
+    found = with_client(
         settings.clickhouse, lambda client: revoke_key(client, key_id, datetime.now(UTC))
     )
     if not found:
-        _fail(f"no key has the id {key_id}")
+        fail(f"no key has the id {key_id}")
     typer.echo(f"revoked {key_id}")
 
 
@@ -149,7 +139,7 @@ def migrate(
         return missing
 
     # The database may not exist yet: connect without one.
-    missing = _with_client(settings.model_copy(update={"database": "system"}), run)
+    missing = with_client(settings.model_copy(update={"database": "system"}), run)
     for migration in missing:
         typer.echo(f"{'missing' if check or plan else 'applied'} {_file(migration)}")
     if not missing:
@@ -184,7 +174,7 @@ def init() -> None:
     try:
         asyncio.run(run())
     except (Error, MigrationError, KafkaError) as error:
-        _fail(first_line(error))
+        fail(first_line(error))
 
 
 async def _note_partitions(settings: InitSettings) -> None:
@@ -194,7 +184,7 @@ async def _note_partitions(settings: InitSettings) -> None:
     noted = await note_partitions(client, topic, found)
     await client.close()
     if found != noted:
-        _fail(
+        fail(
             f"topic {topic} was made with {noted} partitions and has {found}: conversations would"
             " count twice. To have more partitions, move to a new topic (docs/operating.md)"
         )
@@ -215,7 +205,7 @@ def run_audit(
     async def run(client: AsyncClient) -> Audit:
         return await audit(client, settings.kafka, since, every_record=every_record)
 
-    done = _with_client(settings.clickhouse, run)
+    done = with_client(settings.clickhouse, run)
     if as_json_:
         typer.echo(json.dumps(asdict(done)))
     else:
@@ -237,4 +227,4 @@ def demo(
     try:
         run_demo(days, sessions)
     except DemoError as error:
-        _fail(str(error))
+        fail(str(error))

@@ -37,8 +37,14 @@ class KeySettings(MigrateSettings):
     access: AccessSettings
 
 
+class DeadLetterSettings(ServiceSettings):
+    """What reading dead letters needs."""
+
+    kafka: KafkaSettings
+
+
 class AuditSettings(MigrateSettings):
-    """What the audit compares."""
+    """What the audit and a replay need."""
 
     kafka: KafkaSettings
 

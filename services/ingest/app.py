@@ -1,13 +1,11 @@
 """Builds ingest: the route, its keys from ClickHouse, its way into Kafka, health and documents."""
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import maxminddb
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -20,6 +18,7 @@ from libs.access.rate_limits import RateLimiter
 from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
 from libs.http.admission import Admission
+from libs.http.background import start_forever
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
@@ -75,7 +74,10 @@ def build(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         database = settings.clickhouse.database
-        tasks = [_start(_keep_keys(connect, database, keys)), _start(publisher.run())]
+        tasks = [
+            start_forever(_keep_keys(connect, database, keys)),
+            start_forever(publisher.run()),
+        ]
         yield
         for task in tasks:
             task.cancel()
@@ -117,19 +119,6 @@ async def _keep_keys(
         await keys.run(client)
     finally:
         await client.close()
-
-
-def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work)
-    task.add_done_callback(_exit_on_bug)
-    return task
-
-
-def _exit_on_bug(task: asyncio.Task[None]) -> None:
-    """These run for ever: one that ends by itself met a bug, and a new process serves better."""
-    if not task.cancelled():
-        log.error("ingest.bug", exc_info=task.exception())
-        os._exit(1)
 
 
 async def _nobody_there(_request: Request, _error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Builds the query service: its client, its key snapshot, its limits and its one endpoint."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
 from libs.clickhouse.connection import connect_patiently
 from libs.http.admission import Admission, Rates
+from libs.http.background import start_forever
 from libs.http.health import add_health
 from libs.http.problems import install_problems
 from libs.http.requests_log import RequestsLog
@@ -56,14 +57,12 @@ def build(
         settings.trusted_proxies,
         clock,
     )
-    tasks: list[asyncio.Task[None]] = []
 
     def checks() -> dict[str, bool]:
-        is_running = not any(task.done() for task in tasks)
-        return {"keys": keys.is_loaded, **database.checks(), "background": is_running}
+        return {"keys": keys.is_loaded, **database.checks()}
 
     app = FastAPI(
-        lifespan=lambda _app: _background(database, keys, tasks),
+        lifespan=lambda _app: _background(database, keys),
         openapi_url=None,  # written by hand, see openapi.py
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
@@ -86,27 +85,13 @@ def add_openapi(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def _background(
-    database: Database, keys: KeyStore, tasks: list[asyncio.Task[None]]
-) -> AsyncIterator[None]:
+async def _background(database: Database, keys: KeyStore) -> AsyncIterator[None]:
     async def refresh_keys() -> None:
         await keys.run(await database.client())
 
-    tasks += [_start(database.run()), _start(refresh_keys())]
+    tasks = [start_forever(database.run()), start_forever(refresh_keys())]
     yield
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await database.close()
-
-
-def _start(work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work)
-    task.add_done_callback(_report)
-    return task
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    # Neither loop ends by itself: what it raised is a bug; readiness tells as well.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("background.crashed", exc_info=error)

@@ -1,0 +1,39 @@
+"""How the verbs of the command run: with a client, and with errors in plain words."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import typer
+from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
+
+from libs.clickhouse.connection import connect, first_line
+from libs.clickhouse.migrations import MigrationError
+from libs.settings import ClickHouseSettings
+
+T = TypeVar("T")
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and end with exit code 1."""
+    typer.echo(f"ragtime: {message}", err=True)
+    sys.exit(1)
+
+
+def with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """What some work with a client of ClickHouse gives; an expected error ends the command."""
+
+    async def run() -> T:
+        client = await connect(settings)
+        try:
+            return await work(client)
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(run())
+    except (Error, MigrationError, KafkaError) as error:
+        fail(first_line(error))
