@@ -7,7 +7,7 @@ like a difference: one counts when it is still the same some looks later.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Container
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -113,6 +113,17 @@ async def _consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An event in Kafka that left no row."""
+
+    offset: int
+    number: int
+    project_id: str
+    event_id: str
+    appended_at_ms: int
+
+
 class _Topic:
     """The records that Kafka still holds, against the rows that they left."""
 
@@ -132,12 +143,14 @@ class _Topic:
         written = await self._written(number, first)
         if not written:
             return ""
-        last = max(written)
-        async for record in self._records(partition, first, last, written):
-            found = await self._uncounted_line(record, written.get(record.offset, set()))
-            if found:
-                return f"offset {record.offset}, {found}"
-        return ""
+        unproven: list[_Line] = []
+        async for record in self._records(partition, first, max(written), written):
+            unproven += _lines_without_rows(record, written.get(record.offset, set()))
+            if len(unproven) >= _PORTION:
+                if missing := await self._first_missing(unproven):
+                    return missing
+                unproven = []
+        return await self._first_missing(unproven)
 
     async def _records(
         self, partition: TopicPartition, first: int, last: int, written: Container[int]
@@ -157,6 +170,7 @@ class _Topic:
                 offset += 1
             for record in records:
                 if record.offset <= last and (self._every_record or record.offset not in written):
+                    self.read += 1
                     yield record
                 offset = record.offset + 1
 
@@ -166,23 +180,32 @@ class _Topic:
         )
         return {offset: set(lines) for offset, lines in result.result_rows}
 
-    async def _uncounted_line(self, record: Any, lines: set[int]) -> str:  # noqa: ANN401
-        self.read += 1
-        for number, event in decode_record(record.value or b""):
-            if number in lines or isinstance(event, InvalidLine):
-                continue
-            appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-            if not appended_at - _OLDEST <= event.occurred_at <= appended_at + _AHEAD:
-                continue
-            counted = await self._client.query(
-                _COUNTED,
-                parameters={
-                    "project": event.project_id,
-                    "id": event.id,
-                    "until_ms": record.timestamp,
-                    "since_ms": record.timestamp - _WINDOW_MS,
-                },
-            )
-            if not counted.result_rows[0][0]:
-                return f"line {number}: event {event.id!r} of {event.project_id!r} is not counted"
+    async def _first_missing(self, lines: list[_Line]) -> str:
+        """Each must be a repeat: its id was counted within the window before it."""
+        if not lines:
+            return ""
+        result = await self._client.query(
+            _COUNTED,
+            parameters={
+                "projects": sorted({line.project_id for line in lines}),
+                "ids": sorted({line.event_id for line in lines}),
+            },
+        )
+        counted = {(project, event): times for project, event, times in result.result_rows}
+        for line in lines:
+            times = counted.get((line.project_id, line.event_id), ())
+            if not any(0 <= line.appended_at_ms - at_ms < _WINDOW_MS for at_ms in times):
+                return (
+                    f"offset {line.offset}, line {line.number}:"
+                    f" event {line.event_id!r} of {line.project_id!r} is not counted"
+                )
         return ""
+
+
+def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noqa: ANN401
+    """The lines of a record that are events, and left no row."""
+    appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    for number, event in decode_record(record.value or b""):
+        if number not in lines and not isinstance(event, InvalidLine):
+            if appended_at - _OLDEST <= event.occurred_at <= appended_at + _AHEAD:
+                yield _Line(record.offset, number, event.project_id, event.id, record.timestamp)

@@ -1,6 +1,5 @@
--- Whether an id was counted within the window before a repeat of it.
-SELECT count()
+-- When Kafka appended the counted events with these ids.
+SELECT project_id, id, groupArray(toUnixTimestamp64Milli(appended_at))
 FROM events
-WHERE project_id = {project:String} AND id = {id:String}
-  AND appended_at BETWEEN fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
-      AND fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')
+WHERE project_id IN {projects:Array(String)} AND id IN {ids:Array(String)}
+GROUP BY project_id, id
