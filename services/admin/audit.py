@@ -205,7 +205,9 @@ class _Topic:
 def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noqa: ANN401
     """The lines of a record that are events, and left no row."""
     appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    oldest, newest = appended_at - _OLDEST, appended_at + _AHEAD
     for number, event in decode_record(record.value or b""):
-        if number not in lines and not isinstance(event, InvalidLine):
-            if appended_at - _OLDEST <= event.occurred_at <= appended_at + _AHEAD:
-                yield _Line(record.offset, number, event.project_id, event.id, record.timestamp)
+        if number in lines or isinstance(event, InvalidLine):
+            continue
+        if oldest <= event.occurred_at <= newest:
+            yield _Line(record.offset, number, event.project_id, event.id, record.timestamp)
