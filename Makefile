@@ -13,12 +13,12 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos fmt requirements schema
+.PHONY: help up down clean logs status demo check test chaos chaos-matrix fmt requirements schema
 .NOTPARALLEL:
 
 help:
 	@$(python) -c 'import re; text = open("Makefile").read(); \
-	verbs = re.findall(r"^(\w+):.*?## (.*)$$", text, re.M); \
+	verbs = re.findall(r"^([\w-]+):.*?## (.*)$$", text, re.M); \
 	print("\n".join(f"make {name:13} {does}" for name, does in verbs))'
 
 up: local ## start everything, send demo data the first time, show an answer (QUERY_PORT=… INGEST_PORT=…)
@@ -47,6 +47,9 @@ test: dev ## all tests, against real servers of their own
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
+
+chaos-matrix: dev ## kill ClickHouse at each system call of insert and recovery (needs strace)
+	@$(venv) -m tests.chaos.matrix
 
 fmt: dev ## format the code, mend what lint can mend
 	@$(venv) -m ruff format .

@@ -22,7 +22,7 @@ from libs.events.codec import InvalidLine, decode_record
 from libs.settings import KafkaSettings
 
 _SQL = Path(__file__).parent / "sql"
-_TABLE_CHECKS = {
+TABLE_CHECKS = {
     name: (_SQL / f"audit_{name}.sql").read_text("utf-8")
     for name in ("places", "ids", "conversations", "counts", "sources")
 }
@@ -68,8 +68,8 @@ async def audit(
         topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
         differences: list[Difference] = []
         for number in numbers:
-            for name, sql in _TABLE_CHECKS.items():
-                found = await _steady(partial(_first_row, client, sql, number, since))
+            for name, sql in TABLE_CHECKS.items():
+                found = await _steady(partial(first_row, client, sql, number, since))
                 if found:
                     differences.append(Difference(name, number, found))
             found = await _steady(partial(topic.first_uncounted, number))
@@ -90,7 +90,8 @@ async def _steady(look: Callable[[], Awaitable[str]]) -> str:
     return found
 
 
-async def _first_row(client: AsyncClient, sql: str, partition: int, since: date) -> str:
+async def first_row(client: AsyncClient, sql: str, partition: int, since: date) -> str:
+    """The first difference that a check of the tables finds in a partition; empty without one."""
     result = await client.query(sql, parameters={"partition": partition, "since": since})
     if not result.result_rows:
         return ""

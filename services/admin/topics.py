@@ -32,7 +32,7 @@ def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
         "retention.bytes": str(settings.retention_bytes),
     }
     # Dead letters are few, and people read them days later.
-    kept = common | {"retention.ms": str(30 * 24 * 3_600_000)}
+    kept = common | {"retention.ms": str(30 * 24 * 3_600_000), "max.message.bytes": "4194304"}
     return [
         NewTopic(
             kafka.events_topic, settings.partitions, settings.replication_factor, None, common

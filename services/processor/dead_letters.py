@@ -1,11 +1,13 @@
 """The topic `events.dead-letter`: what is no valid event, as it was, with its reason and place.
 
 The value is the original line; a record that holds no line at all is kept whole. Headers: `topic`,
-`partition`, `offset`, `line` (absent for a whole record), `reason`, `detail`.
+`partition`, `offset`, `line` (absent for a whole record), `reason`, `detail`. A value of more than
+4 MiB, which only a broker with a higher limit of its own lets in, is cut.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -18,6 +20,9 @@ from services.processor.pipeline import DeadLetter
 _RETRY_S = 1.0
 _HELD_S = 5.0
 _MAX_DETAIL = 500
+# A record of the events may be as large as the broker takes, and here it has headers besides.
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+_MAX_VALUE_BYTES = MAX_RECORD_BYTES - 64 * 1024
 
 log = get_logger()
 
@@ -38,19 +43,30 @@ class DeadLetters:
         self._limit = limit
         self._in_a_row = 0
         self.is_held = False
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap_servers,
-            acks="all",
-            enable_idempotence=True,
-            compression_type="zstd",
-        )
+        self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
         """Connect. Raises KafkaError when no broker answers."""
-        await self._producer.start()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",
+            max_request_size=MAX_RECORD_BYTES,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
 
     async def stop(self) -> None:
-        await self._producer.stop()
+        """Close the connection, if there is one."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError):
+                await producer.stop()
 
     def counted(self, events: int) -> None:
         """Some events were counted: the topic is not all wrong."""
@@ -62,6 +78,7 @@ class DeadLetters:
 
         Raises what `pause` raises.
         """
+        self.is_held = False
         while letters and self._limit and self._in_a_row + len(letters) > self._limit:
             self.is_held = True
             log.error("dead_letters.limit_reached", limit=self._limit, first=letters[0].reason)
@@ -69,9 +86,11 @@ class DeadLetters:
         self._in_a_row += len(letters)
         while letters:
             try:
-                await asyncio.gather(*[self._send_one(letter) for letter in letters])
+                await self._send_all(letters)
             except KafkaError as error:
                 log.warning("dead_letters.waiting", error=type(error).__name__)
+                # An idempotent producer that gave up on a record has a gap: it takes no more.
+                await self.stop()
                 await pause(_RETRY_S)
             else:
                 for letter in letters:
@@ -79,11 +98,21 @@ class DeadLetters:
                 log.warning("dead_letters.sent", count=len(letters), first=letters[0].reason)
                 return
 
-    async def _send_one(self, letter: DeadLetter) -> None:
-        await self._producer.send_and_wait(
-            self._settings.dead_letter_topic,
-            value=letter.value,
-            headers=headers(self._settings.events_topic, letter),
+    async def _send_all(self, letters: list[DeadLetter]) -> None:
+        if self._producer is None:
+            await self.start()
+        producer = self._producer
+        assert producer is not None  # noqa: S101
+        topic = self._settings.dead_letter_topic
+        await asyncio.gather(
+            *(
+                producer.send_and_wait(
+                    topic,
+                    value=letter.value[:_MAX_VALUE_BYTES],
+                    headers=headers(self._settings.events_topic, letter),
+                )
+                for letter in letters
+            )
         )
 
 
