@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix fmt requirements schema
+.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages fmt requirements schema
 .NOTPARALLEL:
 
 help:
@@ -50,6 +50,12 @@ chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=â€
 
 chaos-matrix: dev ## kill ClickHouse at each system call of insert and recovery (needs strace)
 	@$(venv) -m tests.chaos.matrix
+
+chaos-mutants: dev ## break the processor on purpose; the tests must notice
+	@$(venv) -m tests.chaos.mutants
+
+chaos-outages: dev ## ClickHouse and Kafka away for 5 minutes each, under load
+	@$(venv) -m tests.chaos.outages
 
 fmt: dev ## format the code, mend what lint can mend
 	@$(venv) -m ruff format .

@@ -29,7 +29,10 @@ _GIVES_UP_AFTER_S = 180.0
 class Load:
     """Clients that send random events to one project while the block runs."""
 
-    def __init__(self, url: str, key: str, name: str) -> None:
+    def __init__(
+        self, url: str, key: str, name: str, *, patience_s: float = _GIVES_UP_AFTER_S
+    ) -> None:
+        self._patience_s = patience_s
         self._url = url
         self._key = key
         self._name = name
@@ -56,6 +59,11 @@ class Load:
         for work in self._work:
             work.result()
 
+    @property
+    def accepted(self) -> int:
+        """How many different events were answered 202 so far."""
+        return sum(map(len, self._ledgers))
+
     def sent(self) -> list[Sent]:
         """The ledger: all events, those of one conversation in the order of sending."""
         return [Sent(event) for ledger in self._ledgers for event in ledger]
@@ -74,13 +82,19 @@ class Load:
                 new = [of_one_kind(event) for event in source.make(chance.randint(1, 40))]
                 repeated = chance.random() < _REPEATED_SHARE
                 again = chance.sample(ledger, min(10, len(ledger))) if repeated else []
-                send(http, self._url, self._key, new + again)
+                send(http, self._url, self._key, new + again, self._patience_s)
                 ledger += new
 
 
-def send(http: httpx.Client, url: str, key: str, events: Sequence[Event]) -> None:
+def send(
+    http: httpx.Client,
+    url: str,
+    key: str,
+    events: Sequence[Event],
+    patience_s: float = _GIVES_UP_AFTER_S,
+) -> None:
     """Send events until they are answered 202."""
-    send_patiently(http, url, key, list(events), gives_up_after_s=_GIVES_UP_AFTER_S)
+    send_patiently(http, url, key, list(events), gives_up_after_s=patience_s)
 
 
 def of_one_kind(event: Event) -> Event:
