@@ -9,6 +9,8 @@ from deploy.local.ports import Ports
 SERVICES = ("ingest", "processor", "query")
 # The one processor of this machine: after a crash it gets its partitions back at once.
 _GROUP_INSTANCE = "local"
+# Each start waits for the leases of the one before; all is near here, so they may be short.
+_LEASE_S = "2"
 
 
 def environment(name: str, where: Layout, ports: Ports) -> dict[str, str]:
@@ -30,6 +32,7 @@ def environment(name: str, where: Layout, ports: Ports) -> dict[str, str]:
         own["RAGTIME_ACCESS__PEPPER"] = secrets["pepper"]
     if name == "processor":
         own["RAGTIME_GROUP__INSTANCE"] = _GROUP_INSTANCE
+        own["RAGTIME_BATCH__LEASE_S"] = _LEASE_S
     return own
 
 
