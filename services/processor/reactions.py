@@ -3,6 +3,10 @@
 Most codes say nothing about whether rows were written: a server that ran out of memory or parts
 may have done so in a view, after the raw table's part was in place. So the rule is RECOVER, which
 looks; the others are the few codes that are certain to come before anything is written.
+
+VIOLATED_CONSTRAINT (469, our lease had passed) is not among them, though nothing was written: only
+recovery asks ClickHouse for its time. After a step of its clock, or a pause of this machine that
+its monotonic clock did not see, each new lease would be refused as well, for ever.
 """
 
 from enum import StrEnum
@@ -21,7 +25,6 @@ class Reaction(StrEnum):
 _REACTIONS = {
     202: Reaction.RETRY,  # TOO_MANY_SIMULTANEOUS_QUERIES: refused at the door
     203: Reaction.RETRY,  # NO_FREE_CONNECTION
-    469: Reaction.RETRY,  # VIOLATED_CONSTRAINT: our lease had passed; the one block was refused
     16: Reaction.OPERATOR,  # NO_SUCH_COLUMN_IN_TABLE: another schema than this release's
     47: Reaction.OPERATOR,  # UNKNOWN_IDENTIFIER
     60: Reaction.OPERATOR,  # UNKNOWN_TABLE
