@@ -74,7 +74,8 @@ class Ownership:
 
     async def wait_for_others(self) -> None:
         """Return when each lease that anybody had before us, ourselves included, has passed."""
-        since = self._given_at if self._confirmed_at is None else self._confirmed_at
+        # What was asked before we were given them says nothing of their owners before us.
+        since = max(self._given_at, self._confirmed_at or self._given_at)
         while (left_s := since + self.lease_s - self._monotonic()) > 0:
             await self.pause(min(left_s, _RETRY_S))
 

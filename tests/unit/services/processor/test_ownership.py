@@ -105,3 +105,14 @@ async def test_confirmation_is_worth_nothing_when_partitions_were_given_anew(wor
     world.answers = [False, True]
     await world.ownership.lease({0: 5})
     assert world.answers == []
+
+
+async def test_new_owner_waits_a_whole_lease_when_a_late_answer_confirms_what_was_before(
+    world: World,
+) -> None:
+    asked_at = world.now
+    world.now += 4
+    world.ownership.given()
+    world.ownership.confirmed(asked_at)
+    await world.ownership.wait_for_others()
+    assert world.now == pytest.approx(asked_at + 4 + LEASE_S)
