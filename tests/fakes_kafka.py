@@ -1,4 +1,4 @@
-"""Kafka as ingest sees it, in memory, with the signatures of aiokafka's producer."""
+"""Kafka in memory: as ingest sees it, with the signatures of aiokafka's producer, and the agent."""
 
 import asyncio
 from collections import defaultdict
@@ -81,3 +81,14 @@ class FakeProducer:
         assert topic == self._kafka.topic
         assert 0 <= partition < self._kafka.partitions
         return self._kafka.take(partition, value)
+
+
+class FakeTopic:
+    """The topic as the processor's agent sees it: whole from an offset on."""
+
+    def __init__(self, start: int = 0, name: str = "events") -> None:
+        self.name = name
+        self._start = start
+
+    async def first_record(self, _number: int, offset: int) -> int:
+        return max(self._start, offset)

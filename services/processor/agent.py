@@ -6,10 +6,12 @@ partitions are recovered, which tells what arrived, and the batch goes through t
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import groupby
+from typing import Protocol
 
+from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
@@ -39,12 +41,25 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 log = get_logger()
 
 
+class Topic(Protocol):
+    """What is asked of the topic itself."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def first_record(self, number: int, offset: int) -> int: ...
+
+
+class ReadAgainError(Exception):
+    """What was read does not follow what the table holds; only a new take-over helps."""
+
+
 class Agent:
     """Owns the memory of the partitions that are assigned to this process."""
 
     def __init__(
         self,
-        topic: str,
+        topic: Topic,
         writer: Writer,
         recovery: Recovery,
         dead_letters: DeadLetters,
@@ -74,28 +89,63 @@ class Agent:
         """Count a batch. When this returns, all of it is in the table or in the dead letters.
 
         Raises StoppedError when it is left to whoever owns the partitions next; what is given to
-        this agent after that is left as well, until it takes over again.
+        this agent after that is left as well, until it takes over again. Raises ReadAgainError when
+        it would never be complete: rows behind it would say that all before them were counted.
         """
         async with self._busy:
             partitions, self.partitions = self.partitions, {}
             if any(record.partition not in partitions for record in records):
                 raise StoppedError
-            _note_missing(records, partitions)
+            await self._check_missing(records, partitions)
             for month in by_month(records):
                 await self._process(month, partitions)
             self.partitions = partitions
 
+    async def _check_missing(
+        self, records: list[Record], partitions: Mapping[int, Partition]
+    ) -> None:
+        """Records may be missing that Kafka has deleted, never such that it holds."""
+        for number, expected, found in _gaps(records, partitions):
+            first = await self._patient_first_record(number, expected)
+            where = {"partition": number, "first": expected, "last": found - 1}
+            self._ownership.check()  # then it is left anyway
+            if first < found:
+                log.error("offsets.skipped", kafka_holds=first, **where)
+                raise ReadAgainError
+            log.error("offsets.missing", **where)
+            OFFSETS_MISSING.inc(found - expected)
+
+    async def _patient_first_record(self, number: int, offset: int) -> int:
+        while True:
+            try:
+                return await self._topic.first_record(number, offset)
+            except KafkaError as error:
+                log.warning("offsets.waiting", error=type(error).__name__)
+            await self._ownership.pause(_LONGEST_PAUSE_S)
+
+    async def _recover_all(self, partitions: dict[int, Partition]) -> None:
+        """Recover in the midst of work: all, as ClickHouse may have lost its latest parts."""
+        recovered = await self._recover(set(partitions))
+        for number, before in partitions.items():
+            last = recovered[number].last_record
+            if before.last_record and (not last or last.offset < before.last_record.offset):
+                log.error("rows.lost", partition=number, counted_to=before.last_record.offset)
+                raise ReadAgainError
+        partitions.update(recovered)
+
     async def _process(self, records: list[Record], partitions: dict[int, Partition]) -> None:
-        numbers = {record.partition for record in records}
         pauses = _pauses()
+        sent: set[tuple[Record, int | None]] = set()
         while True:
             try:
                 batch = await self._prepare(records, partitions)
-                await self._dead_letters.send(batch.dead_letters, self._ownership.pause)
+                letters = [one for one in batch.dead_letters if (one.record, one.line) not in sent]
+                await self._dead_letters.send(letters, self._ownership.pause)
+                sent.update((letter.record, letter.line) for letter in letters)
                 await self._insert(batch)
             except Error as error:
                 if await self._must_recover(error, next(pauses)):
-                    partitions.update(await self._recover(numbers))
+                    await self._recover_all(partitions)
             else:
                 self._remember(records, batch)
                 return
@@ -125,7 +175,7 @@ class Agent:
             offsets = {number: batch.partitions[number].next_offset for number in batch.numbers}
             lease = await self._ownership.lease(offsets)
             with INSERT_SECONDS.time():
-                body = pipeline.body(batch.rows, self._topic, lease)
+                body = pipeline.body(batch.rows, self._topic.name, lease)
                 await self._writer.insert(body, batch.numbers)
 
     def _remember(self, records: list[Record], batch: Batch) -> None:
@@ -165,31 +215,30 @@ def _pauses() -> Iterator[float]:
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _note_missing(records: list[Record], partitions: dict[int, Partition]) -> None:
-    """Say loudly what Kafka did not give: its retention was shorter than the processor was away."""
+def _gaps(
+    records: list[Record], partitions: Mapping[int, Partition]
+) -> Iterator[tuple[int, int, int]]:
+    """Where offsets are left out: the partition, the offset expected there, the one found."""
     expected = {number: partition.next_offset for number, partition in partitions.items()}
     for record in records:
-        missing = record.offset - expected[record.partition]
-        if missing > 0:
-            log.error(
-                "offsets.missing",
-                partition=record.partition,
-                first=expected[record.partition],
-                last=record.offset - 1,
-            )
-            OFFSETS_MISSING.inc(missing)
+        if record.offset > expected[record.partition]:
+            yield record.partition, expected[record.partition], record.offset
         expected[record.partition] = max(expected[record.partition], record.offset + 1)
 
 
 def by_month(records: Iterable[Record]) -> Iterator[list[Record]]:
     """Batches whose records were appended in one month: one partition of the table, one part.
 
-    Earlier months come first, so that a partition's records stay in the order of their offsets.
+    The records of a partition stay in the order of their offsets, even where the broker's clock was
+    set back at the turn of a month: what is offered behind a later offset would be skipped.
     """
-
-    def month(record: Record) -> tuple[int, int]:
+    batches: defaultdict[tuple[int, tuple[int, int]], list[Record]] = defaultdict(list)
+    rounds: dict[int, tuple[int, tuple[int, int]]] = {}  # another one where the clock was set back
+    for record in records:
         appended_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
-        return appended_at.year, appended_at.month
-
-    for _, some in groupby(sorted(records, key=month), key=month):
-        yield list(some)
+        month = appended_at.year, appended_at.month
+        number, before = rounds.get(record.partition, (0, month))
+        rounds[record.partition] = (number + (month < before), month)
+        batches[rounds[record.partition]].append(record)
+    for _, batch in sorted(batches.items()):
+        yield batch

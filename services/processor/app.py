@@ -36,6 +36,9 @@ from services.processor.writer import Writer
 
 _RETRY_S = 3.0
 _MISMATCH_S = 5.0
+_AGREE_S = 0.2
+# After a crash nobody else ends this process, and what is left of it may hang.
+_STOP_AFTER_CRASH_S = 10.0
 _JOIN_S = 3.0
 
 T = TypeVar("T")
@@ -69,8 +72,12 @@ async def run(settings: Settings, folder: str) -> None:
         health.stopping = True
         log.info("processor.stopping")
         crashed = app.crashed
-        await app.stop()
-        await _join_threads()
+        try:
+            async with asyncio.timeout(_STOP_AFTER_CRASH_S if crashed else None):
+                await app.stop()
+                await _join_threads()
+        except TimeoutError:
+            log.error("processor.stop_hangs")
     if crashed:
         log.error("processor.crashed")
         os._exit(1)  # no destructor may try anything after a crash; the batch is read again
@@ -132,7 +139,7 @@ def build(
     )
     recovery = Recovery(client, name, ownership, utc_now)
     events_topic = EventsTopic(settings.kafka, client)
-    agent = Agent(name, Writer(client), recovery, dead_letters, ownership)
+    agent = Agent(events_topic, Writer(client), recovery, dead_letters, ownership)
     watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
 
     async def watch() -> None:
@@ -140,7 +147,14 @@ def build(
 
     app.task(watch)
 
+    # Faust calls this inside each rebalance, and the next one waits for it.
+    @app.on_partitions_assigned.connect
+    async def given(*_: object, **_signal: object) -> None:
+        membership.given()
+
     # Faust calls this after each rebalance, before it seeks to the committed offsets and reads.
+    # Whatever happens it must not return while the next rebalance is under way: Faust would read on
+    # in its midst, from where it happens to stand.
     @app.on_rebalance_complete.connect
     async def own(*_: object, **_signal: object) -> None:
         health.owns = False
@@ -151,8 +165,10 @@ def build(
             )
             await agent.take_over(membership.partitions())
             await _check_topic(events_topic, agent, ownership)
-            health.owns = await _agree_with_group(membership, agent)
+            await _agree_with_group(membership, agent, ownership)
+            health.owns = True
         except StoppedError:
+            await app.wait_for_stopped(membership.next_given())
             return
         log.info("processor.owns", partitions=sorted(agent.partitions))
 
@@ -200,11 +216,13 @@ async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -
         await ownership.pause(_MISMATCH_S)
 
 
-async def _agree_with_group(membership: Membership, agent: Agent) -> bool:
+async def _agree_with_group(membership: Membership, agent: Agent, ownership: Ownership) -> None:
     # The table decides where reading goes on, not the group: what is committed is made to agree.
     # If it cannot be, another rebalance is under way, and another take-over follows.
     offsets = {number: own.next_offset for number, own in agent.partitions.items()}
-    return not offsets or await membership.confirm(offsets)
+    while offsets and not await membership.confirm(offsets):
+        await ownership.pause(_AGREE_S)
+    await membership.seek_to_start({number for number, offset in offsets.items() if not offset})
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], ownership: Ownership) -> T:

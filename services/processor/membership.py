@@ -1,5 +1,6 @@
 """This process in the consumer group. What Faust offers no public way for is all here."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,11 +16,25 @@ class Membership:
         self._topic = topic
         self._rebalance = 0
         self._generation = 0
+        self._given = (0, 0)
+        self._is_given = asyncio.Event()
+
+    def given(self) -> None:
+        """A rebalance has given us partitions. No other can begin before this returns."""
+        self._given = self._app.rebalancing_count, self._app.consumer_generation_id
+        self._is_given.set()
 
     def begin(self) -> None:
-        """A rebalance has given us partitions: what is asked from now on concerns those."""
-        self._rebalance = self._app.rebalancing_count
-        self._generation = self._app.consumer_generation_id
+        """What is asked from now on concerns the partitions that we were given last.
+
+        The next rebalance may have begun already; then they are not wanted.
+        """
+        self._is_given.clear()
+        self._rebalance, self._generation = self._given
+
+    async def next_given(self) -> None:
+        """Return when the rebalance that has begun has given us partitions."""
+        await self._is_given.wait()
 
     def is_wanted(self) -> bool:
         """Whether no rebalance has begun since, and the service goes on."""
@@ -31,9 +46,17 @@ class Membership:
 
     async def confirm(self, offsets: Mapping[int, int]) -> bool:
         """Commit these offsets; whether the coordinator took them from this generation."""
+        if not offsets.keys() <= self.partitions():  # Faust would leave them out, and say yes
+            return False
         consumer: Any = self._app.consumer  # there is no public way to commit chosen offsets
         positions = {TP(self._topic, number): offset for number, offset in offsets.items()}
         return bool(await consumer._commit(positions)) and self.is_wanted()  # noqa: SLF001
+
+    async def seek_to_start(self, numbers: Iterable[int]) -> None:
+        """Read from the start: Faust does not seek to a committed offset of 0."""
+        consumer: Any = self._app.consumer
+        for number in numbers:
+            await consumer.seek_wait({TP(self._topic, number): 0})
 
     async def is_caught_up(self, number: int, end: int) -> bool:
         """Whether Faust has read a partition to its end and has nothing in hand.

@@ -140,11 +140,11 @@ class LastRecord:
 class Partition:
     """What the owner of a Kafka partition knows. Records below `next_offset` are counted.
 
-    `recovered_from`: the last record with a row when the partition was recovered.
+    `last_record`: the last record that is known to have left a row.
     """
 
     number: int
     next_offset: int
     ids: SeenIds
     conversations: SeenConversations
-    recovered_from: LastRecord | None = None
+    last_record: LastRecord | None = None

@@ -18,6 +18,7 @@ from services.processor.memory import (
     U64,
     WINDOW_MS,
     Hashes,
+    LastRecord,
     Partition,
     conversation_hash,
     id_hash,
@@ -235,6 +236,7 @@ def remember(batch: Batch) -> None:
         newest = max(entry.record.appended_at_ms for entry in entries)
         hashes = np.fromiter((entry.hash for entry in entries), dtype=U64, count=len(entries))
         partition.ids.add(hashes, newest)
+        partition.last_record = LastRecord(max(entry.record.offset for entry in entries), newest)
         partition.conversations.advance(datetime.fromtimestamp(newest / 1000, UTC).date())
     for (number, day), entries in _messages_by_day(batch.entries).items():
         new = {

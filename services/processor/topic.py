@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.settings import KafkaSettings
@@ -24,6 +24,7 @@ class EventsTopic:
     """Compares the topic in Kafka with what ClickHouse says of it."""
 
     def __init__(self, settings: KafkaSettings, client: AsyncClient) -> None:
+        self.name = settings.events_topic
         self._settings = settings
         self._client = client
 
@@ -57,6 +58,20 @@ class EventsTopic:
         finally:
             await consumer.stop()
 
+    async def first_record(self, number: int, offset: int) -> int:
+        """The offset of a partition's first record at or behind this one. Raises KafkaError."""
+        partition = TopicPartition(self.name, number)
+        async with self._consumer() as consumer:
+            start = (await consumer.beginning_offsets([partition]))[partition]
+            end = (await consumer.end_offsets([partition]))[partition]
+            if end <= max(start, offset):
+                return int(end)
+            consumer.seek(partition, max(start, offset))
+            found = await consumer.getmany(partition, timeout_ms=_FETCH_MS, max_records=1)
+            for record in found.get(partition, ()):
+                return int(record.offset)
+        raise KafkaTimeoutError
+
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
@@ -82,9 +97,9 @@ async def _other_records(
     consumer: AIOKafkaConsumer, name: str, owned: Mapping[int, Partition]
 ) -> str:
     counted_from = {
-        number: partition.recovered_from
+        number: partition.last_record
         for number, partition in owned.items()
-        if partition.recovered_from is not None
+        if partition.last_record is not None
     }
     partitions = {number: TopicPartition(name, number) for number in counted_from}
     if not partitions:
@@ -102,6 +117,8 @@ async def _other_records(
             consumer.seek(partition, counted.offset)
             found = await consumer.getmany(partition, timeout_ms=_FETCH_MS, max_records=1)
             for record in found.get(partition, ()):
-                if record.offset == counted.offset and record.timestamp != counted.appended_at_ms:
+                # The latest append time of a partition is of its last record, or, when the
+                # broker's clock was set back, later than that. A topic made anew is younger.
+                if record.offset == counted.offset and record.timestamp > counted.appended_at_ms:
                     return f"{name}/{number} holds another record at offset {counted.offset}"
     return ""

@@ -36,6 +36,7 @@ from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
 from tests.e2e.processes import Process
 from tests.e2e.waiting import wait_until
+from tests.fakes_kafka import FakeTopic
 from tests.servers import (
     Servers,
     clickhouse_answers,
@@ -102,7 +103,7 @@ class Matrix:
         ownership = Ownership(_LEASE_S, self._confirm, lambda: True, time.monotonic, asyncio.sleep)
         recovery = Recovery(client, _TOPIC, ownership, utc_now)
         letters = DeadLetters(KafkaSettings(bootstrap_servers="127.0.0.1:9"), 0)
-        self._agent = Agent(_TOPIC, Writer(client), recovery, letters, ownership)
+        self._agent = Agent(FakeTopic(name=_TOPIC), Writer(client), recovery, letters, ownership)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -19,6 +19,7 @@ from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import DeadLetter, Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
+from tests.fakes_kafka import FakeTopic
 from tests.polling import until_answered
 from tests.unit.services.processor.events import event, record
 
@@ -81,7 +82,9 @@ def agent_of(
 ) -> Agent:
     own = ownership or ownership_of(Group())
     recovery = Recovery(client, TOPIC, own, utc_now)
-    return Agent(TOPIC, writer or Writer(client), recovery, letters or KeptLetters(), own)
+    return Agent(
+        FakeTopic(name=TOPIC), writer or Writer(client), recovery, letters or KeptLetters(), own
+    )
 
 
 @pytest.fixture

@@ -189,6 +189,13 @@ def test_batches_are_split_where_the_month_of_the_append_changes() -> None:
     ]
 
 
+def test_records_stay_in_order_when_the_clock_was_set_back_at_the_turn_of_a_month() -> None:
+    march, april = NOON_MS, NOON_MS + 10 * 86_400_000
+    months = [april, march, april]
+    records = [record(event(), offset=at, at_ms=month) for at, month in enumerate(months)]
+    assert [[r.offset for r in batch] for batch in by_month(records)] == [[0], [1], [2]]
+
+
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_any_bytes_become_rows_or_dead_letters_and_nothing_else(lines: list[bytes]) -> None:
     value = b"\n".join(lines)
