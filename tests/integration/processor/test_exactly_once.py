@@ -169,6 +169,18 @@ async def test_rollup_is_mended_when_a_kill_lost_its_part(
     assert await counts(clickhouse) == before
 
 
+async def test_oldest_day_is_mended_when_its_record_had_lain_in_kafka_for_its_whole_retention(
+    agent: Agent, clickhouse: AsyncClient
+) -> None:
+    moment = datetime.now(UTC) - timedelta(days=7 + 31)
+    late = event("a", occurred_at=moment.isoformat(), accepted_at=moment.isoformat())
+    await agent.process([record(late, at_ms=NOW_MS - 7 * 86_400_000)])
+    before = await counts(clickhouse)
+    await clickhouse.command("TRUNCATE TABLE daily_counts")
+    await agent.take_over({0, 1})
+    assert await counts(clickhouse) == before
+
+
 async def test_old_days_are_asked_of_the_table(
     agent: Agent, clickhouse: AsyncClient, processor: AsyncClient
 ) -> None:
