@@ -154,16 +154,6 @@ def test_writer_is_refused_when_it_does_not_insert(gateway: Gateway, events: str
     assert ask(gateway, sql.format(events=events), user=WRITER).code == "497"
 
 
-def test_writer_inserts_what_it_selects_when_the_table_is_named_for_it(
-    gateway: Gateway, client: Client, events: str
-) -> None:
-    written = ask(gateway, f"-- why\nINSERT INTO {events} SELECT 5", user=WRITER)
-    refused = ask(gateway, f"INSERT INTO {events[:-6]}others SELECT 5", user=WRITER)
-
-    assert (written.status, refused.code) == (200, "497")
-    assert client.query("SELECT a FROM events").result_rows == [(5,)]
-
-
 async def test_query_goes_on_when_a_reader_asks_under_its_id(own_gateway: Gateway) -> None:
     begun = begin(own_gateway, _ENDLESS, len(_ENDLESS), query_id="mine")
     with begun, own_gateway.client() as client:
