@@ -116,7 +116,7 @@ async def _answer(
     asked = statements.parameters(fields)
     user = authenticate(users, *_credentials(request, asked))
     check_settings(user, asked.settings)
-    asked = _with_id(asked)
+    asked = _without_files(user, _with_id(asked))
     head, is_whole = asked.sql + b"\n" if asked.sql else b"", False
     insert = statements.insert_with_data(head)
     if not head:
@@ -139,17 +139,25 @@ async def _run(
     if not sql:
         raise ServerError(SYNTAX_ERROR, "Syntax error: Empty query")
     statements.check_allowed(sql)
+    if user.role != "admin":
+        statements.check_no_files(sql)
     engine = request.app[ENGINE]
     kind = await engine.classify(sql)
     check_rights(user, kind, statements.target_of_insert(sql) or "")
-    readonly = 1 if kind == "read" and user.role != "admin" else 0
-    if request.method != "POST":
-        if kind != "read":
-            raise _readonly()
-        readonly = readonly or 2  # as ClickHouse's server does: settings may still be changed
+    if request.method != "POST" and kind != "read":
+        raise _readonly()
+    readonly = _readonly_level(request, user, kind)
     text, fmt = statements.split_format(statements.rewritten(sql))
     answer = await engine.query(text, fmt, asked, readonly=readonly)
     return _success(answer, fmt, asked, 0)
+
+
+def _readonly_level(request: web.Request, user: User, kind: str) -> int:
+    """The engine's `readonly`. With 2 settings may change: a client reads which, and a writer
+    sends some with its inserts."""
+    if user.role == "reader":
+        return 1
+    return 2 if kind == "read" and (user.role == "writer" or request.method != "POST") else 0
 
 
 def _readonly() -> ServerError:
@@ -167,6 +175,12 @@ def _with_id(asked: statements.Parameters) -> statements.Parameters:
     if asked.query_id:
         return asked
     return replace(asked, query_id=str(uuid4()))
+
+
+def _without_files(user: User, asked: statements.Parameters) -> statements.Parameters:
+    if user.role == "admin" or asked.database not in {"", statements.FILES}:
+        return asked
+    return replace(asked, database="system")
 
 
 def _credentials(request: web.Request, asked: statements.Parameters) -> tuple[str, str]:

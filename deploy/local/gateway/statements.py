@@ -80,6 +80,10 @@ _REFUSED = tuple(
     )
 )  # fmt: skip
 
+# The engine's own database takes any file for a table, and cannot be dropped.
+FILES = "default"
+_NAMES_FILES = re.compile(rb"\bdefault\s*\.|:\s*Identifier\b|\bloop\s*\(", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -214,6 +218,12 @@ def check_allowed(sql: bytes) -> None:
     for pattern, what in _REFUSED:
         if pattern.search(looked_at):
             raise ServerError(NOT_IMPLEMENTED, f"{what} is not served here")
+
+
+def check_no_files(sql: bytes) -> None:
+    """Refuse what could name a table of the database whose tables are files. Raises 48."""
+    if _NAMES_FILES.search(bare(sql)):
+        raise ServerError(NOT_IMPLEMENTED, f"The database `{FILES}` is not served here")
 
 
 def check_single(statement_count: int) -> None:

@@ -44,17 +44,24 @@ def secret(tmp_path: Path) -> Path:
         "SELECT * FROM `file`('{secret}', 'LineAsString')",
         "SELECT * FROM '{secret}'",
         "SELECT * FROM `{secret}`",
+        "SELECT * FROM default.`{secret}`",
+        "SELECT * FROM `default` /**/ . '{secret}'",
+        "SELECT * FROM loop('default', '{secret}')",
+        "SELECT * FROM {{d:Identifier}}.{{t:Identifier}}",
         "DESCRIBE TABLE `file`('{secret}', 'LineAsString')",
         "SELECT * FROM eval('SELECT file(''{secret}'')')",
         "SELECT * FROM url/**/('file://{secret}', 'LineAsString')",
         "INSERT INTO {events} FROM/**/INFILE '{secret}' FORMAT TSV\n",
         "INSERT INTO {events} SELECT length(file/**/('{secret}'))",
+        "INSERT INTO {events} SELECT count() FROM default.`{secret}`",
+        "INSERT INTO {events} SELECT count() FROM '{secret}'",
     ],
 )
 def test_file_is_not_read_whoever_asks(
     gateway: Gateway, events: str, secret: Path, user: str, sql: str
 ) -> None:
-    answer = ask(gateway, sql.format(secret=secret, events=events), user=user)
+    by_name: Any = {"param_d": "default", "param_t": str(secret), "database": "default"}
+    answer = ask(gateway, sql.format(secret=secret, events=events), user=user, **by_name)
 
     assert answer.status >= 400
     assert b"a secret" not in answer.body
