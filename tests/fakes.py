@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.query import QueryResult
 
 Row = Sequence[Any]
@@ -23,6 +24,8 @@ class FakeClickHouse:
 
     async def query(self, query: str, parameters: dict[str, Any] | None = None) -> QueryResult:
         self.attempts += 1
+        if self.is_closed:
+            raise ProgrammingError("the client was closed")
         if self.failure is not None:
             raise self.failure
         if self.hangs:
@@ -37,7 +40,9 @@ class FakeClickHouse:
         self.is_closed = True
 
     async def connect(self) -> AsyncClient:
-        """What the service is given to make its client with."""
+        """What the service is given to make its client with; it speaks to the server, too."""
+        if self.failure is not None:
+            raise self.failure
         return cast("AsyncClient", self)
 
     def parameters_of(self, part: str) -> list[dict[str, Any]]:

@@ -4,36 +4,31 @@ import asyncio
 import base64
 import binascii
 import json
-import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
 
-import lz4.frame
-import zstandard
 from aiohttp import web
 
-from deploy.local.gateway import statements
+from deploy.local.gateway import bodies, statements
 from deploy.local.gateway.engine import Engine
-from deploy.local.gateway.errors import BAD_ARGUMENTS, ServerError, status_of
+from deploy.local.gateway.errors import (
+    BAD_ARGUMENTS,
+    MEMORY_LIMIT_EXCEEDED,
+    READONLY,
+    SYNTAX_ERROR,
+    ServerError,
+    status_of,
+)
 from deploy.local.gateway.settings import Settings
-from deploy.local.gateway.users import User, authenticate, check_rights, read_users
+from deploy.local.gateway.users import User, authenticate, check_rights, check_settings, read_users
 
 _PING_S = 5.0
 _GRACE_S = 6.0
-_CHUNK = 1 << 20
-# An INSERT's SQL at the head of a body must end within so many bytes.
-_MAX_HEAD = 1 << 18
-_MAX_SQL = 64 << 20
-
-_DECODERS: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
-    "": lambda: bytes,
-    "identity": lambda: bytes,
-    "gzip": lambda: zlib.decompressobj(31).decompress,
-    "deflate": lambda: zlib.decompressobj().decompress,
-    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj().decompress,
-    "lz4": lambda: lz4.frame.LZ4FrameDecompressor().decompress,
-}
+_MAX_FORM = 64 << 20
+# Answers lie in memory until their readers have taken them; small ones are not counted.
+_MAX_UNREAD = 1 << 30
+_SMALL = 1 << 20
 
 
 def build(settings: Settings) -> web.Application:
@@ -48,16 +43,20 @@ def build(settings: Settings) -> web.Application:
         yield
         await engine.stop()
 
+    unread = _Unread()
+
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return await _answer(request, request.app[ENGINE], users)
+            answer = await _answer(request, settings.body_timeout_s, users)
+            return await unread.send(request, answer)
         except ServerError as error:
             return _error(error)
 
-    app = web.Application(client_max_size=_MAX_SQL, handler_args={"auto_decompress": False})
+    app = web.Application(client_max_size=_MAX_FORM, handler_args={"auto_decompress": False})
     app.cleanup_ctx.append(with_engine)
     app.router.add_get("/ping", _ping)
-    app.router.add_route("*", "/", handle)
+    app.router.add_get("/", handle)
+    app.router.add_post("/", handle)
     return app
 
 
@@ -84,45 +83,104 @@ async def _ping(request: web.Request) -> web.Response:
     return web.Response(text="Ok.\n")
 
 
-async def _answer(request: web.Request, engine: Engine, users: dict[str, User]) -> web.Response:
-    body = _decoded(request)
+class _Unread:
+    """The bytes of answers that slow readers have not taken yet, within a bound."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    async def send(self, request: web.Request, answer: web.Response) -> web.Response:
+        """Send an answer to its end. Raises ServerError 241 when too much is unread."""
+        size = answer.content_length or 0
+        if size <= _SMALL:
+            return answer
+        if self._bytes and self._bytes + size > _MAX_UNREAD:
+            raise ServerError(MEMORY_LIMIT_EXCEEDED, "Too many answers wait for their readers")
+        self._bytes += size
+        try:
+            await answer.prepare(request)
+            await answer.write_eof()
+        finally:
+            self._bytes -= size
+        return answer
+
+
+async def _answer(
+    request: web.Request, body_timeout_s: float, users: dict[str, User]
+) -> web.Response:
+    body = bodies.decoded(request, body_timeout_s)
     fields = dict(request.query)
     if request.content_type == "multipart/form-data":
-        fields |= {name: await _text(value) for name, value in (await request.post()).items()}
+        fields |= await _form(request)
         body = _nothing()
     asked = statements.parameters(fields)
     user = authenticate(users, *_credentials(request, asked))
-    asked = _with_id(asked)
-    head = asked.sql + b"\n" if asked.sql else b""
-    if statements.is_insert(asked.sql) or not asked.sql:
-        head += await _read(body, _MAX_HEAD, enough=not asked.sql)
+    check_settings(user, asked.settings)
+    asked = _without_files(user, _with_id(asked))
+    head, is_whole = asked.sql + b"\n" if asked.sql else b"", False
     insert = statements.insert_with_data(head)
-    if insert is not None:
-        statement, first = insert
-        check_rights(user, "insert", statement.table)
-        rows = await engine.insert(statement, _chunks(first, body), asked)
-        return _success(b"", "TabSeparated", asked, rows)
-    sql = head + await _read(body, _MAX_SQL)
-    return await _run(engine, user, sql.strip(), asked)
+    if not head:
+        head, is_whole = await bodies.read_head(body)
+        insert = statements.insert_with_data(head, is_whole=is_whole)
+    if insert is None:
+        sql = await bodies.read_sql(head, body)
+        return await _run(request, user, sql.strip(), asked)
+    if request.method != "POST":
+        raise _readonly()
+    statement, first = insert
+    check_rights(user, "insert", statement.table)
+    rows = await request.app[ENGINE].insert(statement, _chunks(first, body), asked)
+    return _success(b"", "TabSeparated", asked, rows)
 
 
 async def _run(
-    engine: Engine, user: User, sql: bytes, asked: statements.Parameters
+    request: web.Request, user: User, sql: bytes, asked: statements.Parameters
 ) -> web.Response:
     if not sql:
-        raise ServerError(62, "Syntax error: Empty query")
+        raise ServerError(SYNTAX_ERROR, "Syntax error: Empty query")
     statements.check_allowed(sql)
-    kind, table = await engine.classify(sql), statements.inserted_table(sql)
-    check_rights(user, "insert" if table else kind, table)
+    if user.role != "admin":
+        statements.check_no_files(sql)
+    engine = request.app[ENGINE]
+    kind = await engine.classify(sql)
+    check_rights(user, kind, statements.target_of_insert(sql) or "")
+    if request.method != "POST" and kind != "read":
+        raise _readonly()
+    readonly = _readonly_level(request, user, kind)
     text, fmt = statements.split_format(statements.rewritten(sql))
-    answer = await engine.query(text, fmt, asked, readonly=user.role == "reader")
+    answer = await engine.query(text, fmt, asked, readonly=readonly)
     return _success(answer, fmt, asked, 0)
+
+
+def _readonly_level(request: web.Request, user: User, kind: str) -> int:
+    """The engine's `readonly`. With 2 settings may change: a client reads which, and a writer
+    sends some with its inserts."""
+    if user.role == "reader":
+        return 1
+    return 2 if kind == "read" and (user.role == "writer" or request.method != "POST") else 0
+
+
+def _readonly() -> ServerError:
+    return ServerError(READONLY, "Cannot execute query in readonly mode: only POST may change data")
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    try:
+        return {name: await _text(value) for name, value in (await request.post()).items()}
+    except ValueError as error:
+        raise ServerError(BAD_ARGUMENTS, f"Cannot read the form: {error}") from None
 
 
 def _with_id(asked: statements.Parameters) -> statements.Parameters:
     if asked.query_id:
         return asked
     return replace(asked, query_id=str(uuid4()))
+
+
+def _without_files(user: User, asked: statements.Parameters) -> statements.Parameters:
+    if user.role == "admin" or asked.database not in {"", statements.FILES}:
+        return asked
+    return replace(asked, database="system")
 
 
 def _credentials(request: web.Request, asked: statements.Parameters) -> tuple[str, str]:
@@ -139,32 +197,10 @@ def _credentials(request: web.Request, asked: statements.Parameters) -> tuple[st
     return asked.user or "default", asked.password
 
 
-async def _decoded(request: web.Request) -> AsyncIterator[bytes]:
-    encoding = request.headers.get("Content-Encoding", "").lower()
-    if encoding not in _DECODERS:
-        raise ServerError(BAD_ARGUMENTS, f"Unknown Content-Encoding: {encoding}")
-    decode = _DECODERS[encoding]()
-    try:
-        async for chunk in request.content.iter_chunked(_CHUNK):
-            yield decode(chunk)
-    except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
-        raise ServerError(432, f"Cannot decompress the body: {error}") from None
-
-
 async def _nothing() -> AsyncIterator[bytes]:
     empty: tuple[bytes, ...] = ()
     for chunk in empty:
         yield chunk
-
-
-async def _read(body: AsyncIterator[bytes], most: int, *, enough: bool = False) -> bytes:
-    """Up to `most` bytes and a chunk; with `enough`, no more than holds the head of an INSERT."""
-    read = bytearray()
-    async for chunk in body:
-        read += chunk
-        if len(read) >= most or (enough and statements.insert_with_data(bytes(read))):
-            break
-    return bytes(read)
 
 
 async def _chunks(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -199,7 +235,8 @@ def _success(
 
 def _error(error: ServerError) -> web.Response:
     return web.Response(
-        text=f"{error}\n",
+        body=f"{error}\n".encode(errors="replace"),
+        content_type="text/plain",
         status=status_of(error.code),
         headers={"X-ClickHouse-Exception-Code": str(error.code)},
     )

@@ -8,20 +8,34 @@ import asyncio
 import functools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import chdb
 
-from deploy.local.gateway.errors import TOO_MANY_QUERIES, ServerError, error_of_engine
-from deploy.local.gateway.statements import Insert, Parameters, check_single
+from deploy.local.gateway.errors import (
+    QUERY_WITH_SAME_ID,
+    TOO_MANY_QUERIES,
+    ServerError,
+    error_of_engine,
+)
+from deploy.local.gateway.statements import (
+    Insert,
+    Parameters,
+    check_single,
+    is_kill,
+    target_of_insert,
+)
 
 _THREADS = 24
 _WAITING = 200
-_MAX_RESULT_BYTES = 1 << 30
-_CHUNK = 1 << 20
+# Repeated values are small in a result and large in an answer: both have a bound.
+_MAX_RESULT_BYTES = 1 << 29
+_MAX_MEMORY_BYTES = 2 << 30
+_KILL_INTERVAL_S = 0.2
 
 T = TypeVar("T")
 
@@ -35,6 +49,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
         self._running = asyncio.Semaphore(_THREADS - 2)  # two are left for KILL and /ping
         self._waiting = 0
+        self._query_ids: set[str] = set()
         self._root: Any = None
 
     async def start(self) -> None:
@@ -53,23 +68,49 @@ class Engine:
         await self._call(self._ask, "SELECT 1", "TabSeparated", {})
 
     async def classify(self, sql: bytes) -> str:
-        """What a statement does, by the engine's own parser: read, control or change."""
+        """What a statement does, by the engine's own parser: read, insert, kill or change.
+
+        What the parser does not understand is a read: it fails when it is read.
+        """
         verdict = await self._call(self._root._conn.classify_query, sql)  # noqa: SLF001
         check_single(verdict["statement_count"])
         name = verdict["query_class"].name
-        return {"READ_ONLY": "read", "CONTROL": "control"}.get(name, "change")
+        if name in {"READ_ONLY", "UNKNOWN"}:
+            return "read"
+        if name == "MUTATING" and target_of_insert(sql) is not None:
+            return "insert"
+        return "kill" if name == "CONTROL" and is_kill(sql) else "change"
 
-    async def query(self, sql: bytes, fmt: str, asked: Parameters, *, readonly: bool) -> bytes:
-        """The answer of a statement, whole; killed when the caller is cancelled."""
-        async with self._place():
-            work = self._submit(self._query, sql, fmt, asked, readonly)
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                await self._kill(asked.query_id)
-                await asyncio.wait({work})
-                work.exception()
-                raise
+    async def query(self, sql: bytes, fmt: str, asked: Parameters, *, readonly: int) -> bytes:
+        """The answer of a statement, whole; killed when the caller is cancelled.
+
+        `readonly` is the engine's own setting: 0, 1, or 2 (settings may be changed).
+        """
+        with self._named(asked.query_id):
+            async with self._place():
+                return await self._killable(sql, fmt, asked, readonly)
+
+    async def _killable(self, sql: bytes, fmt: str, asked: Parameters, readonly: int) -> bytes:
+        work = self._submit(self._query, sql, fmt, asked, readonly)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            while not work.done():  # a statement that has not quite begun is not found yet
+                await self._kill(asked.log_comment)
+                await asyncio.wait({work}, timeout=_KILL_INTERVAL_S)
+            work.exception()
+            raise
+
+    @contextmanager
+    def _named(self, query_id: str) -> Iterator[None]:
+        # A statement is killed by its id: nobody may give his own the id of another's.
+        if query_id in self._query_ids:
+            raise ServerError(QUERY_WITH_SAME_ID, f"Query with id = {query_id} is already running")
+        self._query_ids.add(query_id)
+        try:
+            yield
+        finally:
+            self._query_ids.discard(query_id)
 
     async def insert(self, statement: Insert, data: AsyncIterator[bytes], asked: Parameters) -> int:
         """Insert uploaded data and return the number of rows; a cut upload commits nothing.
@@ -77,26 +118,30 @@ class Engine:
         The upload goes through a file: the engine's own streaming insert (`send_insert`) says
         "done" to what a constraint refused.
         """
-        async with self._place():
-            file = await self._call(self._new_upload)
-            try:
-                async for chunk in data:
-                    await self._call(file.write, chunk)
-                await self._call(file.flush)
-                # From here on it is done, whether the client still waits or not.
-                work = self._submit(self._insert, statement, file.name, asked)
-                try:
-                    return await asyncio.shield(work)
-                finally:
-                    await asyncio.wait({work})
-            finally:
-                await asyncio.shield(self._submit(file.close))
+        file = await self._call(self._new_upload)
+        try:
+            async for chunk in data:
+                await self._call(file.write, chunk)
+            await self._call(file.flush)
+            with self._named(asked.query_id):
+                async with self._place():
+                    return await self._finished(statement, file.name, asked)
+        finally:
+            await asyncio.shield(self._submit(file.close))
+
+    async def _finished(self, statement: Insert, upload: str, asked: Parameters) -> int:
+        # From here on it is done, whether the client still waits or not.
+        work = self._submit(self._insert, statement, upload, asked)
+        try:
+            return await asyncio.shield(work)
+        finally:
+            await asyncio.wait({work})
 
     def _place(self) -> "_Place":
         return _Place(self)
 
-    async def _kill(self, query_id: str) -> None:
-        sql = f"KILL QUERY WHERE Settings['log_comment'] = {_quoted(query_id)} ASYNC"
+    async def _kill(self, log_comment: str) -> None:
+        sql = f"KILL QUERY WHERE Settings['log_comment'] = {_quoted(log_comment)} ASYNC"
         await asyncio.shield(self._submit(self._ask, sql, "Null", {}))
 
     def _submit(self, work: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # noqa: ANN401
@@ -113,19 +158,20 @@ class Engine:
         finally:
             handle.close()
 
-    def _open(self, asked: Parameters, readonly: bool) -> Any:  # noqa: ANN401
+    def _open(self, asked: Parameters, readonly: int) -> Any:  # noqa: ANN401
         handle = chdb.connect(self._path)
         try:
             if asked.database:
-                handle.query(f"USE `{asked.database.replace('`', '``')}`")
+                handle.query(f"USE {_name(asked.database)}")
             settings = {
-                "implicit_select": "0",
-                "max_result_bytes": str(_MAX_RESULT_BYTES),
-                "log_comment": asked.query_id,
                 **asked.settings,
+                "implicit_select": "0",
+                "max_memory_usage": str(_MAX_MEMORY_BYTES),
+                "max_result_bytes": str(_MAX_RESULT_BYTES),
+                "log_comment": asked.log_comment,
             }
             if readonly:
-                settings["readonly"] = "1"
+                settings["readonly"] = str(readonly)
             pairs = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
             handle.query(f"SET {pairs}")
         except Exception:
@@ -137,14 +183,15 @@ class Engine:
         return tempfile.NamedTemporaryFile(dir=self._uploads)
 
     def _insert(self, statement: Insert, upload: str, asked: Parameters) -> int:
-        handle = self._open(asked, False)
+        handle = self._open(asked, 0)
         try:
-            sql = f"{statement.sql} FROM INFILE {_quoted(upload)} FORMAT {statement.format}"
+            source = f"FROM INFILE {_quoted(upload)} {statement.settings}"
+            sql = f"{statement.sql} {source} FORMAT {statement.format}"
             return int(handle.query(sql).rows_read())
         finally:
             handle.close()
 
-    def _query(self, sql: bytes, fmt: str, asked: Parameters, readonly: bool) -> bytes:
+    def _query(self, sql: bytes, fmt: str, asked: Parameters, readonly: int) -> bytes:
         handle = self._open(asked, readonly)
         try:
             return _bytes(handle.query(sql, fmt, params=dict(asked.values) or None))
@@ -181,6 +228,10 @@ def _translated(work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
 
 def _bytes(result: Any) -> bytes:  # noqa: ANN401
     return result.encode() if isinstance(result, str) else bytes(result.bytes())
+
+
+def _name(value: str) -> str:
+    return "`" + value.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def _quoted(value: str) -> str:

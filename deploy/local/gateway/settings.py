@@ -16,3 +16,4 @@ class Settings(BaseSettings):
     port: Port = 8123
     data_dir: Path
     users_file: Path
+    body_timeout_s: float = 30.0  # without a byte of a body; what ClickHouse's server waits too

@@ -2,12 +2,18 @@
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from deploy.local.gateway.errors import ACCESS_DENIED, AUTHENTICATION_FAILED, ServerError
+from deploy.local.gateway.errors import (
+    ACCESS_DENIED,
+    AUTHENTICATION_FAILED,
+    SETTING_CONSTRAINT_VIOLATION,
+    ServerError,
+)
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +34,7 @@ def read_users(path: Path) -> dict[str, User]:
 def authenticate(users: dict[str, User], name: str, password: str) -> User:
     """The user with this name and password. Raises ServerError 516."""
     user = users.get(name)
-    digest = hashlib.sha256(password.encode()).hexdigest()
+    digest = hashlib.sha256(password.encode(errors="surrogateescape")).hexdigest()
     if user is None or not hmac.compare_digest(digest, user.password_sha256):
         raise ServerError(
             AUTHENTICATION_FAILED,
@@ -38,14 +44,20 @@ def authenticate(users: dict[str, User], name: str, password: str) -> User:
 
 
 def check_rights(user: User, kind: str, table: str) -> None:
-    """Refuse what a user may not do; `kind` is read, insert, control or change. Raises 497."""
+    """Refuse what a user may not do; `kind` is read, insert, kill or change. Raises 497."""
     allowed = (
         user.role == "admin"
         or kind == "read"
         or (
             user.role == "writer"
-            and (kind == "control" or (kind == "insert" and table in user.inserts_into))
+            and (kind == "kill" or (kind == "insert" and table in user.inserts_into))
         )
     )
     if not allowed:
         raise ServerError(ACCESS_DENIED, f"{user.name}: Not enough privileges for this statement")
+
+
+def check_settings(user: User, settings: Mapping[str, str]) -> None:
+    """Refuse a reader's own log comment: under another's, both are killed as one. Raises 452."""
+    if user.role == "reader" and "log_comment" in settings:
+        raise ServerError(SETTING_CONSTRAINT_VIOLATION, "Setting log_comment should not be changed")

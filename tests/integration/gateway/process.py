@@ -35,6 +35,7 @@ class Gateway:
 
     directory: Path
     port: int
+    settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -46,13 +47,30 @@ class Gateway:
         assert self.process is not None
         return self.process.pid
 
+    def peak_memory_mb(self) -> int:
+        """The most memory that the process had so far."""
+        return self._status("VmHWM") // 1024
+
+    def memory_mb(self) -> int:
+        """The memory that the process has."""
+        return self._status("VmRSS") // 1024
+
+    def threads(self) -> int:
+        """The number of threads of the process."""
+        return self._status("Threads")
+
+    def _status(self, name: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith(f"{name}:"))
+        return int(line.split()[1])
+
     def start(self) -> None:
         """Start it and wait until the engine answers."""
         with (self.directory / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local.gateway"],
                 cwd=_CHECKOUT,
-                env=os.environ | environment(self.directory, self.port),
+                env=os.environ | environment(self.directory, self.port) | self.settings,
                 start_new_session=True,  # the engine's SYSTEM SHUTDOWN signals the whole group
                 stdout=log,
                 stderr=log,

@@ -11,7 +11,7 @@ import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from tests.integration.gateway.process import Gateway
+from tests.integration.gateway.process import WRITER, Gateway
 
 pytestmark = pytest.mark.integration
 
@@ -140,6 +140,18 @@ def test_setting_holds_for_its_query_only(client: Client) -> None:
 
     assert client.command(ask, settings={"max_block_size": 4321}) == 4321
     assert client.command(ask) != 4321
+
+
+def test_writer_sends_settings_with_its_inserts(
+    gateway: Gateway, client: Client, database: str
+) -> None:
+    client.command("CREATE TABLE events (a UInt8) ENGINE = MergeTree ORDER BY a")
+
+    with gateway.client(WRITER, database=database) as writer:
+        writer.command("INSERT INTO events SELECT 1", settings={"async_insert": 0})
+        writer.raw_insert("events", ["a"], b"2\n", fmt="TSV", settings={"async_insert": 0})
+
+    assert client.command("SELECT sum(a) FROM events") == 3
 
 
 def test_rows_are_whole_when_an_answer_is_read_as_a_stream(client: Client) -> None:

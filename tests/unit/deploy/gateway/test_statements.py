@@ -30,6 +30,9 @@ def test_parameters_are_refused_when_a_setting_is_no_name(name: str) -> None:
         b"INSERT INTO d.t FORMAT TSV\n1\n",
         b"insert into `d`.`t` (a, b) format TSV\n1\n",
         b"INSERT INTO t SETTINGS async_insert = 0 FORMAT TSV\n1\n",
+        b"/* a comment */ INSERT -- another\nINTO t # and another\n FORMAT TSV\n1\n",
+        b"INSERT INTO t (a)FORMAT TSV;\n1\n",
+        b"INSERT INTO TABLE t FORMAT TSV 1\n",
     ],
 )
 def test_insert_gives_table_format_and_data_when_data_follow(head: bytes) -> None:
@@ -46,10 +49,56 @@ def test_insert_gives_table_format_and_data_when_data_follow(head: bytes) -> Non
         b"INSERT INTO t VALUES (1)",
         b"INSERT INTO t SELECT 1 FORMAT TSV",
         b"SELECT 1 FORMAT TSV",
+        b"INSERT INTO t FROM/**/INFILE '/etc/hostname' FORMAT TSV\n",
+        b"INSERT INTO FUNCTION file('x') FORMAT TSV\n",
+        b"INSERT INTO t /* FORMAT TSV\n */ VALUES (1)",
+        b"INSERT INTO t" + b" " * 200_000 + b"1",
     ],
 )
 def test_insert_is_left_to_the_engine_when_no_data_follow(head: bytes) -> None:
     assert statements.insert_with_data(head) is None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"INSERT INTO t FORMAT TSV", b"INSERT INTO t FORMAT TSV\r", b"INSERT INTO t FORMAT TSV; "],
+)
+def test_insert_waits_for_more_when_its_head_could_go_on(head: bytes) -> None:
+    assert statements.insert_with_data(head, is_whole=False) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "table"),
+    [
+        (b"INSERT INTO t SELECT 1", "t"),
+        (b"-- why\ninsert into table d . `t` (a) SELECT 1", "t"),
+        (b"INSERT INTO FUNCTION t SELECT 1", None),
+        (b"INSERT INTO t . other SELECT 1", "other"),
+        (b"WITH 1 AS x INSERT INTO t SELECT x", None),
+        (b"SELECT 1", None),
+    ],
+)
+def test_target_is_the_table_when_a_statement_begins_with_insert(
+    sql: bytes, table: str | None
+) -> None:
+    assert statements.target_of_insert(sql) == table
+
+
+@pytest.mark.parametrize(
+    ("sql", "fmt"),
+    [
+        (b"SELECT 1 FORMAT JSON -- c", "JSON"),
+        (b"SELECT 1 FORMAT/**/JSON ; ", "JSON"),
+        (b"SELECT 1 FORMAT JSON SETTINGS max_threads = 1", "JSON"),
+        (b"SELECT 1 -- FORMAT JSON", "TabSeparated"),
+        (b"SELECT ' FORMAT JSON'", "TabSeparated"),
+        (b"SELECT 1 AS FORMAT", "TabSeparated"),
+    ],
+)
+def test_format_is_that_of_the_clause_when_comments_and_texts_name_others(
+    sql: bytes, fmt: str
+) -> None:
+    assert statements.split_format(sql)[1] == fmt
 
 
 def test_format_is_taken_off_when_it_ends_a_statement() -> None:
@@ -58,7 +107,74 @@ def test_format_is_taken_off_when_it_ends_a_statement() -> None:
 
 
 def test_query_id_is_looked_for_in_the_log_comment_when_a_query_is_killed() -> None:
-    kill = statements.rewritten(b"KILL QUERY WHERE query_id = 'x'")
+    asked = statements.parameters({"query_id": "x"})
+    kill = statements.rewritten(
+        b"/* c */ KILL QUERY WHERE `query_id` = 'query_id' AND QUERY_ID!=''"
+    )
 
-    assert kill == b"KILL QUERY WHERE Settings['log_comment'] = 'x'"
+    assert asked.log_comment == "query_id=x"
+    place = b"extract(Settings['log_comment'], '^query_id=(.*)')"
+    assert kill == b"/* c */ KILL QUERY WHERE " + place + b" = 'query_id' AND " + place + b"!=''"
     assert statements.rewritten(b"SELECT query_id") == b"SELECT query_id"
+
+
+def test_log_comment_is_kept_when_the_client_gave_one() -> None:
+    assert statements.parameters({"query_id": "x", "log_comment": "y"}).log_comment == "y"
+
+
+@pytest.mark.parametrize(
+    "name", ["dialect", "implicit_select", "max_memory_usage", "max_result_bytes", "profile"]
+)
+def test_parameters_are_refused_when_a_setting_is_fixed(name: str) -> None:
+    with pytest.raises(ServerError) as refused:
+        statements.parameters({name: "1"})
+
+    assert refused.value.code == 452
+
+
+@pytest.mark.parametrize("query_id", ["a\r\nX: y", "\0", "\x7f"])
+def test_parameters_are_refused_when_a_query_id_would_break_a_header(query_id: str) -> None:
+    with pytest.raises(ServerError) as refused:
+        statements.parameters({"query_id": query_id})
+
+    assert refused.value.code == 36
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT file/**/('x')",
+        b"SELECT `file`('x')",
+        b"SELECT \"file\" ( 'x')",
+        b"SELECT `fi\\x6ce`('x')",
+        b"SELECT 1 /* /* */ ' */, file('x') /* ' */",
+        b"SELECT $$'$$, file('x'), $$'$$",
+        "SELECT ‘'’, file('x'), ‘'’".encode(),
+        "SELECT file\u00a0('x')".encode(),
+        b"SELECT '\\'', file('x'), '\\''",
+        b"SELECT 1 INTO/**/OUTFILE 'x'",
+        b"SELECT 1 INTO -- \nOUTFILE 'x'",
+        b"SELECT * FROM eval('SELECT 1')",
+        b"SELECT * FROM s3Cluster('a', 'b')",
+        b"SELECT * FROM `remote`('a', 'b', 'c')",
+        b"CREATE TABLE t (a Int8) ENGINE = /* */ `Kafka`('a')",
+        b"SELECT 1 SETTINGS max_threads = 1, log_comment = 'x'",
+    ],
+)
+def test_statement_is_refused_when_it_hides_what_it_does(sql: bytes) -> None:
+    with pytest.raises(ServerError) as refused:
+        statements.check_allowed(sql)
+
+    assert refused.value.code == 48
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT 'file(', \"file\" FROM t -- file('x')",
+        b"SELECT profile('x'), file FROM `t` WHERE log_comment = '\\' $$ \0'",
+        "SELECT 'Größe ‘file(’' AS `Größe`".encode(),
+    ],
+)
+def test_statement_is_allowed_when_it_only_names_what_is_refused(sql: bytes) -> None:
+    statements.check_allowed(sql)

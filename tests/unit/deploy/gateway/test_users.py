@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from deploy.local.gateway.errors import ServerError
-from deploy.local.gateway.users import User, authenticate, check_rights
+from deploy.local.gateway.users import User, authenticate, check_rights, check_settings
 
 _DIGEST = hashlib.sha256(b"right").hexdigest()
 _Role = Literal["admin", "writer", "reader"]
@@ -28,7 +28,7 @@ def test_user_stays_out_when_name_or_password_is_wrong(name: str, password: str)
     ("role", "kind", "table"),
     [
         ("admin", "change", ""),
-        ("admin", "control", ""),
+        ("admin", "kill", ""),
         ("writer", "read", ""),
         ("writer", "insert", "events"),
         ("reader", "read", ""),
@@ -47,7 +47,7 @@ def test_statement_is_allowed_when_it_is_within_the_role(
         ("writer", "change", ""),
         ("reader", "insert", "events"),
         ("reader", "change", ""),
-        ("reader", "control", ""),
+        ("reader", "kill", ""),
     ],
 )
 def test_statement_is_refused_when_it_is_beyond_the_role(
@@ -57,3 +57,11 @@ def test_statement_is_refused_when_it_is_beyond_the_role(
         check_rights(_user(role), kind, table)
 
     assert refused.value.code == 497
+
+
+def test_log_comment_is_refused_when_a_reader_sets_it() -> None:
+    check_settings(_user("writer"), {"log_comment": "x"})
+    with pytest.raises(ServerError) as refused:
+        check_settings(_user("reader"), {"log_comment": "x"})
+
+    assert refused.value.code == 452

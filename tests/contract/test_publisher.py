@@ -20,8 +20,6 @@ from tests.servers import Servers
 
 _PARTITIONS = 4
 
-pytestmark = [pytest.mark.contract, pytest.mark.integration]
-
 
 class Stage(Protocol):
     """A topic and a publisher for it, real or not."""
@@ -62,7 +60,7 @@ async def _running(publisher: Publisher) -> AsyncIterator[None]:
         await publisher.stop()
 
 
-@pytest.fixture(params=["fake", "kafka"])
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.contract)])
 def servers(request: pytest.FixtureRequest) -> Servers | None:
     """The real servers, or None: the fake. Not async: the servers start in loops of their own."""
     return None if request.param == "fake" else request.getfixturevalue("real_servers")
