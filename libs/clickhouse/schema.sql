@@ -82,22 +82,25 @@ CREATE TABLE events
         id String,
         name String)),
     `duration_ms` UInt32,
+    `topic` LowCardinality(String) COMMENT 'Kafka topic; a topic made anew has a new name',
     `appended_at` DateTime64(3, 'UTC') COMMENT 'when Kafka appended the record',
     `kp` UInt16 COMMENT 'Kafka partition',
     `ko` UInt64 COMMENT 'Kafka offset of the record',
     `line` UInt32 COMMENT 'line in the record, from 0',
     `first_of_day` Bool COMMENT 'the first counted message of its conversation on its day',
-    `lease` DateTime64(3, 'UTC') COMMENT 'until when its writer may insert it',
+    `lease` DateTime64(3, 'UTC') COMMENT 'until when its insert might begin',
     `date` Date MATERIALIZED toDate(occurred_at),
     `counts` Array(Tuple(
         category LowCardinality(String),
         key String,
         value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', toString(language), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', toString(action), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(sources.id)), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
     INDEX ids id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX appended appended_at TYPE minmax GRANULARITY 1,
     CONSTRAINT lease_has_not_passed CHECK lease > now64(3),
     PROJECTION ledger
     (
         SELECT
+            topic,
             kp,
             project_id,
             is_live,
@@ -105,8 +108,10 @@ CREATE TABLE events
             count(),
             min(ko),
             max(ko),
-            max(lease)
+            max(lease),
+            max(appended_at)
         GROUP BY
+            topic,
             kp,
             project_id,
             is_live,
@@ -158,3 +163,13 @@ WHERE source.name != ''
 GROUP BY
     project_id,
     id;
+
+CREATE TABLE topics
+(
+    `name` String,
+    `partitions` UInt16,
+    `noted_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(noted_at)
+ORDER BY name
+SETTINGS index_granularity = 8192;
