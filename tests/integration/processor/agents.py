@@ -74,6 +74,7 @@ def agent_of(
     *,
     topic: str = TOPIC,
     number_of_partitions: int = 2,
+    kafka_holds_from: int = 0,
     letters: DeadLetters | None = None,
     ownership: Ownership | None = None,
 ) -> Agent:
@@ -81,7 +82,11 @@ def agent_of(
     recovery = Recovery(client, topic, own, utc_now)
     recovery.number_of_partitions = number_of_partitions
     return Agent(
-        FakeTopic(name=topic), writer or Writer(client), recovery, letters or KeptLetters(), own
+        FakeTopic(kafka_holds_from, topic),
+        writer or Writer(client),
+        recovery,
+        letters or KeptLetters(),
+        own,
     )
 
 

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.integration
 
 NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
 MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, TIMEOUT_EXCEEDED = 241, 252, 159
-TOO_MANY_SIMULTANEOUS_QUERIES, VIOLATED_CONSTRAINT, ACCESS_DENIED = 202, 469, 497
+TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION = 202, 203
+VIOLATED_CONSTRAINT, ACCESS_DENIED = 469, 497
 
 
 def error(code: int) -> DatabaseError:
@@ -32,6 +33,7 @@ def metric(name: str, **labels: str) -> float:
         (MEMORY_LIMIT_EXCEEDED, True),
         (MEMORY_LIMIT_EXCEEDED, False),
         (TOO_MANY_PARTS, True),
+        (VIOLATED_CONSTRAINT, False),
         (TIMEOUT_EXCEEDED, True),
     ],
 )
@@ -50,7 +52,7 @@ async def test_batch_counts_once_when_the_error_does_not_tell_what_was_written(
     assert metric("recoveries") == before + 1
 
 
-@pytest.mark.parametrize("code", [TOO_MANY_SIMULTANEOUS_QUERIES, VIOLATED_CONSTRAINT])
+@pytest.mark.parametrize("code", [TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION])
 async def test_batch_is_sent_again_without_recovery_when_it_was_refused_at_the_door(
     clickhouse: AsyncClient, processor: AsyncClient, code: int
 ) -> None:
@@ -143,7 +145,7 @@ async def test_batch_of_two_months_counts_once_when_the_insert_of_the_second_fai
 async def test_counting_goes_on_and_says_so_when_kafka_has_lost_records(
     clickhouse: AsyncClient, processor: AsyncClient
 ) -> None:
-    agent = agent_of(processor)
+    agent = agent_of(processor, kafka_holds_from=7)
     await agent.take_over({0, 1})
     await agent.process([record(message("a"), at_ms=NOW_MS)])
     before = metric("offsets_missing")
@@ -153,14 +155,14 @@ async def test_counting_goes_on_and_says_so_when_kafka_has_lost_records(
             [
                 record(message("b"), offset=7, at_ms=NOW_MS),
                 record(message("c"), offset=8, at_ms=NOW_MS),
-                record(message("d"), partition=1, offset=2, at_ms=NOW_MS),
+                record(message("d"), partition=1, offset=7, at_ms=NOW_MS),
             ]
         )
 
     loud = [line for line in said if line["log_level"] == "error"]
     assert [(line["event"], line["partition"], line["first"], line["last"]) for line in loud] == [
         ("offsets.missing", 0, 1, 6),
-        ("offsets.missing", 1, 0, 1),
+        ("offsets.missing", 1, 0, 6),
     ]
-    assert metric("offsets_missing") == before + 8
+    assert metric("offsets_missing") == before + 13
     assert (await counts(clickhouse))["_events", ""] == 4
