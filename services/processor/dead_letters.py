@@ -83,7 +83,6 @@ class DeadLetters:
             self.is_held = True
             log.error("dead_letters.limit_reached", limit=self._limit, first=letters[0].reason)
             await pause(_HELD_S)
-        self.is_held = False
         self._in_a_row += len(letters)
         while letters:
             try:

@@ -25,11 +25,11 @@ class Written(DeadLetters):
         self.letters: list[DeadLetter] = []
         self.failures = 0
 
-    async def _send_one(self, letter: DeadLetter) -> None:
+    async def _send_all(self, letters: list[DeadLetter]) -> None:
         if self.failures:
             self.failures -= 1
             raise KafkaConnectionError
-        self.letters.append(letter)
+        self.letters += letters
 
 
 @pytest.fixture
