@@ -108,7 +108,7 @@ def owned(**last: LastRecord) -> dict[int, Partition]:
     """Two partitions, recovered from these records (`p0`, `p1`)."""
     found = {number: partition(number) for number in range(PARTITIONS)}
     for name, record in last.items():
-        found[int(name[1:])].recovered_from = record
+        found[int(name[1:])].last_record = record
     return found
 
 
