@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 
@@ -24,8 +24,11 @@ _MAX_REMEMBERED = 1_000
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure_logs(service: str, level: str) -> None:
-    """Send our own log lines and those of the libraries to standard output as JSON lines."""
+def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> None:
+    """Send our own log lines and those of the libraries to a stream as JSON lines.
+
+    Services write to standard output; a command, whose output is its answer, does not.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -35,11 +38,11 @@ def configure_logs(service: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _name_the_library],

@@ -27,7 +27,7 @@ from services.admin import dead_letter_verbs
 from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
 from services.admin.keys import MAX_DAYS, MAX_RATE, KeyRequest, as_json, make_key
-from services.admin.running import fail, with_client
+from services.admin.running import cell, fail, with_client
 from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
 
@@ -47,7 +47,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.
 
 def main() -> None:
     """The entry point of the console script."""
-    configure_logs("admin", "info")
+    configure_logs("admin", "info", sys.stderr)
     app()
 
 
@@ -96,7 +96,7 @@ def _table_of(keys: list[ApiKey]) -> Table:
             key.mode.value,
             " ".join(sorted(key.scopes)),
             str(key.rate_per_minute or "default"),
-            key.label,
+            cell(key.label),
             f"{key.created_at:%Y-%m-%d}",
             _state_of(key),
         )

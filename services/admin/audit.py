@@ -26,6 +26,7 @@ TABLE_CHECKS = {
     name: (_SQL / f"audit_{name}.sql").read_text("utf-8")
     for name in ("places", "ids", "conversations", "counts", "sources")
 }
+_PARTITIONS = (_SQL / "audit_partitions.sql").read_text("utf-8")
 _WRITTEN = (_SQL / "audit_written.sql").read_text("utf-8")
 _COUNTED = (_SQL / "audit_counted.sql").read_text("utf-8")
 _LOOKS, _PAUSE_S = 4, 1.0
@@ -64,17 +65,25 @@ async def audit(
     Raises the drivers' errors.
     """
     async with _consumer(kafka) as consumer:
-        numbers = sorted(consumer.partitions_for_topic(kafka.events_topic) or ())
+        numbers: set[int] = consumer.partitions_for_topic(kafka.events_topic) or set()
         topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
+        parameters = {
+            "since": since,
+            "topic": kafka.events_topic,
+            "number_of_partitions": max(1, len(numbers)),
+        }
         differences: list[Difference] = []
-        for number in numbers:
-            for name, sql in TABLE_CHECKS.items():
-                found = await _steady(partial(first_row, client, sql, number, since))
-                if found:
+        written = {kp for (kp,) in (await client.query(_PARTITIONS)).result_rows}
+        for number in sorted(numbers | written):
+            looks: dict[str, Callable[[], Awaitable[str]]] = {
+                name: partial(first_row, client, sql, parameters | {"partition": number})
+                for name, sql in TABLE_CHECKS.items()
+            }
+            if number in numbers:
+                looks["records"] = partial(topic.first_uncounted, number)
+            for name, look in looks.items():
+                if found := await _steady(look):
                     differences.append(Difference(name, number, found))
-            found = await _steady(partial(topic.first_uncounted, number))
-            if found:
-                differences.append(Difference("records", number, found))
         return Audit(len(numbers), topic.read, tuple(differences))
 
 
@@ -90,9 +99,12 @@ async def _steady(look: Callable[[], Awaitable[str]]) -> str:
     return found
 
 
-async def first_row(client: AsyncClient, sql: str, partition: int, since: date) -> str:
-    """The first difference that a check of the tables finds in a partition; empty without one."""
-    result = await client.query(sql, parameters={"partition": partition, "since": since})
+async def first_row(client: AsyncClient, sql: str, parameters: dict[str, Any]) -> str:
+    """The first difference that a check of the tables finds; empty without one.
+
+    `parameters`: `partition`, `since`, `topic`, `number_of_partitions`.
+    """
+    result = await client.query(sql, parameters=parameters)
     if not result.result_rows:
         return ""
     named = zip(result.column_names, result.result_rows[0], strict=True)
@@ -107,8 +119,8 @@ async def _consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()

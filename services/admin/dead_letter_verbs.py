@@ -15,7 +15,7 @@ from rich.table import Table
 from libs.events.reasons import DeadLetterReason
 from libs.settings import load_settings
 from services.admin.dead_letters import Letter, Replay, read_letters, replay
-from services.admin.running import fail, with_client
+from services.admin.running import cell, fail, printable, with_client
 from services.admin.settings import AuditSettings, DeadLetterSettings
 
 app = typer.Typer(
@@ -42,9 +42,9 @@ def show_letters(
         table.add_row(
             str(letter.number),
             f"{letter.arrived_at:%Y-%m-%d %H:%M:%S}",
-            letter.headers.get("reason", ""),
-            letter.place,
-            letter.headers.get("detail", ""),
+            cell(letter.headers.get("reason", "")),
+            cell(letter.place),
+            cell(letter.headers.get("detail", "")),
         )
     Console().print(table)
     typer.echo(f"{min(last, len(shown))} of {len(shown)}")
@@ -59,7 +59,7 @@ def show_letter(
     letter = _by_number(_read(), number)
     if not raw:
         for name, value in letter.headers.items():
-            typer.echo(f"{name}: {value}")
+            typer.echo(f"{name}: {printable(value)}")
         typer.echo("")
     typer.echo(letter.value, nl=not raw)
 

@@ -34,7 +34,9 @@ class Letter:
 
     @property
     def place(self) -> str:
-        """Where the line stood: topic/partition, offset, line."""
+        """Where the line stood: topic/partition, offset, line; empty where others wrote it."""
+        if not {"topic", "partition", "offset"} <= self.headers.keys():
+            return ""
         line = self.headers.get("line")
         where = "{topic}/{partition} offset {offset}".format_map(self.headers)
         return where if line is None else f"{where} line {line}"
@@ -110,8 +112,8 @@ async def replay(
         enable_idempotence=True,
         compression_type="zstd",
     )
-    await producer.start()
     try:
+        await producer.start()
         partitions = len(await producer.partitions_for(kafka.events_topic))
         for name, line in lines:
             event = check_line(name, line, now)

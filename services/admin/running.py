@@ -9,6 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
+from rich.text import Text
 
 from libs.clickhouse.connection import connect, first_line
 from libs.clickhouse.migrations import MigrationError
@@ -21,6 +22,16 @@ def fail(message: str) -> NoReturn:
     """Say what is wrong and end with exit code 1."""
     typer.echo(f"ragtime: {message}", err=True)
     sys.exit(1)
+
+
+def printable(text: str) -> str:
+    """What others wrote, without the characters that a terminal would obey."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def cell(text: str) -> Text:
+    """A cell of a table that shows what others wrote: their brackets are no markup."""
+    return Text(printable(text))
 
 
 def with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:

@@ -53,13 +53,9 @@ class Watchdog:
 
     async def _look(self, health: Health) -> Look:
         done = dict(self._agent.done)
-        ends = await self._ends(done)
-        for number in done:
-            if ends is not None and await self._membership.is_caught_up(number, ends[number]):
-                done[number] = ends[number]
         return Look(
             at_s=time.monotonic(),
-            ends=ends,
+            ends=await self._ends(done),
             done=done,
             clickhouse_answers=await self._clickhouse_answers(),
             is_settled=(
@@ -68,11 +64,24 @@ class Watchdog:
         )
 
     async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:
+        """Up to where there is something to do; None while Kafka does not say."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await self._topic.ends(done) if done else {}
+                ends = await self._topic.ends(done) if done else {}
         except (KafkaError, TimeoutError):
             return None
+        for number, end in ends.items():
+            if end > done[number] and await self._is_caught_up(number, end):
+                ends[number] = done[number]
+        return ends
+
+    async def _is_caught_up(self, number: int, end: int) -> bool:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._membership.is_caught_up(number, end)
+        except (KafkaError, TimeoutError):
+            # Taken from us a moment ago, or Faust's own thread stands still.
+            return False
 
     async def _clickhouse_answers(self) -> bool:
         try:

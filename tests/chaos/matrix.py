@@ -165,7 +165,16 @@ class Matrix:
         since = datetime.now(UTC).date() - timedelta(days=2)
         for name, sql in TABLE_CHECKS.items():
             for partition in _PARTITIONS:
-                found = await first_row(self._admin, sql, partition, since)
+                found = await first_row(
+                    self._admin,
+                    sql,
+                    {
+                        "partition": partition,
+                        "since": since,
+                        "topic": _TOPIC,
+                        "number_of_partitions": len(_PARTITIONS),
+                    },
+                )
                 assert not found, f"{name}: {found}"
 
     async def count_calls(self, work: Work, folder: Path) -> dict[str, int]:

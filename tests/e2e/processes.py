@@ -19,6 +19,15 @@ _READY_WITHIN_S = 60.0
 _TAIL_LINES = 40
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as listener:
@@ -29,17 +38,22 @@ def free_port() -> int:
 
 def run_command(environment: dict[str, str], *arguments: str) -> str:
     """What `ragtime` with these arguments prints; fails unless it ends with exit code 0."""
+    done = try_command(environment, *arguments)
+    assert done.code == 0, f"ragtime {' '.join(arguments)}: {done.stderr[-2000:]}"
+    return done.stdout.decode()
+
+
+def try_command(environment: dict[str, str], *arguments: str) -> Done:
+    """What `ragtime` with these arguments answers, whatever that is."""
     done = subprocess.run(
         [sys.executable, "-m", "services.admin", *arguments],
         cwd=CHECKOUT,
         env=_inherited() | environment,
         capture_output=True,
-        text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, f"ragtime {' '.join(arguments)}: {done.stderr[-2000:]}"
-    return done.stdout
+    return Done(done.returncode, done.stdout, done.stderr.decode())
 
 
 def _inherited() -> dict[str, str]:

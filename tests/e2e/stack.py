@@ -22,7 +22,7 @@ from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
 from services.admin.keys import KeyRequest, make_key
 from tests.e2e.model import Event
-from tests.e2e.processes import Service, run_command
+from tests.e2e.processes import Done, Service, run_command, try_command
 from tests.e2e.topics import Topics
 from tests.e2e.waiting import wait_until
 from tests.servers import Servers
@@ -55,6 +55,10 @@ class Stack:
     def ragtime(self, *arguments: str) -> str:
         """What the command prints."""
         return run_command(self.environment, *arguments)
+
+    def try_ragtime(self, *arguments: str) -> Done:
+        """How the command ends, which may be an error."""
+        return try_command(self.environment, *arguments)
 
     def restart(self, name: str) -> float:
         """Stop a service by SIGTERM and start it again; returns the seconds that the stop took."""

@@ -67,8 +67,10 @@ def letters(stack: Stack, project: Project) -> dict[tuple[int, str | None], Dead
     first = stack.topics.write(records, partition=1)
     stack.wait_until_counted()
     return {
-        (int(letter.headers["offset"]) - first, letter.headers.get("line")): letter
+        (record, letter.headers.get("line")): letter
         for letter in stack.topics.read_dead_letters()
+        if letter.headers["partition"] == "1"
+        and (record := int(letter.headers["offset"]) - first) in range(len(records))
     }
 
 

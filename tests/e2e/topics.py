@@ -54,16 +54,15 @@ class Topics:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers)
         await producer.start()
         try:
-            offsets = []
-            for value in values:
-                # aiokafka wants a key where there is no value.
-                written = await producer.send_and_wait(
-                    self.events, value, key=b"-", partition=partition
-                )
-                offsets.append(int(written.offset))
+            # One after the other into the buffer; aiokafka wants a key where there is no value.
+            sent = [
+                await producer.send(self.events, value, key=b"-", partition=partition)
+                for value in values
+            ]
+            written = await asyncio.gather(*sent)
         finally:
             await producer.stop()
-        return offsets[0]
+        return int(written[0].offset)
 
     def read_dead_letters(self) -> list[DeadLetter]:
         """All dead letters that there are."""

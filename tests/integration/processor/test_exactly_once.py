@@ -1,90 +1,34 @@
 """The processor's agent on the real engine: insert, recover, insert again. No Kafka is needed."""
 
 import asyncio
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from libs.clickhouse.connection import connect
-from libs.events.models import AnyEvent
 from libs.settings import ClickHouseSettings
 from services.processor.agent import Agent
-from services.processor.dead_letters import DeadLetters, Pause
-from services.processor.ownership import Ownership, StoppedError
-from services.processor.pipeline import DeadLetter, Record
-from services.processor.recovery import Recovery, utc_now
+from services.processor.ownership import StoppedError
+from services.processor.pipeline import Record
 from services.processor.writer import Writer
-from tests.fakes_kafka import FakeTopic
+from tests.integration.processor.agents import (
+    Failing,
+    Group,
+    KeptLetters,
+    agent_of,
+    counts,
+    message,
+    ownership_of,
+)
 from tests.polling import until_answered
 from tests.unit.services.processor.events import event, record
 
 pytestmark = pytest.mark.integration
 
 NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
-
-
-class KeptLetters(DeadLetters):
-    """Keeps dead letters in a list instead of a topic."""
-
-    def __init__(self) -> None:
-        self.letters: list[DeadLetter] = []
-
-    def counted(self, events: int) -> None:
-        """There is no limit."""
-
-    async def send(self, letters: list[DeadLetter], _pause: Pause) -> None:
-        self.letters += letters
-
-
-class LostAnswers(Writer):
-    """Inserts, then says that it does not know: a reset connection after the write."""
-
-    lost = 0
-
-    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
-        await super().insert(rows, partitions)
-        self.lost += 1
-        if self.lost == 1:
-            raise OperationalError("the connection was reset")
-
-
-TOPIC = "events"
-LEASE_S = 1.0
-
-
-class Group:
-    """A consumer group's coordinator: confirms members until one is told to have lost."""
-
-    def __init__(self) -> None:
-        self.is_wanted = True
-        self.asked: list[dict[int, int]] = []
-
-    async def confirm(self, offsets: Mapping[int, int]) -> bool:
-        self.asked.append(dict(offsets))
-        return True
-
-
-def ownership_of(group: Group) -> Ownership:
-    return Ownership(LEASE_S, group.confirm, lambda: group.is_wanted, time.monotonic, asyncio.sleep)
-
-
-def agent_of(
-    client: AsyncClient,
-    writer: Writer | None = None,
-    *,
-    letters: DeadLetters | None = None,
-    ownership: Ownership | None = None,
-) -> Agent:
-    own = ownership or ownership_of(Group())
-    recovery = Recovery(client, TOPIC, own, utc_now)
-    return Agent(
-        FakeTopic(name=TOPIC), writer or Writer(client), recovery, letters or KeptLetters(), own
-    )
 
 
 @pytest.fixture
@@ -94,23 +38,11 @@ async def agent(clickhouse: AsyncClient, processor: AsyncClient) -> Agent:
     return agent
 
 
-def message(event_id: str, **fields: Any) -> AnyEvent:
-    moment = datetime.now(UTC).isoformat()
-    return event(event_id, occurred_at=moment, accepted_at=moment, **fields)
-
-
 def records(*ids: str, partition: int = 0, first: int = 0) -> list[Record]:
     return [
         record(message(name), partition=partition, offset=first + at, at_ms=NOW_MS)
         for at, name in enumerate(ids)
     ]
-
-
-async def counts(client: AsyncClient) -> dict[tuple[str, str], int]:
-    result = await client.query(
-        "SELECT category, key, sum(value) FROM daily_counts GROUP BY category, key"
-    )
-    return {(category, key): value for category, key, value in result.result_rows}
 
 
 async def test_batch_is_counted_in_one_part(agent: Agent, clickhouse: AsyncClient) -> None:
@@ -152,7 +84,8 @@ async def test_batch_is_counted_once_when_the_answer_of_its_insert_is_lost(
     clickhouse: AsyncClient,
     processor: AsyncClient,
 ) -> None:
-    agent = agent_of(processor, LostAnswers(processor))
+    lost = OperationalError("the connection was reset")
+    agent = agent_of(processor, Failing(processor, [lost], after=True))
     await agent.take_over({0})
     await agent.process(records("a", "b"))
     await agent.process(records("c", "a", first=2))

@@ -1,0 +1,154 @@
+"""What the watchdog makes of what it sees: stuck, held, or rightly waiting."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import OperationalError
+from structlog.testing import capture_logs
+
+from services.processor import watchdog
+from services.processor.agent import Agent
+from services.processor.dead_letters import DeadLetters
+from services.processor.health import Health
+from services.processor.membership import Membership
+from services.processor.topic import EventsTopic
+from services.processor.watchdog import Watchdog
+from tests.fakes import FakeClickHouse
+
+
+@dataclass
+class World:
+    """An owner of two partitions, of which one has records to read; each part can be changed."""
+
+    done: dict[int, int] = field(default_factory=lambda: {0: 5, 1: 7})
+    ends_of_topic: dict[int, int] = field(default_factory=lambda: {0: 10, 1: 7})
+    failure: Exception | None = None
+    position_failure: Exception | None = None
+    hangs: bool = False
+    caught_up: set[int] = field(default_factory=set)
+    wanted: bool = True
+    is_held: bool = False
+    clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
+    health: Health = field(default_factory=lambda: Health(owns=True))
+
+    async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
+        if self.failure:
+            raise self.failure
+        return {number: self.ends_of_topic[number] for number in numbers}
+
+    async def is_caught_up(self, number: int, _end: int) -> bool:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.position_failure:
+            raise self.position_failure
+        return number in self.caught_up
+
+    def is_wanted(self) -> bool:
+        return self.wanted
+
+    async def look(self) -> list[int]:
+        """What one look finds stuck."""
+        watched = Watchdog(
+            cast("Agent", self),
+            cast("Membership", self),
+            cast("EventsTopic", self),
+            cast("DeadLetters", self),
+            cast("AsyncClient", self.clickhouse),
+        )
+        looks = iter((True, False))
+        await watched.run(self.health, lambda: next(looks))
+        return self.health.stuck
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """No patience: whatever lags is stuck at the first look."""
+    monkeypatch.setattr(watchdog, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(watchdog, "_INTERVAL_S", 0.0)
+    monkeypatch.setattr(watchdog, "_ANSWER_S", 0.05)
+    return World()
+
+
+async def test_partition_is_stuck_when_it_has_records_to_read_and_nothing_happens(
+    world: World,
+) -> None:
+    with capture_logs() as said:
+        assert await world.look() == [0]
+    assert [(line["event"], line["partitions"]) for line in said] == [("progress.stuck", [0])]
+
+
+async def test_partition_is_stuck_when_faust_does_not_even_answer(world: World) -> None:
+    world.hangs = True
+    assert await world.look() == [0]
+
+
+def _kafka_is_away(world: World) -> None:
+    world.failure = KafkaConnectionError()
+
+
+def _clickhouse_is_away(world: World) -> None:
+    world.clickhouse.failure = OperationalError("away")
+
+
+def _clickhouse_hangs(world: World) -> None:
+    world.clickhouse.hangs = True
+
+
+def _rebalance(world: World) -> None:
+    world.wanted = False
+
+
+def _recovery(world: World) -> None:
+    world.health.owns = False
+
+
+def _held(world: World) -> None:
+    world.is_held = True
+
+
+def _no_partitions(world: World) -> None:
+    world.done = {}
+
+
+def _only_a_marker_is_left(world: World) -> None:
+    world.caught_up = {0}
+
+
+def _partition_was_taken_away_meanwhile(world: World) -> None:
+    world.position_failure = IllegalStateError("Partition 0 is not assigned")
+    world.wanted = False
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        _kafka_is_away,
+        _clickhouse_is_away,
+        _clickhouse_hangs,
+        _rebalance,
+        _recovery,
+        _held,
+        _no_partitions,
+        _only_a_marker_is_left,
+        _partition_was_taken_away_meanwhile,
+    ],
+)
+async def test_nothing_is_stuck_when_waiting_is_right(
+    world: World, situation: Callable[[World], None]
+) -> None:
+    situation(world)
+    assert await world.look() == []
+
+
+async def test_health_tells_when_the_limit_of_dead_letters_holds(world: World) -> None:
+    world.is_held = True
+    await world.look()
+    assert not world.health.checks()["dead_letters"]
+    world.is_held = False
+    await world.look()
+    assert world.health.checks()["dead_letters"]
