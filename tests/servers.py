@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -49,13 +49,17 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers are. `users` has a user with the rights of each service, or is empty."""
+    """Where the servers are. `users` has a user with the rights of each service, or is empty.
+
+    `pids`: the processes, where they run on this machine and were started here.
+    """
 
     kafka: str
     clickhouse_url: str
     admin: Credentials
     users: dict[str, Credentials]
     kind: str
+    pids: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -139,9 +143,9 @@ def _kafka_in_container(port: int, controller: int) -> dict[str, str]:
 def _local(started: ExitStack) -> Servers:
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="ragtime-test-")))
     where, found = prepare_local(folder)
-    processes = [_start(started, where, name) for name in ("kafka", "clickhouse")]
-    _wait_until_answering(found, lambda: _check_running(processes, where))
-    return found
+    processes = {name: _start(started, where, name) for name in ("kafka", "clickhouse")}
+    _wait_until_answering(found, lambda: _check_running(list(processes.values()), where))
+    return replace(found, pids={name: process.pid for name, process in processes.items()})
 
 
 def prepare_local(folder: Path) -> tuple[Layout, Servers]:

@@ -39,11 +39,12 @@ def cost_of(pid: int) -> Cost:
     return Cost(int(peak_kib) / 1024, (int(stat[11]) + int(stat[12])) / _TICKS_A_SECOND)
 
 
-def run(stack: Stack, events: int) -> None:
+def run(stack: Stack, pids: dict[str, int], events: int) -> None:
     """Send, wait, compare, and say what it cost."""
     (project,) = stack.new_projects(1)
     traffic = make_traffic(seed=100, events=events)
-    before = {name: cost_of(service.pid) for name, service in stack.services.items()}
+    pids = pids | {name: service.pid for name, service in stack.services.items()}
+    before = {name: cost_of(pid) for name, pid in pids.items()}
     started = time.monotonic()
     accepted = send_traffic(stack.events_url(project.id), project.live_key, traffic)
     answered = time.monotonic()
@@ -54,10 +55,10 @@ def run(stack: Stack, events: int) -> None:
     _say(f"counted:  {accepted / (counted - started):,.0f} events/s end to end")
     _say(f"from the last 202 until all was counted: {counted - answered:.2f} s")
     _compare(stack, project, traffic)
-    for name, service in stack.services.items():
-        cost = cost_of(service.pid)
+    for name, pid in pids.items():
+        cost = cost_of(pid)
         cpu_s = cost.cpu_s - before[name].cpu_s
-        _say(f"{name:<9} peak {cost.peak_mib:6.1f} MiB, {cpu_s:6.2f} s of CPU time")
+        _say(f"{name:<10} peak {cost.peak_mib:6.1f} MiB, {cpu_s:6.2f} s of CPU time")
 
 
 def _compare(stack: Stack, project: Project, traffic: Traffic) -> None:
@@ -87,7 +88,7 @@ def main() -> None:
         servers() as real,
         running_stack(real, Path(folder)) as stack,
     ):
-        run(stack, events)
+        run(stack, real.pids, events)
 
 
 if __name__ == "__main__":
