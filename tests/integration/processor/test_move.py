@@ -22,13 +22,13 @@ CONVERSATIONS = [f"c-{number}" for number in range(12)]
 NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
 
 
-def written(events: Iterable[AnyEvent], partitions: int, first: int = 0) -> list[Record]:
+def written(events: Iterable[AnyEvent], partitions: int) -> list[Record]:
     """A record an event, each where its key sends it in a topic with so many partitions."""
     offsets: Counter[int] = Counter()
     records = []
     for one in events:
         number = partition_of(partition_key(one), partitions)
-        records.append(record(one, partition=number, offset=first + offsets[number], at_ms=NOW_MS))
+        records.append(record(one, partition=number, offset=offsets[number], at_ms=NOW_MS))
         offsets[number] += 1
     return records
 
@@ -111,7 +111,7 @@ async def test_move_is_known_to_the_next_owner_when_the_new_topic_has_rows_too(
     await new.process(written(second, NEW_PARTITIONS))
 
     last = await owner_of(processor, NEW, NEW_PARTITIONS)
-    repeats = written(first + second, NEW_PARTITIONS, first=len(CONVERSATIONS))
+    repeats = written(second + first + second, NEW_PARTITIONS)[len(second) :]
     await last.process(repeats)
 
     found = await counts(clickhouse)
