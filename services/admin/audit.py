@@ -8,7 +8,6 @@ like a difference: one counts when it is still the same some looks later.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -20,6 +19,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_record
 from libs.settings import KafkaSettings
+from services.admin.topics import reading
 
 _SQL = Path(__file__).parent / "sql"
 TABLE_CHECKS = {
@@ -64,7 +64,7 @@ async def audit(
 
     Raises the drivers' errors.
     """
-    async with _consumer(kafka) as consumer:
+    async with reading(kafka, kafka.events_topic) as consumer:
         numbers: set[int] = consumer.partitions_for_topic(kafka.events_topic) or set()
         topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
         parameters = {
@@ -109,21 +109,6 @@ async def first_row(client: AsyncClient, sql: str, parameters: dict[str, Any]) -
         return ""
     named = zip(result.column_names, result.result_rows[0], strict=True)
     return ", ".join(f"{name}={value!r}" for name, value in named)
-
-
-@asynccontextmanager
-async def _consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        kafka.events_topic,
-        bootstrap_servers=kafka.bootstrap_servers,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 @dataclass(frozen=True, slots=True)

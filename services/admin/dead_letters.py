@@ -4,18 +4,18 @@ A replayed line goes through the checks that the processor makes, and into the t
 any other. An event whose id is counted already, whenever that was, is not sent again.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_line, encode_event
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.settings import KafkaSettings
+from services.admin.topics import reading
 
 _COUNTED = "SELECT count() FROM events WHERE project_id = {project:String} AND id = {id:String}"
 _READ_MS = 2_000
@@ -53,7 +53,7 @@ class Replay:
 
 async def read_letters(kafka: KafkaSettings) -> list[Letter]:
     """All dead letters that Kafka holds, by age. Raises KafkaError."""
-    async with _consumer(kafka) as consumer:
+    async with reading(kafka, kafka.dead_letter_topic) as consumer:
         letters: list[Letter] = []
         for number in sorted(consumer.partitions_for_topic(kafka.dead_letter_topic) or ()):
             partition = TopicPartition(kafka.dead_letter_topic, number)
@@ -71,21 +71,6 @@ async def read_letters(kafka: KafkaSettings) -> list[Letter]:
                     for record in found.get(partition, ())
                 ]
         return letters
-
-
-@asynccontextmanager
-async def _consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        kafka.dead_letter_topic,
-        bootstrap_servers=kafka.bootstrap_servers,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 def check_line(name: str, line: bytes, now: datetime) -> AnyEvent | str:

@@ -1,7 +1,10 @@
-"""Makes the topics. Services never do: a typo in a topic's name must not become a topic."""
+"""Makes the topics, and reads them. Services make none: a typo must not become a topic."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -67,6 +70,22 @@ async def partitions_of(kafka: KafkaSettings) -> int:
         return len(topic["partitions"])
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of a whole topic from its beginning, of no group. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=kafka.bootstrap_servers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 async def note_partitions(client: AsyncClient, topic: str, partitions: int) -> int:

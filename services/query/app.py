@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
-from starlette.responses import Response
 
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
@@ -16,6 +14,7 @@ from libs.clickhouse.connection import connect_patiently
 from libs.http.admission import Admission, Rates
 from libs.http.background import start_forever
 from libs.http.health import add_health
+from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import RequestsLog
 from libs.http.server import serve
@@ -68,20 +67,10 @@ def build(
     )
     install_problems(app)
     add_health(app, checks)
-    add_openapi(app)
+    add_openapi(app, document(PATH))
     app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET"])
     app.add_middleware(RequestsLog, service="query")
     return app
-
-
-def add_openapi(app: FastAPI) -> None:
-    """Serve the document, encoded once."""
-    body = msgspec.json.encode(document(PATH))
-
-    async def openapi() -> Response:
-        return Response(body, media_type="application/json")
-
-    app.add_api_route("/openapi.json", openapi, methods=["GET"])
 
 
 @asynccontextmanager

@@ -4,18 +4,14 @@ Written out, not derived from the route: the route reads its parameters itself, 
 that checks them would answer 422 and in its own words. Tests hold it against real answers.
 """
 
-from typing import Any
-
 import msgspec
 
+from libs.http.openapi import CHALLENGE, REFERENCE, RETRY_AFTER, Json, problem_response
 from libs.http.problems import ProblemBody
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
 
-Json = dict[str, Any]
-
-_REFERENCE = "#/components/schemas/{name}"
-_, _SCHEMAS = msgspec.json.schema_components((Answer, ProblemBody), ref_template=_REFERENCE)
+_, _SCHEMAS = msgspec.json.schema_components((Answer, ProblemBody), ref_template=REFERENCE)
 
 ANSWER_EXAMPLE: Json = {
     "projectId": "proj-uuid-...",
@@ -58,46 +54,10 @@ _RATE_LIMIT_HEADERS = {
     "X-RateLimit-Remaining": _header("Remaining requests in current window."),
     "X-RateLimit-Reset": _header("Unix timestamp when the window resets."),
 }
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds to wait.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-_CHALLENGE = {
-    "WWW-Authenticate": {
-        "description": "How to show a key.",
-        "required": True,
-        "schema": {"type": "string", "const": "Bearer"},
-    }
-}
 
 
-def _problem(
-    status: int, title: str, examples: dict[str, str], headers: Json | None = None
-) -> Json:
-    return {
-        "description": title,
-        "headers": _RATE_LIMIT_HEADERS | (headers or {}),
-        "content": {
-            "application/problem+json": {
-                "schema": {"$ref": _REFERENCE.format(name="ProblemBody")},
-                "examples": {
-                    code: {
-                        "value": {
-                            "type": "about:blank",
-                            "title": title,
-                            "status": status,
-                            "code": code,
-                            "detail": detail,
-                        }
-                    }
-                    for code, detail in examples.items()
-                },
-            }
-        },
-    }
+def _problem(status: int, examples: dict[str, str], headers: Json | None = None) -> Json:
+    return problem_response(status, examples, _RATE_LIMIT_HEADERS | (headers or {}))
 
 
 def _query(name: str, description: str, schema: Json, example: Json) -> Json:
@@ -152,14 +112,13 @@ _RESPONSES: Json = {
         "headers": _RATE_LIMIT_HEADERS,
         "content": {
             "application/json": {
-                "schema": {"$ref": _REFERENCE.format(name="Answer")},
+                "schema": {"$ref": REFERENCE.format(name="Answer")},
                 "example": ANSWER_EXAMPLE,
             }
         },
     },
     "400": _problem(
         400,
-        "Bad Request",
         {
             "invalid_date": "from must be a real date written YYYY-MM-DD.",
             "invalid_range": "from (2026-03-25) must not be after to (2026-03-01).",
@@ -171,29 +130,25 @@ _RESPONSES: Json = {
     ),
     "401": _problem(
         401,
-        "Unauthorized",
         {
             "missing_key": "The request needs the header `Authorization: Bearer <API key>`.",
             "invalid_key": "The API key is not valid.",
         },
-        _CHALLENGE,
+        CHALLENGE,
     ),
     "403": _problem(
         403,
-        "Forbidden",
         {"forbidden": "The key needs the scope analytics:read and this project."},
     ),
     "429": _problem(
         429,
-        "Too Many Requests",
         {"rate_limited": "At most 30 requests a minute; come back in 42 s."},
-        _RETRY_AFTER,
+        RETRY_AFTER,
     ),
     "503": _problem(
         503,
-        "Service Unavailable",
         {"unavailable": "The analytics cannot be read at the moment; try again."},
-        _RETRY_AFTER,
+        RETRY_AFTER,
     ),
 }
 

@@ -9,7 +9,7 @@ from tests.chaos.__main__ import run
 
 pytestmark = pytest.mark.e2e
 
-_ROUNDS = 4
+_ROUNDS = 3
 
 
 def test_every_count_is_exact_when_processes_are_killed_and_frozen(tmp_path: Path) -> None:

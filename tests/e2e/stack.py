@@ -194,6 +194,7 @@ def environment_of(servers: Servers) -> dict[str, str]:
         "RAGTIME_KAFKA__DEAD_LETTER_TOPIC": f"{name}.dead-letter",
         "RAGTIME_TOPICS__PARTITIONS": str(PARTITIONS),
         "RAGTIME_GROUP__NAME": name,
+        "RAGTIME_BATCH__LEASE_S": "1",  # each start waits for it
         "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
         "RAGTIME_CLICKHOUSE__DATABASE": name,
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),

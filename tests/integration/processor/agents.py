@@ -20,7 +20,7 @@ from tests.fakes_kafka import FakeTopic
 from tests.unit.services.processor.events import event
 
 TOPIC = "events"
-LEASE_S = 1.0
+LEASE_S = 0.4
 
 
 class KeptLetters(DeadLetters):
