@@ -26,7 +26,7 @@ class Mutant:
     changes: tuple[tuple[str, str], ...]
 
 
-_AGREE = "    return not offsets or await membership.confirm(offsets)"
+_AGREE = "    while offsets and not await membership.confirm(offsets):"
 _PROCESS = "    try:\n        await agent.process(records)"
 _MEND = "        mended = await self._mend(partitions, offsets)"
 _LEASE = "confirmed_at + self.lease_s + self._server_offset_s"
@@ -45,7 +45,7 @@ MUTANTS = (
         "commit before insert, and the group decides where reading goes on",
         _APP,
         (
-            (_AGREE, "    return True"),
+            (_AGREE, "    while False:"),
             (_PROCESS, f"    await membership.commit(current)\n{_PROCESS}"),
         ),
     ),

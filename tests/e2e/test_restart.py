@@ -1,5 +1,6 @@
 """A service of ours is restarted by hand under light load: nothing is lost, nothing is doubled."""
 
+from dataclasses import replace
 from itertools import count
 
 import httpx
@@ -53,3 +54,26 @@ def _wait_for_requests(sending: Repeatedly, number: int) -> None:
         f"{number} requests were accepted",
         timeout_s=60,
     )
+
+
+def test_no_event_is_lost_or_doubled_when_the_group_is_forgotten(stack: Stack) -> None:
+    # Kafka forgets a group that was away for long; one of another name knows as little.
+    (project,) = stack.new_projects(1)
+    source = RandomEvents(7, "forgotten", conversations=30)
+    processor = stack.services["processor"]
+    name = processor.environment["RAGTIME_GROUP__NAME"]
+    first, second = source.make(100), source.make(100)
+    stack.post_events(project, first)
+    stack.wait_until_counted()
+    try:
+        processor.environment["RAGTIME_GROUP__NAME"] = f"{name}-anew"
+        stack.restart("processor")
+        stack.post_events(project, second + first[:50])
+        replace(stack.topics, group=f"{name}-anew").wait_until_read(60)
+    finally:
+        processor.environment["RAGTIME_GROUP__NAME"] = name
+        stack.restart("processor")
+
+    sent = [Sent(event) for event in first + second]
+    got = stack.analytics(project, live="false")
+    assert got["stats"] == answer(sent, live_only=False)
