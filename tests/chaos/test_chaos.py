@@ -1,6 +1,9 @@
-"""A few rounds of chaos, as a part of all tests: kills and freezes, then every count."""
+"""A few rounds of chaos, as a part of all tests: kills and freezes, then every count.
 
-import secrets
+The seed is always the same here, so that a failure is one of the product and not of the dice;
+`make chaos` throws them.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,8 @@ from tests.chaos.__main__ import run
 
 pytestmark = pytest.mark.e2e
 
-_ROUNDS = 3
+_ROUNDS, _SEED = 3, 1107
 
 
 def test_every_count_is_exact_when_processes_are_killed_and_frozen(tmp_path: Path) -> None:
-    # The seed is printed; `make chaos SEED=…` has the same faults again.
-    run(tmp_path, _ROUNDS, seed=secrets.randbelow(1_000_000))
+    run(tmp_path, _ROUNDS, _SEED)
