@@ -1,7 +1,8 @@
 """The processor's agent on the real engine: insert, recover, insert again. No Kafka is needed."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,10 +12,11 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
 from services.processor.agent import Agent
-from services.processor.ownership import StoppedError
+from services.processor.ownership import Ownership, StoppedError
 from services.processor.pipeline import Record
 from services.processor.writer import Writer
 from tests.integration.processor.agents import (
+    LEASE_S,
     Failing,
     Group,
     KeptLetters,
@@ -99,6 +101,30 @@ async def test_rollup_is_mended_when_a_kill_lost_its_part(
     before = await counts(clickhouse)
     await clickhouse.command("TRUNCATE TABLE daily_counts")
     await agent.take_over({0, 1})
+    assert await counts(clickhouse) == before
+
+
+class LateFirst(Ownership):
+    """Its first lease has passed when it is given, as when a statement waits before it begins."""
+
+    asked = 0
+
+    async def lease(self, offsets: Mapping[int, int]) -> datetime:
+        self.asked += 1
+        lease = await super().lease(offsets)
+        return lease - timedelta(hours=1) if self.asked == 1 else lease
+
+
+async def test_rollup_is_mended_when_the_mending_began_too_late_at_first(
+    agent: Agent, clickhouse: AsyncClient, processor: AsyncClient
+) -> None:
+    await agent.process(records("a", "b"))
+    before = await counts(clickhouse)
+    await clickhouse.command("TRUNCATE TABLE daily_counts")
+    group = Group()
+    late = LateFirst(LEASE_S, group.confirm, lambda: group.is_wanted, time.monotonic, asyncio.sleep)
+    await agent_of(processor, ownership=late).take_over({0})
+    assert late.asked == 2
     assert await counts(clickhouse) == before
 
 
