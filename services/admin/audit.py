@@ -9,7 +9,7 @@ like a difference: one counts when it is still the same some looks later.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_record
+from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.topics import reading
 
@@ -31,8 +32,6 @@ _WRITTEN = (_SQL / "audit_written.sql").read_text("utf-8")
 _COUNTED = (_SQL / "audit_counted.sql").read_text("utf-8")
 _LOOKS, _PAUSE_S = 4, 1.0
 _PORTION, _READ_TIMEOUT_MS = 1_000, 2_000
-# What the processor dead-letters as out of range: wider than ingest's window, see docs/api.md.
-_OLDEST, _AHEAD = timedelta(days=32), timedelta(hours=1)
 _WINDOW_MS = 24 * 3600 * 1000
 
 
@@ -203,7 +202,7 @@ class _Topic:
 def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noqa: ANN401
     """The lines of a record that are events, and left no row."""
     appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-    oldest, newest = appended_at - _OLDEST, appended_at + _AHEAD
+    oldest, newest = appended_at - OLDEST, appended_at + FARTHEST_AHEAD
     for number, event in decode_record(record.value or b""):
         if number in lines or isinstance(event, InvalidLine):
             continue

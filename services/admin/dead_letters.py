@@ -6,7 +6,7 @@ any other. An event whose id is counted already, whenever that was, is not sent 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -14,13 +14,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from libs.events.codec import InvalidLine, decode_line, encode_event
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
+from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.topics import reading
 
 _COUNTED = "SELECT count() FROM events WHERE project_id = {project:String} AND id = {id:String}"
 _READ_MS = 2_000
-# As in the processor: older events are refused, see docs/api.md.
-_OLDEST, _AHEAD = timedelta(days=32), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def check_line(name: str, line: bytes, now: datetime) -> AnyEvent | str:
     event = decode_line(0, line)
     if isinstance(event, InvalidLine):
         return f"{name}: {event.reason.value}: {event.detail}"
-    if not now - _OLDEST <= event.occurred_at <= now + _AHEAD:
+    if not now - OLDEST <= event.occurred_at <= now + FARTHEST_AHEAD:
         return f"{name}: occurred_at_out_of_range: {event.occurred_at.isoformat()}"
     return event
 

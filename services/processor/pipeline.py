@@ -7,13 +7,14 @@ letters come out. The memory is not changed here; it learns from a batch once th
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import numpy as np
 
 from libs.events.codec import InvalidLine, decode_record, encode_event
 from libs.events.models import AnyEvent, ChatMessage
 from libs.events.reasons import DeadLetterReason
+from libs.events.window import FARTHEST_AHEAD, OLDEST
 from services.processor.memory import (
     U64,
     WINDOW_MS,
@@ -23,10 +24,6 @@ from services.processor.memory import (
     conversation_hash,
     id_hash,
 )
-
-# Wider than what ingest accepts (30 days back, 5 minutes ahead) by what clocks and outages can add.
-OLDEST = timedelta(days=32)
-FARTHEST_AHEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

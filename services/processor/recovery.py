@@ -35,7 +35,7 @@ from services.processor.memory import (
 from services.processor.ownership import Ownership
 from services.processor.writer import INSERT_SETTINGS, statement, tag, tags_of
 
-# Events reach back 32 days of their record's (pipeline.OLDEST), and that may have lain in Kafka for
+# Events reach back 32 days of their record's (window.OLDEST), and that may have lain in Kafka for
 # the topic's retention, a week by default. Older days of a partition are settled.
 _DAYS_TO_MEND = 45
 _POLL_S = 0.2
