@@ -20,7 +20,7 @@ from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings
 from services.processor.ownership import Ownership
 from services.processor.recovery import Recovery, utc_now
-from tests.e2e.load import cost_of
+from tests.bench.measure import cost_of
 from tests.servers import servers
 
 _TOPIC, _DATABASE = "events", "bench_recovery"

@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench.measure import cost_of
 from tests.chaos.__main__ import say
 from tests.chaos.cluster import Cluster, running_cluster
 from tests.chaos.load import Load
-from tests.e2e.load import cost_of
 from tests.e2e.model import answer
 from tests.e2e.waiting import wait_until
 from tests.servers import Servers

@@ -6,13 +6,12 @@ with an error unless every category equals the independent count.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.measure import cost_of
 from tests.e2e.model import CATEGORIES, Row, answer, source_names
 from tests.e2e.random_events import DEVICES
 from tests.e2e.stack import Project, Stack, running_stack
@@ -20,23 +19,6 @@ from tests.e2e.traffic import CLIENTS, Traffic, make_traffic, send_traffic
 from tests.servers import servers
 
 _COUNTED_WITHIN_S = 60.0
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a process took so far."""
-
-    peak_mib: float
-    cpu_s: float
-
-
-def cost_of(pid: int) -> Cost:
-    """Peak memory (VmHWM) and CPU seconds of a process, from /proc."""
-    status = Path(f"/proc/{pid}/status").read_text("utf-8")
-    peak_kib = next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]
-    stat = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return Cost(int(peak_kib) / 1024, (int(stat[11]) + int(stat[12])) / _TICKS_A_SECOND)
 
 
 def run(stack: Stack, pids: dict[str, int], events: int) -> None:
