@@ -68,14 +68,16 @@ def install_problems(app: FastAPI) -> None:
     async def _invalid(request: Request, _error: RequestValidationError) -> Response:
         return answer_problem(request, Problem(400, "invalid_request", "The request is not valid."))
 
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, _error: Exception) -> Response:
-        # The trace goes to the log, by the server; the request id leads there.
-        request_id = getattr(request.state, "request_id", None)
-        headers = {"X-Request-Id": request_id} if request_id else {}
-        return answer_problem(
-            request, Problem(500, "internal_error", "Something went wrong on our side.", headers)
-        )
+    app.add_exception_handler(Exception, answer_bug)
+
+
+async def answer_bug(request: Request, _error: Exception) -> Response:
+    """The answer to what nobody foresaw. The trace goes to the log; the id leads there."""
+    request_id = getattr(request.state, "request_id", None)
+    headers = {"X-Request-Id": request_id} if request_id else {}
+    return answer_problem(
+        request, Problem(500, "internal_error", "Something went wrong on our side.", headers)
+    )
 
 
 def _detail(error: HTTPException, request: Request) -> str:

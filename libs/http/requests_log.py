@@ -5,16 +5,19 @@ query, an address or a key: the line names the route's template.
 """
 
 import re
+import secrets
 import time
-import uuid
+from collections.abc import Iterable
+from functools import cache
 
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
+_ID_HEADER = b"x-request-id"
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
 log = get_logger()
@@ -31,7 +34,7 @@ class RequestsLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(Headers(scope=scope).get("x-request-id"))
+        request_id = request_id_of(_given_id(scope))
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500  # what the server answers when the app raises
 
@@ -39,7 +42,7 @@ class RequestsLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [*_without_id(message), (_ID_HEADER, request_id.encode())]
             await send(message)
 
         started = time.perf_counter()
@@ -50,8 +53,8 @@ class RequestsLog:
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = template_of(scope)
-        REQUESTS.labels(self._service, route, str(status)).inc()
-        REQUEST_SECONDS.labels(self._service, route).observe(seconds)
+        _answers(self._service, route, status).inc()
+        _seconds(self._service, route).observe(seconds)
         if route not in _QUIET_ROUTES:
             log.info(
                 "request.answered",
@@ -61,6 +64,16 @@ class RequestsLog:
                 duration_ms=round(seconds * 1000, 2),
                 request_id=request_id,
             )
+
+
+@cache
+def _answers(service: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(service, route, str(status))
+
+
+@cache
+def _seconds(service: str, route: str) -> Histogram:
+    return REQUEST_SECONDS.labels(service, route)
 
 
 def template_of(scope: Scope) -> str:
@@ -73,8 +86,20 @@ def template_of(scope: Scope) -> str:
     return next(taken, "unmatched")
 
 
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == _ID_HEADER:
+            return str(value.decode("latin-1"))
+    return None
+
+
+def _without_id(start: Message) -> Iterable[tuple[bytes, bytes]]:
+    """The headers of an answer; that of a bug brings the id itself."""
+    return [header for header in start.get("headers", ()) if header[0] != _ID_HEADER]
+
+
 def request_id_of(given: str | None) -> str:
     """The caller's request id when it is one that is safe to repeat, else a new one."""
     if given is not None and _REQUEST_ID.match(given):
         return given
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

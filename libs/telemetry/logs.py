@@ -3,6 +3,7 @@
 Never a payload, a key, an address or a user agent: the call sites hand over counts and names.
 """
 
+import json
 import logging
 import sys
 import time
@@ -21,6 +22,10 @@ _LEVELS = {
 _REPEAT_INTERVAL_S = 5.0
 _MAX_REMEMBERED = 1_000
 
+# Made once: `json.dumps` would make it for each line. What JSON has no word for is written as
+# Python spells it: a line must never fail.
+_encode = json.JSONEncoder(default=repr).encode
+
 Logger = structlog.typing.FilteringBoundLogger
 
 
@@ -36,7 +41,7 @@ def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> Non
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[*shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
@@ -48,7 +53,7 @@ def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> Non
             foreign_pre_chain=[*shared, _name_the_library],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                _render,
             ],
         )
     )
@@ -77,6 +82,10 @@ class OncePerInterval(logging.Filter):
             self._said_at.clear()
         self._said_at[text] = now
         return True
+
+
+def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -> str:
+    return _encode(fields)
 
 
 def _name_the_library(

@@ -1,6 +1,7 @@
 """What a producer hears: how many events were accepted, and what is wrong with each other one."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 from starlette.responses import Response
@@ -8,6 +9,8 @@ from starlette.responses import Response
 from libs.events.reasons import RejectCode
 from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of
 from services.ingest.verdicts import Refusal
+
+_HEADERS = {"Cache-Control": "no-store"}
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -34,10 +37,21 @@ class NoValidEvent(ProblemBody, frozen=True, kw_only=True):
 def answer(accepted: int, refused: Iterable[tuple[int, Refusal]]) -> Response:
     """202 with the verdicts, or the problem that not one event was valid."""
     rejected = [Rejection(index, refusal.code, refusal.message) for index, refusal in refused]
-    headers = {"Cache-Control": "no-store"}
+    if not rejected:
+        return _all_accepted(accepted)
     if accepted:
-        body = msgspec.json.encode(Verdicts(accepted, rejected))
-        return Response(body, 202, headers, media_type="application/json")
+        return _verdicts(Verdicts(accepted, rejected))
     problem = body_of(Problem(400, "no_valid_event", "Not one event of the request is valid."))
     refusal = NoValidEvent(**msgspec.structs.asdict(problem), rejected=rejected)
-    return Response(msgspec.json.encode(refusal), 400, headers, media_type=MEDIA_TYPE)
+    return Response(msgspec.json.encode(refusal), 400, _HEADERS, media_type=MEDIA_TYPE)
+
+
+@lru_cache(maxsize=1_024)
+def _all_accepted(accepted: int) -> Response:
+    """The usual answer, made once for each number of events: nobody changes it."""
+    return _verdicts(Verdicts(accepted, []))
+
+
+def _verdicts(verdicts: Verdicts) -> Response:
+    body = msgspec.json.encode(verdicts)
+    return Response(body, 202, _HEADERS, media_type="application/json")

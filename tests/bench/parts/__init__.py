@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import write_path
+from tests.bench.parts import ingest, write_path
 
 Run = Callable[..., list[Result]]
 
-PARTS: dict[str, Run] = {"write-path": write_path.run}
+PARTS: dict[str, Run] = {"write-path": write_path.run, "ingest": ingest.run}
 SCALE: dict[str, Run] = {}
