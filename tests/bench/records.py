@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from libs.events.codec import InvalidLine, decode_line, join_lines
-from libs.events.digest import HEADER, digest_of, mark_of
+from libs.events.codec import join_lines
+from libs.events.digest import HEADER, digest_of
 from libs.events.partitions import partition_of
 from services.ingest.batches import prepare_batch
 from services.ingest.enrich import Caller, Submission
+from services.ingest.publisher import Line
 from tests.bench.events import Event, Sessions
 
 
-def lines_of(project_id: str, events: Sequence[Event]) -> list[tuple[str, bytes]]:
-    """The events as ingest would accept them, with their partition keys."""
+def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
+    """The events as ingest would accept them."""
     submission = Submission(
         project_id=project_id,
         may_be_live=True,
@@ -49,23 +50,21 @@ def records_of(
     sessions: Sessions, records: int, events_a_record: int, partitions: int
 ) -> Iterator[MadeRecord]:
     """So many full records, the partitions mixed."""
-    waiting: defaultdict[int, list[bytes]] = defaultdict(list)
+    waiting: defaultdict[int, list[Line]] = defaultdict(list)
     made = 0
     while made < records:
         for project, event in sessions.with_projects(500):
-            ((key, line),) = lines_of(project, [event])
-            partition = partition_of(key, partitions)
+            (line,) = lines_of(project, [event])
+            partition = partition_of(line.key, partitions)
             waiting[partition].append(line)
             if len(waiting[partition]) == events_a_record and made < records:
                 yield _record(partition, waiting.pop(partition))
                 made += 1
 
 
-def _record(partition: int, lines: list[bytes]) -> MadeRecord:
-    events = [decode_line(0, line) for line in lines]
-    value = join_lines(lines)
-    marks = [mark_of(event) for event in events if not isinstance(event, InvalidLine)]
-    return MadeRecord(partition, value, digest_of(value, marks))
+def _record(partition: int, lines: Sequence[Line]) -> MadeRecord:
+    value = join_lines(line.json for line in lines)
+    return MadeRecord(partition, value, digest_of(value, [line.mark for line in lines]))
 
 
 async def write(bootstrap_servers: str, topic: str, records: Sequence[MadeRecord]) -> None:
