@@ -3,9 +3,13 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import ingest, write_path
+from tests.bench.parts import end_to_end, ingest, write_path
 
 Run = Callable[..., list[Result]]
 
-PARTS: dict[str, Run] = {"write-path": write_path.run, "ingest": ingest.run}
+PARTS: dict[str, Run] = {
+    "write-path": write_path.run,
+    "ingest": ingest.run,
+    "end-to-end": end_to_end.run,
+}
 SCALE: dict[str, Run] = {}

@@ -5,28 +5,17 @@ tables and views of a database of its own, with as many records an insert. Merge
 """
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from pydantic import SecretStr
 
-from libs.clickhouse.connection import connect
-from libs.clickhouse.migrations import apply, read_migrations
-from libs.settings import ClickHouseSettings
-from services.processor.settings import BatchSettings
 from tests.bench.events import SEED, Sessions
 from tests.bench.measure import Goal, Result, Rounds, cpu_s
-from tests.bench.peers.loop import PASSWORD
+from tests.bench.peers.running import Loop, running_loop
 from tests.bench.records import MadeRecord, records_of, write
-from tests.e2e.processes import CHECKOUT
 from tests.e2e.stack import PARTITIONS, Stack, running_stack
 from tests.e2e.waiting import wait_until
 from tests.servers import Servers, servers
@@ -51,15 +40,14 @@ def _run(size: int, records: int, number_of_rounds: int, goal: Goal) -> Result:
         tempfile.TemporaryDirectory(prefix="ragtime-bench-") as folder,
         servers() as real,
         running_stack(real, Path(folder)) as stack,
+        running_loop(real, stack, stack.topics.events) as peer,
     ):
-        asyncio.run(_peer_tables(real, stack))
-        with _peer(real, stack) as peer:
-            both = _Both(real, stack, peer)
-            rounds = Rounds()
-            sessions = Sessions(SEED + size)
-            for _ in range(number_of_rounds):
-                both.write(list(records_of(sessions, records, size, PARTITIONS)))
-                rounds.add(events=records * size, **both.measure(records * size))
+        both = _Both(real, stack, peer)
+        rounds = Rounds()
+        sessions = Sessions(SEED + size)
+        for _ in range(number_of_rounds):
+            both.write(list(records_of(sessions, records, size, PARTITIONS)))
+            rounds.add(events=records * size, **both.measure(records * size))
     name = f"write path, records of {size}: CPU-s an event, ours ÷ bare loop"
     return rounds.ratio(name, "ours_us", "peer_us", goal)
 
@@ -70,7 +58,7 @@ class _Both:
 
     real: Servers
     stack: Stack
-    peer: subprocess.Popen[str]
+    peer: Loop
 
     def write(self, records: list[MadeRecord]) -> None:
         """Fill the topic while nobody reads."""
@@ -108,11 +96,7 @@ class _Both:
         self.stack.wait_until_counted(_READ_WITHIN_S)
 
     def _copy(self) -> None:
-        ends = asyncio.run(_ends(self.real, self.stack))
-        assert self.peer.stdin is not None
-        self.peer.stdin.write(f"{json.dumps(ends)}\n")
-        self.peer.stdin.flush()
-        _expect(self.peer, "done")
+        self.peer.copy(asyncio.run(_ends(self.real, self.stack)))
 
     def _inserts(self) -> float:
         processor = self.stack.services["processor"]
@@ -130,56 +114,3 @@ async def _ends(real: Servers, stack: Stack) -> list[tuple[int, int]]:
         return [(partition.partition, end) for partition, end in ends.items()]
     finally:
         await consumer.stop()
-
-
-def _peer_database(stack: Stack) -> str:
-    return f"{stack.environment['RAGTIME_CLICKHOUSE__DATABASE']}_peer"
-
-
-async def _peer_tables(real: Servers, stack: Stack) -> None:
-    settings = ClickHouseSettings(
-        url=real.clickhouse_url,
-        user=real.admin.user,
-        password=SecretStr(real.admin.password),
-        database="system",
-    )
-    name = _peer_database(stack)
-    client = await connect(settings)
-    await apply(client, name, read_migrations())
-    # Its rows have no lease.
-    await client.command(
-        f"ALTER TABLE {name}.events MODIFY COLUMN lease DateTime64(3, 'UTC')"
-        " DEFAULT '2100-01-01 00:00:00'"
-    )
-    await client.close()
-
-
-@contextmanager
-def _peer(real: Servers, stack: Stack) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.bench.peers.loop", "--kafka", real.kafka]
-    command += ["--topic", stack.topics.events, "--url", real.clickhouse_url]
-    command += ["--user", real.admin.user, "--database", _peer_database(stack)]
-    command += ["--max-records", str(BatchSettings().max_records)]
-    peer = subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        env=os.environ | {PASSWORD: real.admin.password},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _expect(peer, "ready")
-        yield peer
-        assert peer.stdin is not None
-        peer.stdin.close()
-        assert peer.wait(30) == 0
-    finally:
-        peer.kill()
-        peer.wait()
-
-
-def _expect(peer: subprocess.Popen[str], word: str) -> None:
-    assert peer.stdout is not None
-    said = peer.stdout.readline().strip()
-    assert said == word, f"the bare loop said {said!r}"
