@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -60,14 +61,9 @@ def key_of_row(row: Sequence[Any]) -> ApiKey:
     )
 
 
-def find_key(
-    snapshot: dict[str, ApiKey], token: str, pepper: bytes, now: datetime
-) -> ApiKey | None:
-    """The usable key that this token is, or None: unknown, revoked and expired look alike."""
-    if not is_well_formed(token):
-        return None
-    key = snapshot.get(hash_key(token, pepper))
-    return key if key is not None and key.is_usable(now) else None
+def find_key(snapshot: dict[str, ApiKey], token: str, pepper: bytes) -> ApiKey | None:
+    """The key that this token is, usable or not, or None."""
+    return snapshot.get(hash_key(token, pepper)) if is_well_formed(token) else None
 
 
 def _instant(milliseconds: int) -> datetime:
@@ -85,6 +81,7 @@ class KeyStore:
         self._pepper = settings.pepper.get_secret_value().encode()
         self._refresh_interval_s = settings.refresh_interval_s
         self._snapshot: dict[str, ApiKey] = {}
+        self._found: dict[bytes, ApiKey] = {}
         self._loaded_at: float | None = None
 
     @property
@@ -93,12 +90,24 @@ class KeyStore:
         return self._loaded_at is not None
 
     def find(self, token: str, now: datetime) -> ApiKey | None:
-        """The usable key that this token is, or None."""
-        return find_key(self._snapshot, token, self._pepper, now)
+        """The usable key that this token is, or None: unknown, revoked and expired look alike.
+
+        What was found is remembered until the table is read again, under a digest: no token is
+        kept, and as 256 random bits made it, its digest lets nobody guess it.
+        """
+        digest = sha256(token.encode()).digest()
+        key = self._found.get(digest)
+        if key is None:
+            key = find_key(self._snapshot, token, self._pepper)
+            if key is None:
+                return None
+            self._found[digest] = key
+        return key if key.is_usable(now) else None
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Judge by these keys from now on."""
         self._snapshot = {key.key_hash: key for key in keys}
+        self._found = {}
         self._loaded_at = asyncio.get_running_loop().time()
 
     async def run(self, client: AsyncClient) -> None:

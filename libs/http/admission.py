@@ -16,6 +16,7 @@ from libs.access.authentication import bearer_token
 from libs.access.client_address import Address, Network, client_address
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
+from libs.http.headers import header_values
 from libs.http.problems import Problem
 
 _KEYS_RETRY_AFTER_S = 3
@@ -51,7 +52,7 @@ class Admission:
 
     async def admit(self, request: Request, project_id: str, scope: Scope) -> ApiKey:
         """The key that the request shows, when it may do this."""
-        token = bearer_token(request.headers.getlist("authorization"))
+        token = bearer_token(header_values(request.scope, b"authorization"))
         key = None if token is None else self._keys.find(token, self._clock())
         if key is None:
             await self.limit_address(request)
@@ -75,13 +76,13 @@ class Admission:
         """Where the request comes from, as far as our own proxies tell."""
         return client_address(
             request.client.host if request.client else None,
-            request.headers.getlist("x-forwarded-for"),
+            header_values(request.scope, b"x-forwarded-for"),
             self._trusted_proxies,
         )
 
     def _refusal(self, request: Request, token: str | None) -> Problem:
         challenge = {"WWW-Authenticate": "Bearer"}
-        if "authorization" not in request.headers:
+        if not header_values(request.scope, b"authorization"):
             detail = "The request needs the header `Authorization: Bearer <API key>`."
             return Problem(401, "missing_key", detail, challenge)
         if token is not None and not self._keys.is_loaded:

@@ -30,7 +30,7 @@ class Protocol(HttpToolsProtocol):
         """Read what came, and refuse what cannot be read."""
         self._unset_keepalive_if_required()
         was_in_head = self._in_head
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         try:
             while rest:
                 rest = self._feed(rest)
@@ -42,7 +42,7 @@ class Protocol(HttpToolsProtocol):
             if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
                 self._refuse(_TOO_LARGE)
 
-    def _feed(self, data: memoryview) -> memoryview:
+    def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parse, and return what is still to be parsed."""
         try:
             self.parser.feed_data(data)
@@ -51,8 +51,8 @@ class Protocol(HttpToolsProtocol):
                 head = self._head_without_offer()
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.feed_data(head)
-                return data[upgrade.args[0] :]
-        return data[:0]  # after CONNECT comes what is no HTTP
+                return memoryview(data)[upgrade.args[0] :]
+        return b""  # after CONNECT comes what is no HTTP
 
     def _offers_upgrade(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"

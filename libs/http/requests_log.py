@@ -7,12 +7,13 @@ query, an address or a key: the line names the route's template.
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.http.headers import header_values
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
@@ -34,7 +35,7 @@ class RequestsLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(_given_id(scope))
+        request_id = request_id_of(header_values(scope, _ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500  # what the server answers when the app raises
 
@@ -86,20 +87,13 @@ def template_of(scope: Scope) -> str:
     return next(taken, "unmatched")
 
 
-def _given_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == _ID_HEADER:
-            return str(value.decode("latin-1"))
-    return None
-
-
 def _without_id(start: Message) -> Iterable[tuple[bytes, bytes]]:
     """The headers of an answer; that of a bug brings the id itself."""
     return [header for header in start.get("headers", ()) if header[0] != _ID_HEADER]
 
 
-def request_id_of(given: str | None) -> str:
+def request_id_of(given: Sequence[str]) -> str:
     """The caller's request id when it is one that is safe to repeat, else a new one."""
-    if given is not None and _REQUEST_ID.match(given):
-        return given
+    if given and _REQUEST_ID.match(given[0]):
+        return given[0]
     return secrets.token_hex(16)

@@ -1,6 +1,5 @@
 """A request's events one by one: each becomes a line for the topic, or a rejection."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -21,7 +20,7 @@ class Batch:
 
     lines: list[Line] = field(default_factory=list)
     rejected: list[tuple[int, Refusal]] = field(default_factory=list)
-    types: Counter[type[AnyEvent]] = field(default_factory=Counter)
+    types: dict[type[AnyEvent], int] = field(default_factory=dict)
 
 
 def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
@@ -34,5 +33,5 @@ def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
             batch.rejected.append((index, explain(error)))
         else:
             batch.lines.append(Line(partition_key(event), encode_event(event), mark_of(event)))
-            batch.types[type(event)] += 1
+            batch.types[type(event)] = batch.types.get(type(event), 0) + 1
     return batch

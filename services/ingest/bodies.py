@@ -7,11 +7,14 @@ on it.
 import re
 import sys
 import zlib
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from io import BytesIO
 
 import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from libs.http.problems import Problem
 from services.ingest.verdicts import explain_syntax
@@ -57,6 +60,7 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
+@lru_cache(maxsize=64)
 def media_type_of(content_type: str) -> MediaType:
     """The media type in a Content-Type header; parameters do not matter."""
     try:
@@ -69,6 +73,7 @@ def media_type_of(content_type: str) -> MediaType:
         ) from None
 
 
+@lru_cache(maxsize=64)
 def compression_of(content_encoding: str) -> Compression:
     """The one compression in a Content-Encoding header; an empty header is none."""
     try:
@@ -197,11 +202,17 @@ def body_too_large(max_bytes: int) -> Problem:
     )
 
 
-async def read_body(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
     """The body as it came, read no further than the limit."""
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > max_bytes:
+    chunks: list[bytes] = []
+    size_bytes, is_more = 0, True
+    while is_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size_bytes += len(chunks[-1])
+        if size_bytes > max_bytes:
             raise body_too_large(max_bytes)
-    return bytes(body)
+        is_more = message.get("more_body", False)
+    return b"".join(chunks)

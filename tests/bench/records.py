@@ -24,7 +24,7 @@ def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
         project_id=project_id,
         may_be_live=True,
         accepted_at=datetime.now(UTC),
-        caller=Caller("127.0.0.1", "", _no_country),
+        caller=Caller(lambda: "127.0.0.1", "", _no_country),
         country_of=_no_country,
         id_prefix=None,
     )

@@ -16,7 +16,7 @@ def submission(
         project_id=PROJECT,
         may_be_live=may_be_live,
         accepted_at=ACCEPTED_AT,
-        caller=Caller(address, user_agent, country_by_registry),
+        caller=Caller(lambda: address, user_agent, country_by_registry),
         country_of=country_by_registry,
         id_prefix=id_prefix,
     )

@@ -3,7 +3,7 @@
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -11,6 +11,7 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from libs.http.problems import Problem
 from services.ingest.bodies import (
@@ -211,13 +212,12 @@ def test_bytes_become_events_or_a_problem_whatever_they_are(
 async def test_body_is_read_no_further_than_the_limit() -> None:
     given: list[int] = []
 
-    async def chunks() -> AsyncIterator[bytes]:
-        for number in range(100):
-            given.append(number)
-            yield b"12345"
+    async def receive() -> Message:
+        given.append(len(given))
+        return {"type": "http.request", "body": b"12345", "more_body": True}
 
     with pytest.raises(Problem) as caught:
-        await read_body(chunks(), 12)
+        await read_body(receive, 12)
 
     assert caught.value.status == 413
     assert given == [0, 1, 2]

@@ -1,0 +1,8 @@
+"""A request's headers as they lie in the scope: Starlette's view of them costs twice as much."""
+
+from starlette.types import Scope
+
+
+def header_values(scope: Scope, name: bytes) -> list[str]:
+    """The values of a header in order; `name` in lower case, as servers hand them over."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
