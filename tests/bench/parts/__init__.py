@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
+from tests.bench.parts import analytics
 
 Run = Callable[..., list[Result]]
 
-PARTS: dict[str, Run] = {}
+PARTS: dict[str, Run] = {"analytics": analytics.run}
 SCALE: dict[str, Run] = {}
