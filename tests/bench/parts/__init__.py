@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import end_to_end, ingest, write_path
+from tests.bench.parts import analytics, end_to_end, ingest, write_path
 
 Run = Callable[..., list[Result]]
 
@@ -11,5 +11,6 @@ PARTS: dict[str, Run] = {
     "write-path": write_path.run,
     "ingest": ingest.run,
     "end-to-end": end_to_end.run,
+    "analytics": analytics.run,
 }
 SCALE: dict[str, Run] = {}
