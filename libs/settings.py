@@ -6,8 +6,9 @@ starts, before it opens a socket, and all errors are listed at once.
 
 import sys
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,6 +16,22 @@ ENVIRONMENT_PREFIX = "RAGTIME_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Rate = Annotated[int, Field(ge=1, le=1_000_000)]
+
+_STORE_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
+
+
+def _is_store_url(secret: SecretStr) -> SecretStr:
+    """A URL that the driver will take. What is wrong is told without the URL: it is a secret."""
+    try:
+        url = urlsplit(secret.get_secret_value())
+        is_one = url.scheme in _STORE_SCHEMES and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        schemes = ", ".join(_STORE_SCHEMES)
+        raise ValueError(f"must be scheme://user:password@host:port/number, a scheme of {schemes}")
+    return secret
 
 
 class Block(BaseModel):
@@ -47,7 +64,19 @@ class AccessSettings(Block):
     pepper: Annotated[SecretStr, Field(min_length=32)] = Field(
         description="secret HMAC key of the stored key hashes; the same for all services"
     )
-    refresh_interval_s: Annotated[float, Field(gt=0, le=5)] = 2.0
+    previous_pepper: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+        default=None, description="accepted as well, while keys that it made are made anew"
+    )
+    refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = 2.0
+
+
+class RateLimitSettings(Block):
+    """Where limits are counted, and that of callers who show no valid key."""
+
+    store_url: Annotated[SecretStr, AfterValidator(_is_store_url)] | None = Field(
+        default=None, description="Valkey or Redis that all replicas share; without it each counts"
+    )
+    per_address: Rate = Field(30, description="requests a minute without a valid key")
 
 
 class HttpSettings(Block):

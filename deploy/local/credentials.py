@@ -11,9 +11,9 @@ from deploy.local.layout import Layout
 # Who may do what in ClickHouse; each service has the least it needs.
 ROLES: dict[str, dict[str, object]] = {
     "admin": {"role": "admin"},
-    "ingest": {"role": "reader"},
+    "ingest": {"role": "reader", "inserts_into": ["key_uses"]},
     "processor": {"role": "writer", "inserts_into": ["events", "daily_counts", "sources"]},
-    "query": {"role": "reader"},
+    "query": {"role": "reader", "inserts_into": ["key_uses"]},
 }
 
 

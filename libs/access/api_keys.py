@@ -35,7 +35,12 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is stored of a key. `rate_per_minute` None: the default of the service."""
+    """What is stored of a key.
+
+    `rate_per_minute` None: the default of the service. `events_per_minute` None: no limit. While a
+    key is being rotated it has two secrets: the one before counts until `previous_until`.
+    `pepper_id` tells which pepper made `key_hash`; it is empty where an older release did.
+    """
 
     id: str
     key_hash: str
@@ -47,6 +52,10 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    events_per_minute: int | None = None
+    previous_hash: str = ""
+    previous_until: datetime | None = None
+    pepper_id: str = ""
 
     def is_usable(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
@@ -74,6 +83,11 @@ def is_well_formed(key: str) -> bool:
 def hash_key(key: str, pepper: bytes) -> str:
     """What is stored in place of the key: HMAC-SHA-256 in hexadecimal."""
     return hmac.digest(pepper, key.encode(), "sha256").hex()
+
+
+def pepper_id(pepper: bytes) -> str:
+    """A name for a pepper, by which nobody can guess it: it tells which keys it has made."""
+    return hmac.digest(pepper, b"the name of this pepper", "sha256").hex()[:8]
 
 
 def _checksum(text: str) -> str:

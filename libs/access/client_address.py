@@ -44,5 +44,15 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
+def neighbourhood(address: Address | None) -> str:
+    """Whom a limit by address counts as one: an IPv4 address, or an IPv6 network of 64 bits.
+
+    A /64 is what one customer of a provider gets at least: limits by IPv6 address limit nobody.
+    """
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)

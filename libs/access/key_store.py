@@ -1,11 +1,12 @@
 """The table `api_keys`: a snapshot that services look into, and the rows that the command writes.
 
 A request costs no query: services hold the whole table and read it again every few seconds, so a
-revoked key is dead that much later. While ClickHouse is away the last snapshot goes on.
+revoked key is dead that much later. While ClickHouse is away the last snapshot goes on. When keys
+were used is noted on the way (`key_uses`).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.access.api_keys import ApiKey, Mode, Scope, hash_key, is_well_formed
+from libs.access.key_uses import KeyUses
 from libs.clickhouse.connection import first_line
 from libs.settings import AccessSettings
 from libs.telemetry.logs import get_logger
@@ -25,20 +27,28 @@ _SELECT = """
 SELECT id, toString(key_hash), project_id, toString(mode), scopes, rate_per_minute, label,
     toUnixTimestamp64Milli(created_at),
     toUnixTimestamp64Milli(expires_at),
-    toUnixTimestamp64Milli(revoked_at)
+    toUnixTimestamp64Milli(revoked_at),
+    events_per_minute, previous_hash, toUnixTimestamp64Milli(previous_until), pepper_id
 FROM api_keys FINAL
 ORDER BY created_at, id
 """
+# A revocation outranks all other changes: one made at the same time must not undo it.
 _INSERT = """
-INSERT INTO api_keys
+INSERT INTO api_keys (id, key_hash, project_id, mode, scopes, rate_per_minute, label, created_at,
+    expires_at, revoked_at, events_per_minute, previous_hash, previous_until, pepper_id, updated_at)
 SELECT {id:String}, {key_hash:String}, {project_id:String}, {mode:String}, {scopes:Array(String)},
     {rate_per_minute:Nullable(UInt32)}, {label:String},
     fromUnixTimestamp64Milli({created_at:Int64}, 'UTC'),
     fromUnixTimestamp64Milli({expires_at:Nullable(Int64)}, 'UTC'),
     fromUnixTimestamp64Milli({revoked_at:Nullable(Int64)}, 'UTC'),
-    now64(6)
+    {events_per_minute:Nullable(UInt32)}, {previous_hash:String},
+    fromUnixTimestamp64Milli({previous_until:Nullable(Int64)}, 'UTC'),
+    {pepper_id:String},
+    if({revoked_at:Nullable(Int64)} IS NULL, now64(6, 'UTC'), toDateTime64('2200-01-01', 6, 'UTC'))
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A key, and until when one of its secrets stands for it.
+Secret = tuple[ApiKey, datetime | None]
 _REFRESH_TIMEOUT_S = 5.0
 
 log = get_logger()
@@ -46,7 +56,8 @@ log = get_logger()
 
 def key_of_row(row: Sequence[Any]) -> ApiKey:
     """A row of the table as a key. Scopes that this release does not know allow nothing."""
-    key_id, key_hash, project_id, mode, scopes, rate, label, created, expires, revoked = row
+    key_id, key_hash, project_id, mode, scopes, rate, label, created, expires, revoked, *more = row
+    events_per_minute, previous_hash, previous_until, pepper = more
     return ApiKey(
         id=key_id,
         key_hash=key_hash,
@@ -55,19 +66,39 @@ def key_of_row(row: Sequence[Any]) -> ApiKey:
         scopes=frozenset(scope for scope in Scope if scope.value in scopes),
         rate_per_minute=rate,
         label=label,
-        created_at=_instant(created),
-        expires_at=None if expires is None else _instant(expires),
-        revoked_at=None if revoked is None else _instant(revoked),
+        created_at=_EPOCH + timedelta(milliseconds=created),
+        expires_at=_instant(expires),
+        revoked_at=_instant(revoked),
+        events_per_minute=events_per_minute,
+        previous_hash=previous_hash,
+        previous_until=_instant(previous_until),
+        pepper_id=pepper,
     )
 
 
-def find_key(snapshot: dict[str, ApiKey], token: str, pepper: bytes) -> ApiKey | None:
-    """The key that this token is, usable or not, or None."""
-    return snapshot.get(hash_key(token, pepper)) if is_well_formed(token) else None
+def secrets_of(key: ApiKey) -> Iterator[tuple[str, Secret]]:
+    """The hashes that stand for a key, and until when: one, or two while it is being rotated."""
+    if key.revoked_at is not None:
+        return
+    yield key.key_hash, (key, key.expires_at)
+    if key.previous_hash and key.previous_until is not None:
+        ends = (end for end in (key.previous_until, key.expires_at) if end is not None)
+        yield key.previous_hash, (key, min(ends))
 
 
-def _instant(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+def find_secret(
+    snapshot: Mapping[str, Secret], token: str, peppers: Sequence[bytes]
+) -> Secret | None:
+    """The secret that this token is, ended or not, or None."""
+    if not is_well_formed(token):
+        return None
+    # All hashes before the first look: a token of either pepper, or of none, takes the same time.
+    hashes = [hash_key(token, pepper) for pepper in peppers]
+    return next((snapshot[one] for one in hashes if one in snapshot), None)
+
+
+def _instant(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _milliseconds(instant: datetime | None) -> int | None:
@@ -78,10 +109,12 @@ class KeyStore:
     """The snapshot of the keys. `run` keeps it fresh; `find` never waits."""
 
     def __init__(self, settings: AccessSettings) -> None:
-        self._pepper = settings.pepper.get_secret_value().encode()
+        peppers = [settings.pepper, settings.previous_pepper]
+        self._peppers = [one.get_secret_value().encode() for one in peppers if one is not None]
         self._refresh_interval_s = settings.refresh_interval_s
-        self._snapshot: dict[str, ApiKey] = {}
-        self._found: dict[bytes, ApiKey] = {}
+        self._snapshot: dict[str, Secret] = {}
+        self._found: dict[bytes, Secret] = {}
+        self.uses = KeyUses()
         self._loaded_at: float | None = None
 
     @property
@@ -96,17 +129,25 @@ class KeyStore:
         kept, and as 256 random bits made it, its digest lets nobody guess it.
         """
         digest = sha256(token.encode()).digest()
-        key = self._found.get(digest)
-        if key is None:
-            key = find_key(self._snapshot, token, self._pepper)
-            if key is None:
+        found = self._found.get(digest)
+        if found is None:
+            found = find_secret(self._snapshot, token, self._peppers)
+            if found is None:
                 return None
-            self._found[digest] = key
-        return key if key.is_usable(now) else None
+            self._found[digest] = found
+        key, until = found
+        if until is not None and now >= until:
+            return None
+        self.uses.note(key.id, now)
+        return key
+
+    def pseudonym(self, text: str) -> str:
+        """Stands for a text, the same in all replicas, and does not tell it."""
+        return hash_key(text, self._peppers[0])[:32]
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Judge by these keys from now on."""
-        self._snapshot = {key.key_hash: key for key in keys}
+        self._snapshot = {hash_: secret for key in keys for hash_, secret in secrets_of(key)}
         self._found = {}
         self._loaded_at = asyncio.get_running_loop().time()
 
@@ -143,14 +184,22 @@ async def add_key(client: AsyncClient, key: ApiKey) -> None:
         "created_at": _milliseconds(key.created_at),
         "expires_at": _milliseconds(key.expires_at),
         "revoked_at": _milliseconds(key.revoked_at),
+        "events_per_minute": key.events_per_minute,
+        "previous_hash": key.previous_hash,
+        "previous_until": _milliseconds(key.previous_until),
+        "pepper_id": key.pepper_id,
     }
     await client.command(_INSERT, parameters=parameters)
 
 
 async def revoke_key(client: AsyncClient, key_id: str, now: datetime) -> bool:
     """Revoke a key; False when there is none of this id. The first revocation stands."""
-    found = [key for key in await list_keys(client) if key.id == key_id]
-    for key in found:
-        if key.revoked_at is None:
-            await add_key(client, replace(key, revoked_at=now))
-    return bool(found)
+    key = await stored_key(client, key_id)
+    if key is not None and key.revoked_at is None:
+        await add_key(client, replace(key, revoked_at=now))
+    return key is not None
+
+
+async def stored_key(client: AsyncClient, key_id: str) -> ApiKey | None:
+    """What the table holds of a key, if it does."""
+    return next((key for key in await list_keys(client) if key.id == key_id), None)

@@ -1,19 +1,23 @@
 """Who is let in: the key, its rate, its project and scope, checked in this order.
 
 A request without a valid key is counted by the address it comes from, one with a valid key by that
-key, whatever else is wrong with it. The state of the limit is left in `request.state.rate_limit`,
-where the answer, also that of a problem, takes its headers from.
+key, whatever else is wrong with it: nobody spends what belongs to a key without showing it. The
+state of the limit is left in `request.state.rate_limit`, where the answer, also that of a problem,
+takes its headers from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from libs.access.api_keys import ApiKey, Scope
 from libs.access.authentication import bearer_token
-from libs.access.client_address import Address, Network, client_address
+from libs.access.callers import Caller
+from libs.access.client_address import Address, Network, client_address, neighbourhood
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
 from libs.http.headers import header_values
@@ -21,26 +25,28 @@ from libs.http.problems import Problem
 
 _KEYS_RETRY_AFTER_S = 3
 
+C = TypeVar("C", bound=Caller)
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Requests a minute: of a key that names no rate of its own, and of an address without key."""
+    """Requests a minute: of an address without key, and of a key that names no rate of its own.
 
-    per_key: int
+    `per_key` None: requests with a key are not limited by their number.
+    """
+
     per_address: int
+    per_key: int | None = None
 
 
 class Admission:
-    """Checks the caller of a request, or raises the Problem that answers it.
-
-    Without `rates` nobody is limited.
-    """
+    """Checks the caller of a request, or raises the Problem that answers it."""
 
     def __init__(
         self,
         keys: KeyStore,
         limiter: RateLimiter,
-        rates: Rates | None,
+        rates: Rates,
         trusted_proxies: Sequence[Network],
         clock: Callable[[], datetime],
     ) -> None:
@@ -57,7 +63,7 @@ class Admission:
         if key is None:
             await self.limit_address(request)
             raise self._refusal(request, token)
-        if self._rates is not None:
+        if self._rates.per_key is not None:
             rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
             await self._limit(request, f"key:{key.id}", rate)
         if key.project_id != project_id or scope not in key.scopes:
@@ -68,9 +74,30 @@ class Admission:
 
     async def limit_address(self, request: Request) -> None:
         """Count a request by its address alone; raises the Problem of one too many."""
-        if self._rates is not None:
-            address = self.caller_address(request)
-            await self._limit(request, f"address:{address}", self._rates.per_address)
+        # Who shares the windows need not learn who called.
+        caller = self._keys.pseudonym(neighbourhood(self.caller_address(request)))
+        await self._limit(request, f"address:{caller}", self._rates.per_address)
+
+    async def limit_events(self, request: Request, key: ApiKey, events: int) -> None:
+        """Count the events of a request, all or none; raises the Problem of too many."""
+        limit = key.events_per_minute
+        if limit is None:
+            return
+        if events > limit:
+            raise Problem(
+                413,
+                "too_many_events",
+                f"The key may write {limit} events a minute; a request cannot bring {events}.",
+            )
+        state = await self._limiter.take(f"events:{key.id}", limit, events)
+        if not state.allowed:
+            request.state.rate_limit = state
+            raise Problem(
+                429,
+                "rate_limited",
+                f"At most {limit} events a minute, of which {state.remaining} are left;"
+                f" come back in {state.retry_after_s} s.",
+            )
 
     def caller_address(self, request: Request) -> Address | None:
         """Where the request comes from, as far as our own proxies tell."""
@@ -95,7 +122,7 @@ class Admission:
         return Problem(401, "invalid_key", "The API key is not valid.", challenge)
 
     async def _limit(self, request: Request, identity: str, rate: int) -> None:
-        state = await self._limiter.hit(identity, rate)
+        state = await self._limiter.take(identity, rate)
         request.state.rate_limit = state
         if not state.allowed:
             raise Problem(
@@ -103,3 +130,18 @@ class Admission:
                 "rate_limited",
                 f"At most {rate} requests a minute; come back in {state.retry_after_s} s.",
             )
+
+
+@dataclass(frozen=True)
+class Guarded(Generic[C]):
+    """A route behind admission: the kind of caller that its signature names is let in, no other."""
+
+    admission: Admission
+    caller: type[C]
+    route: Callable[[Request, C], Awaitable[Response]]
+
+    async def answer(self, request: Request) -> Response:
+        """The endpoint."""
+        project_id = request.path_params["projectId"]
+        key = await self.admission.admit(request, project_id, self.caller.scope)
+        return await self.route(request, self.caller(key))

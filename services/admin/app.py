@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -12,23 +11,17 @@ import typer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
-from rich.console import Console
-from rich.table import Column, Table
 
-from libs.access.api_keys import ApiKey, Mode, Scope
-from libs.access.key_store import add_key, list_keys, revoke_key
 from libs.clickhouse.connection import connect, connect_patiently, first_line
 from libs.clickhouse.migrations import Migration, MigrationError, apply, pending, read_ledger
 from libs.clickhouse.migrations import read_migrations as migrations_here
-from libs.events.models import PROJECT_ID_PATTERN
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs
-from services.admin import dead_letter_verbs
+from services.admin import dead_letter_verbs, key_verbs
 from services.admin.audit import Audit, audit
 from services.admin.demo import DemoError, run_demo
-from services.admin.keys import MAX_DAYS, MAX_RATE, KeyRequest, as_json, make_key
-from services.admin.running import cell, fail, with_client
-from services.admin.settings import AuditSettings, InitSettings, KeySettings, MigrateSettings
+from services.admin.running import fail, with_client
+from services.admin.settings import AuditSettings, InitSettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
 
 app = typer.Typer(
@@ -38,8 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
-app.add_typer(keys_app, name="keys")
+app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -49,79 +41,6 @@ def main() -> None:
     """The entry point of the console script."""
     configure_logs("admin", "info", sys.stderr)
     app()
-
-
-@keys_app.command("create")
-def create_key(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
-    project: Annotated[str, typer.Option(help="The project that the key reads and writes.")],
-    scope: Annotated[list[Scope], typer.Option(help="May be given several times.")],
-    mode: Annotated[Mode, typer.Option(help="A test key never writes live events.")] = Mode.LIVE,
-    rate: Annotated[
-        int | None, typer.Option(min=1, max=MAX_RATE, help="Analytics requests a minute.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="A note for people.")] = "",
-    expires: Annotated[
-        int | None, typer.Option(min=1, max=MAX_DAYS, help="Days until it expires.")
-    ] = None,
-    as_json_: _JSON = False,
-) -> None:
-    """Make a key and print it. It is shown this once and cannot be shown again."""
-    if not re.match(PROJECT_ID_PATTERN, project) or len(project) > 64:
-        fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
-    settings = load_settings(KeySettings)
-    request = KeyRequest(project, frozenset(scope), mode, rate, label, expires)
-    pepper = settings.access.pepper.get_secret_value().encode()
-    key, stored = make_key(request, pepper, datetime.now(UTC))
-    with_client(settings.clickhouse, lambda client: add_key(client, stored))
-    typer.echo(json.dumps({"key": key, **as_json(stored)}) if as_json_ else key)
-
-
-@keys_app.command("list")
-def show_keys(as_json_: _JSON = False) -> None:
-    """List all keys, revoked ones too; never the keys themselves."""
-    keys = with_client(load_settings(MigrateSettings).clickhouse, list_keys)
-    if as_json_:
-        typer.echo(json.dumps([as_json(key) for key in keys]))
-    else:
-        Console().print(_table_of(keys))
-
-
-def _table_of(keys: list[ApiKey]) -> Table:
-    whole_id = Column("id", no_wrap=True)  # `revoke` asks for it
-    table = Table(whole_id, "project", "mode", "scopes", "rate", "label", "created", "state")
-    for key in keys:
-        table.add_row(
-            key.id,
-            key.project_id,
-            key.mode.value,
-            " ".join(sorted(key.scopes)),
-            str(key.rate_per_minute or "default"),
-            cell(key.label),
-            f"{key.created_at:%Y-%m-%d}",
-            _state_of(key),
-        )
-    return table
-
-
-def _state_of(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.expires_at is None:
-        return "valid"
-    word = "until" if key.is_usable(datetime.now(UTC)) else "expired"
-    return f"{word} {key.expires_at:%Y-%m-%d}"
-
-
-@keys_app.command("revoke")
-def revoke(key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")]) -> None:
-    """Revoke a key; every service refuses it within 5 seconds."""
-    settings = load_settings(MigrateSettings)
-    found = with_client(
-        settings.clickhouse, lambda client: revoke_key(client, key_id, datetime.now(UTC))
-    )
-    if not found:
-        fail(f"no key has the id {key_id}")
-    typer.echo(f"revoked {key_id}")
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """What `ragtime keys` makes and shows. A key itself is shown once and never kept."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key, pepper_id
 
 MAX_RATE = 1_000_000
+MAX_EVENTS_RATE = 1_000_000_000
 MAX_DAYS = 36_500
 
 
@@ -20,6 +21,7 @@ class KeyRequest:
     rate_per_minute: int | None
     label: str
     expires_days: int | None
+    events_per_minute: int | None = None
 
 
 def make_key(request: KeyRequest, pepper: bytes, now: datetime) -> tuple[str, ApiKey]:
@@ -37,21 +39,48 @@ def make_key(request: KeyRequest, pepper: bytes, now: datetime) -> tuple[str, Ap
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
         revoked_at=None,
+        events_per_minute=request.events_per_minute,
+        pepper_id=pepper_id(pepper),
     )
 
 
-def as_json(key: ApiKey) -> dict[str, object]:
-    """What lists show of a key: everything but its hash."""
+def rotate_key(key: ApiKey, pepper: bytes, overlap: timedelta, now: datetime) -> tuple[str, ApiKey]:
+    """A new secret for a key, and what is stored; the one before counts for the overlap."""
+    secret = generate_key(key.mode)
+    return secret, replace(
+        key,
+        key_hash=hash_key(secret, pepper),
+        pepper_id=pepper_id(pepper),
+        previous_hash=key.key_hash,
+        previous_until=now + overlap,
+    )
+
+
+def with_rates(key: ApiKey, rate: int | None, events: int | None) -> ApiKey:
+    """The key with other rates. None leaves a rate as it is, 0 takes the key's own away."""
+    return replace(
+        key,
+        rate_per_minute=key.rate_per_minute if rate is None else rate or None,
+        events_per_minute=key.events_per_minute if events is None else events or None,
+    )
+
+
+def as_json(key: ApiKey, used_at: datetime | None = None) -> dict[str, object]:
+    """What lists show of a key: everything but its hashes."""
     return {
         "id": key.id,
         "projectId": key.project_id,
         "mode": key.mode.value,
         "scopes": sorted(scope.value for scope in key.scopes),
         "ratePerMinute": key.rate_per_minute,
+        "eventsPerMinute": key.events_per_minute,
         "label": key.label,
         "createdAt": _iso(key.created_at),
         "expiresAt": _iso(key.expires_at),
         "revokedAt": _iso(key.revoked_at),
+        "previousSecretUntil": _iso(key.previous_until),
+        "lastUsedAt": _iso(used_at),
+        "pepper": key.pepper_id,
     }
 
 

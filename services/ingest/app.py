@@ -12,11 +12,13 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
 from starlette.types import Lifespan, Receive, Scope, Send
 
+from libs.access.callers import Writer
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
+from libs.access.shared_windows import shared_windows
 from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
-from libs.http.admission import Admission
+from libs.http.admission import Admission, Guarded, Rates
 from libs.http.background import start_forever
 from libs.http.direct import DirectRoute
 from libs.http.health import add_health
@@ -82,8 +84,16 @@ def build(
     clock: Callable[[], datetime],
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
+    shared = shared_windows(settings.rate_limit, "ingest")
+    admission = Admission(
+        keys,
+        RateLimiter(shared),
+        Rates(settings.rate_limit.per_address),
+        settings.trusted_proxies,
+        clock,
+    )
     route = EventsRoute(
-        admission=Admission(keys, RateLimiter(), None, settings.trusted_proxies, clock),
+        admission=admission,
         publisher=publisher,
         country_of=_country_lookup(settings),
         limits=settings.body,
@@ -97,13 +107,16 @@ def build(
             start_forever(_keep_keys(connect, database, keys)),
             start_forever(publisher.run()),
         ]
+        if shared is not None:
+            tasks.append(start_forever(shared.run()))
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await publisher.stop()
 
-    app = App(DirectRoute(EVENTS_PATH, route.post, "POST", "ingest"), lifespan)
+    write = Guarded(admission, Writer, route.post)
+    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest"), lifespan)
     install_problems(app)
     add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
     add_openapi(app, document(EVENTS_PATH))
@@ -128,6 +141,6 @@ async def _keep_keys(
     client = await connect()
     try:
         await wait_until_applied(client, database)
-        await keys.run(client)
+        await asyncio.gather(keys.run(client), keys.uses.run(client))
     finally:
         await client.close()

@@ -10,7 +10,8 @@ from typing import get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.access.api_keys import ApiKey, Mode, Scope
+from libs.access.api_keys import ApiKey, Mode
+from libs.access.callers import Writer
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
@@ -66,11 +67,9 @@ class EventsRoute:
     limits: BodySettings
     clock: Callable[[], datetime]
 
-    async def post(self, request: Request) -> Response:
+    async def post(self, request: Request, writer: Writer) -> Response:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
-        project_id = request.path_params["projectId"]
-        key = await self.admission.admit(request, project_id, Scope.EVENTS_WRITE)
-        batch = await self._read(request, key)
+        batch = await self._read(request, writer.key)
         if batch.lines:
             await self.publisher.publish(batch.lines)
         _measure(batch)
@@ -83,7 +82,9 @@ class EventsRoute:
         submission = self._submission(request, key)
         packed = await read_body(request.receive, self.limits.max_body_bytes)
         body = decompress(packed, compression, self.limits.max_body_bytes)
-        return prepare_batch(split_events(body, media_type, self.limits.max_events), submission)
+        events = split_events(body, media_type, self.limits.max_events)
+        await self.admission.limit_events(request, key, len(events))
+        return prepare_batch(events, submission)
 
     def _submission(self, request: Request, key: ApiKey) -> Submission:
         return Submission(

@@ -12,6 +12,7 @@ from libs.settings import (
     ClickHouseSettings,
     HttpSettings,
     KafkaSettings,
+    RateLimitSettings,
     Seconds,
     ServiceSettings,
 )
@@ -51,6 +52,7 @@ class Settings(ServiceSettings):
     access: AccessSettings
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="networks whose X-Forwarded-For counts, as a JSON list"
     )

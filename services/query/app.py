@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
 
+from libs.access.callers import Reader
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
+from libs.access.shared_windows import SharedWindows, shared_windows
 from libs.clickhouse.connection import connect_patiently
-from libs.http.admission import Admission, Rates
+from libs.http.admission import Admission, Guarded, Rates
 from libs.http.background import start_forever
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
@@ -49,10 +51,11 @@ def build(
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
     database = Database(connect, settings.clickhouse.database, settings.query_timeout_s)
     keys = KeyStore(settings.access)
+    shared = shared_windows(settings.rate_limit, "query")
     admission = Admission(
         keys,
-        RateLimiter(),
-        Rates(settings.rate_limit.per_key, settings.rate_limit.per_address),
+        RateLimiter(shared),
+        Rates(settings.rate_limit.per_address, settings.rate_limit.per_key),
         settings.trusted_proxies,
         clock,
     )
@@ -61,24 +64,30 @@ def build(
         return {"keys": keys.is_loaded, **database.checks()}
 
     app = FastAPI(
-        lifespan=lambda _app: _background(database, keys),
+        lifespan=lambda _app: _background(database, keys, shared),
         openapi_url=None,  # written by hand, see openapi.py
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
     install_problems(app)
     add_health(app, checks)
     add_openapi(app, document(PATH))
-    app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET"])
+    read = Guarded(admission, Reader, Analytics(database, clock).read)
+    app.add_api_route(PATH, read.answer, methods=["GET"])
     app.add_middleware(RequestsLog, service="query")
     return app
 
 
 @asynccontextmanager
-async def _background(database: Database, keys: KeyStore) -> AsyncIterator[None]:
-    async def refresh_keys() -> None:
-        await keys.run(await database.client())
+async def _background(
+    database: Database, keys: KeyStore, shared: SharedWindows | None
+) -> AsyncIterator[None]:
+    async def keep_keys() -> None:
+        client = await database.client()
+        await asyncio.gather(keys.run(client), keys.uses.run(client))
 
-    tasks = [start_forever(database.run()), start_forever(refresh_keys())]
+    tasks = [start_forever(database.run()), start_forever(keep_keys())]
+    if shared is not None:
+        tasks.append(start_forever(shared.run()))
     yield
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""The analytics endpoint: the key, the question, the rows, the answer."""
+"""The analytics endpoint: the question, the rows, the answer."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,8 +6,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.access.api_keys import Scope
-from libs.http.admission import Admission
+from libs.access.callers import Reader
 from services.query.answers import cites_sources, encode_answer, sources_of, stats_of
 from services.query.database import Database
 from services.query.questions import parse_question
@@ -19,19 +18,14 @@ PATH = "/api/v1/projects/{projectId}/analytics"
 class Analytics:
     """What the endpoint needs, and its one route."""
 
-    def __init__(
-        self, admission: Admission, database: Database, clock: Callable[[], datetime]
-    ) -> None:
-        self._admission = admission
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
 
-    async def read(self, request: Request) -> Response:
+    async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
-        project_id = request.path_params["projectId"]
-        await self._admission.admit(request, project_id, Scope.ANALYTICS_READ)
         question = parse_question(
-            project_id, request.query_params.multi_items(), self._clock().date()
+            reader.key.project_id, request.query_params.multi_items(), self._clock().date()
         )
         stats = stats_of(await self._database.rows(counts(question)))
         names = await self._database.rows(source_names(question)) if cites_sources(stats) else ()

@@ -17,7 +17,10 @@ from deploy.local.gateway.errors import (
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user. A writer reads everything and inserts into the tables of `inserts_into`."""
+    """A user. All read everything and insert into the tables of `inserts_into`.
+
+    A reader brings the rows along: its statements run in the engine's `readonly` mode.
+    """
 
     name: str
     password_sha256: str
@@ -48,10 +51,8 @@ def check_rights(user: User, kind: str, table: str) -> None:
     allowed = (
         user.role == "admin"
         or kind == "read"
-        or (
-            user.role == "writer"
-            and (kind == "kill" or (kind == "insert" and table in user.inserts_into))
-        )
+        or (kind == "insert" and table in user.inserts_into)
+        or (kind == "kill" and user.role == "writer")
     )
     if not allowed:
         raise ServerError(ACCESS_DENIED, f"{user.name}: Not enough privileges for this statement")

@@ -32,6 +32,7 @@ def test_user_stays_out_when_name_or_password_is_wrong(name: str, password: str)
         ("writer", "read", ""),
         ("writer", "insert", "events"),
         ("reader", "read", ""),
+        ("reader", "insert", "events"),
     ],
 )
 def test_statement_is_allowed_when_it_is_within_the_role(
@@ -45,7 +46,7 @@ def test_statement_is_allowed_when_it_is_within_the_role(
     [
         ("writer", "insert", "others"),
         ("writer", "change", ""),
-        ("reader", "insert", "events"),
+        ("reader", "insert", "others"),
         ("reader", "change", ""),
         ("reader", "kill", ""),
     ],

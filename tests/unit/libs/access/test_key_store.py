@@ -33,6 +33,10 @@ def row_of(key: str, **fields: Any) -> tuple[Any, ...]:
         "created_at": NOW_MS - 1000,
         "expires_at": None,
         "revoked_at": None,
+        "events_per_minute": None,
+        "previous_hash": "",
+        "previous_until": None,
+        "pepper_id": "",
     }
     return tuple((row | fields).values())
 

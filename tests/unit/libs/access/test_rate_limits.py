@@ -1,57 +1,171 @@
-"""The limits: what the headers say, and what one identity leaves another."""
+"""The limits: what headers say, what one identity leaves another, what happens without a store."""
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.access.rate_limits import RateLimiter, state_of_count
+from libs.access.rate_limits import Count, RateLimiter, Windows, state_of
+from libs.telemetry.metrics import RATE_LIMIT_STORE_FAILURES
+from tests.fakes_store import FakeStore
+
+LIMIT = 30
+
+
+@dataclass
+class Clock:
+    """Unix seconds, as the test says."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def allowed(limiter: RateLimiter, asks: int, limit: int = LIMIT) -> int:
+    """How many of so many requests are allowed."""
+    return sum([(await limiter.take("key:a", limit)).allowed for _ in range(asks)])
 
 
 async def test_requests_are_allowed_until_rate_is_used_up() -> None:
     limiter = RateLimiter()
-    states = [await limiter.hit("key:a", 3) for _ in range(5)]
+    states = [await limiter.take("key:a", 3) for _ in range(5)]
     assert [state.allowed for state in states] == [True, True, True, False, False]
     assert [state.remaining for state in states] == [2, 1, 0, 0, 0]
     assert {state.limit for state in states} == {3}
     assert len({state.reset_at for state in states}) == 1
 
 
+async def test_window_begins_anew_when_it_has_ended() -> None:
+    clock = Clock()
+    limiter = RateLimiter(clock=clock)
+    assert await allowed(limiter, 40) == LIMIT
+    clock.now += 59.9
+    assert await allowed(limiter, 1) == 0
+    clock.now += 0.1
+    assert await allowed(limiter, 40) == LIMIT
+
+
 async def test_identities_have_windows_of_their_own_when_both_ask() -> None:
     limiter = RateLimiter()
-    assert not [await limiter.hit("key:a", 1) for _ in range(2)][-1].allowed
-    assert (await limiter.hit("key:b", 1)).allowed
+    assert not [await limiter.take("key:a", 1) for _ in range(2)][-1].allowed
+    assert (await limiter.take("key:b", 1)).allowed
 
 
 async def test_requests_see_numbers_of_their_own_when_concurrent() -> None:
     limiter = RateLimiter()
-    states = await asyncio.gather(*(limiter.hit("key:a", 20) for _ in range(30)))
+    states = await asyncio.gather(*(limiter.take("key:a", 20) for _ in range(30)))
     assert sorted(s.remaining for s in states if s.allowed) == list(range(20))
     assert sum(not s.allowed for s in states) == 10
 
 
+async def test_nothing_is_taken_when_it_would_be_too_much() -> None:
+    limiter = RateLimiter()
+    states = [await limiter.take("events:a", 100, amount) for amount in (60, 50, 40, 1)]
+    assert [state.allowed for state in states] == [True, False, True, False]
+    assert [state.remaining for state in states] == [40, 40, 0, 0]
+
+
+async def test_window_goes_on_when_the_limit_is_changed() -> None:
+    limiter = RateLimiter()
+    before = await limiter.take("key:a", 3)
+    after = [await limiter.take("key:a", 2) for _ in range(2)]
+    assert [(state.limit, state.remaining) for state in after] == [(2, 0), (2, 0)]
+    assert [state.allowed for state in after] == [True, False]
+    assert after[0].reset_at == before.reset_at
+
+
+def test_windows_stay_few_when_strangers_are_many() -> None:
+    windows = Windows(max_windows=3)
+    for number in range(10):
+        windows.take(f"address:{number}", 1, 1, 1_000)
+    assert not windows.take("address:9", 1, 1, 1_000).allowed
+    assert windows.take("address:0", 1, 1, 1_000).allowed
+    assert len(windows._windows) == 3
+
+
+def test_windows_are_forgotten_when_they_have_ended() -> None:
+    windows = Windows()
+    for number in range(10):
+        windows.take(f"address:{number}", 1, 1, 1_000)
+    windows.take("address:x", 1, 1, 61_000)
+    assert list(windows._windows) == ["address:x"]
+
+
 @given(
-    now=st.floats(1e9, 2e9),
-    window_s=st.floats(-1, 60),
-    count=st.integers(1, 100),
+    now_ms=st.integers(10**12, 2 * 10**12),
+    window_ms=st.integers(-1000, 60_000),
+    taken=st.integers(1, 100),
     limit=st.integers(1, 50),
 )
 def test_retry_is_never_before_reset_when_refused(
-    now: float, window_s: float, count: int, limit: int
+    now_ms: int, window_ms: int, taken: int, limit: int
 ) -> None:
-    state = state_of_count(count, limit, now + window_s, now)
+    state = state_of(Count(taken, now_ms + window_ms, now_ms, allowed=False), limit)
     assert state.retry_after_s >= 1
-    assert now + state.retry_after_s >= state.reset_at >= now + window_s
+    assert now_ms / 1000 + state.retry_after_s >= state.reset_at >= (now_ms + window_ms) / 1000
     assert 0 <= state.remaining <= limit
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_headers_tell_when_to_come_back_only_when_refused(count: int) -> None:
-    headers = state_of_count(count, 2, 1_000_060.2, 1_000_000.7).headers()
+@pytest.mark.parametrize(("taken", "is_allowed"), [(1, True), (2, False)])
+def test_headers_tell_when_to_come_back_only_when_refused(taken: int, is_allowed: bool) -> None:
+    headers = state_of(Count(taken, 1_000_060_200, 1_000_000_700, is_allowed), 2).headers()
     expected = {
         "X-RateLimit-Limit": "2",
-        "X-RateLimit-Remaining": str(max(0, 2 - count)),
+        "X-RateLimit-Remaining": str(2 - taken),
         "X-RateLimit-Reset": "1000061",
     }
-    assert headers == expected | ({"Retry-After": "61"} if count > 2 else {})
+    assert headers == expected | ({} if is_allowed else {"Retry-After": "61"})
+
+
+async def test_limit_holds_over_replicas_when_they_share_a_store() -> None:
+    store, clock = FakeStore(), Clock()
+    replicas = [RateLimiter(store, clock) for _ in range(4)]
+    states = [await replicas[number % 4].take("key:a", LIMIT) for number in range(60)]
+    assert [state.remaining for state in states] == [*range(29, -1, -1), *[0] * 30]
+    assert sum(state.allowed for state in states) == LIMIT
+    assert len({state.reset_at for state in states}) == 1
+
+
+async def test_replicas_together_stay_within_their_number_when_the_store_is_lost() -> None:
+    store, clock = FakeStore(), Clock()
+    replicas = [RateLimiter(store, clock) for _ in range(4)]
+    failures = RATE_LIMIT_STORE_FAILURES._value.get()
+    total = sum([await allowed(replica, 5) for replica in replicas])
+    store.is_away = True
+    total += sum([await allowed(replica, 20) for replica in replicas[:3]])
+    assert RATE_LIMIT_STORE_FAILURES._value.get() - failures == 60
+    store.forget()
+    store.is_away = False
+    clock.now += 30
+    total += sum([await allowed(replica, 60) for replica in replicas])
+    assert LIMIT <= total <= 4 * LIMIT
+    assert not (await replicas[3].take("key:a", LIMIT)).allowed
+
+
+async def test_store_is_told_what_was_taken_when_it_was_away() -> None:
+    store, clock = FakeStore(), Clock()
+    replicas = [RateLimiter(store, clock) for _ in range(2)]
+    first = await replicas[0].take("key:a", LIMIT)
+    store.is_away = True
+    meanwhile = [await replicas[0].take("key:a", LIMIT) for _ in range(9)]
+    store.is_away = False
+    back = await replicas[0].take("key:a", LIMIT)
+    other = await replicas[1].take("key:a", LIMIT)
+    assert [state.remaining for state in (first, *meanwhile, back, other)] == [*range(29, 17, -1)]
+    assert {state.reset_at for state in (first, *meanwhile, back, other)} == {first.reset_at}
+
+
+async def test_window_ends_by_the_clock_of_the_store_when_it_is_lost() -> None:
+    store, clock = FakeStore(), Clock()
+    store.ahead_s = 3_600
+    limiter = RateLimiter(store, clock)
+    first = await limiter.take("key:a", 1)
+    store.is_away = True
+    second = await limiter.take("key:a", 1)
+    assert not second.allowed
+    assert (second.reset_at, second.retry_after_s) == (first.reset_at, 60)
+    clock.now += 60
+    assert (await limiter.take("key:a", 1)).allowed

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 
-from libs.access.rate_limits import state_of_count
+from libs.access.rate_limits import Count, state_of
 from libs.http.problems import Problem, install_problems
 from libs.http.requests_log import RequestsLog
 
@@ -23,7 +23,9 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
     @app.get("/limited")
     async def limited(request: Request) -> None:
-        request.state.rate_limit = state_of_count(1, 30, 1_000_060.0, 1_000_000.0)
+        request.state.rate_limit = state_of(
+            Count(1, 1_000_060_000, 1_000_000_000, allowed=True), 30
+        )
         raise ValueError("a secret that nobody may read")
 
     @app.get("/invalid")

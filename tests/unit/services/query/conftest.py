@@ -15,7 +15,7 @@ from libs.access.api_keys import Mode, generate_key, hash_key
 from libs.clickhouse.migrations import read_migrations
 from libs.settings import AccessSettings, ClickHouseSettings
 from services.query.app import build
-from services.query.settings import RateLimitSettings, Settings
+from services.query.settings import KeyLimitSettings, Settings
 from tests.fakes import FakeClickHouse
 from tests.polling import until
 
@@ -41,13 +41,14 @@ class Service:
         self.clickhouse = FakeClickHouse()
         self.clickhouse.rows["FROM api_keys"] = []
         self.clickhouse.rows[".migrations"] = [(m.number, m.checksum) for m in read_migrations()]
+        self.keys: list[dict[str, Any]] = []
         self.clock = Clock()
         self.settings = Settings(
             clickhouse=ClickHouseSettings(
                 url="http://127.0.0.1:1", user="query", password=SecretStr("query")
             ),
             access=AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.01),
-            rate_limit=RateLimitSettings(per_key=5, per_address=3),
+            rate_limit=KeyLimitSettings(per_key=5, per_address=3),
             query_timeout_s=0.2,
         )
 
@@ -66,9 +67,19 @@ class Service:
             "created_at": 0,
             "expires_at": None,
             "revoked_at": None,
+            "events_per_minute": None,
+            "previous_hash": "",
+            "previous_until": None,
+            "pepper_id": "",
         }
-        keys.append(tuple((row | fields).values()))
+        self.keys.append(row | fields)
+        keys.append(tuple(self.keys[-1].values()))
         return token
+
+    def change_key(self, place: int, **fields: Any) -> None:
+        """Write a key of the table anew."""
+        self.keys[place] |= fields
+        self.clickhouse.rows["FROM api_keys"][place] = tuple(self.keys[place].values())
 
     @asynccontextmanager
     async def run(

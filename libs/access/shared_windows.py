@@ -1,0 +1,139 @@
+"""The windows of the rate limits in Valkey or Redis, where several replicas share them.
+
+One connection a process, and what requests ask meanwhile goes together: a burst costs one way to
+the store, not one a request. A request waits 50 ms at most. Then the store counts as away: nobody
+asks it until it has answered a ping again.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
+
+from libs.access.rate_limits import WINDOW_MS, Ask, Count, StoreAwayError
+from libs.settings import RateLimitSettings
+from libs.telemetry.logs import get_logger
+
+_TAKE = (Path(__file__).parent / "take.lua").read_text("utf-8")
+_PATIENCE_S = 0.04
+# A busy loop may come to the time-out before it comes to the answer that lies there already.
+_SECOND_LOOK_S = 0.01
+_SILENCE_S = 1.0
+_PAUSE_S = 0.5
+
+log = get_logger()
+
+_Waiting = tuple[Ask, asyncio.Future[Count]]
+
+
+class SharedWindows:
+    """`run` keeps the connection and sends; `take` asks."""
+
+    def __init__(self, url: str, service: str) -> None:
+        # The driver would repeat nothing and set no name: both cost a way more at each start.
+        self._client: Any = Valkey.from_url(
+            url,
+            socket_timeout=_SILENCE_S,
+            socket_connect_timeout=_SILENCE_S,
+            lib_name=None,
+            lib_version=None,
+        )
+        self._prefix = f"ragtime:{service}:"
+        self._waiting: list[_Waiting] = []
+        self._has_work = asyncio.Event()
+        self._is_there = False
+        self._was_away = False
+
+    async def take(self, ask: Ask) -> Count:
+        """Take, or refuse. Raises StoreAwayError after 50 ms, or at once while it is away."""
+        if not self._is_there:
+            raise StoreAwayError
+        answer: asyncio.Future[Count] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ask, answer))
+        self._has_work.set()
+        await asyncio.wait((answer,), timeout=_PATIENCE_S)
+        if not answer.done():
+            await asyncio.wait((answer,), timeout=_SECOND_LOOK_S)
+        if not answer.done():
+            answer.cancel()
+            self._lose("slow")
+        if answer.cancelled():
+            raise StoreAwayError
+        return answer.result()
+
+    async def run(self) -> None:
+        """Look for the store and serve, until cancelled."""
+        try:
+            while True:
+                if self._is_there:
+                    await self._serve()
+                else:
+                    await self._look()
+        finally:
+            await self._client.aclose()
+
+    async def _look(self) -> None:
+        try:
+            await self._client.ping()  # this one may have to connect first
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._client.ping()
+        except (ValkeyError, OSError, TimeoutError) as error:
+            self._lose(type(error).__name__)
+            await asyncio.sleep(_PAUSE_S)
+            return
+        self._is_there = True
+        if self._was_away:
+            log.info("rate_limits.store_is_back")
+
+    async def _serve(self) -> None:
+        await self._has_work.wait()
+        self._has_work.clear()
+        asked = [(ask, answer) for ask, answer in self._waiting if not answer.done()]
+        self._waiting = []
+        try:
+            replies = await self._send([ask for ask, _ in asked])
+        except (ValkeyError, OSError, TimeoutError) as error:
+            self._lose(type(error).__name__)
+            replies = []
+        for (_, answer), count in zip(asked, replies, strict=False):
+            if not answer.done():
+                answer.set_result(count)
+        for _, answer in asked[len(replies) :]:
+            answer.cancel()
+
+    async def _send(self, asks: list[Ask]) -> list[Count]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for ask in asks:
+                pipeline.eval(
+                    _TAKE,
+                    1,
+                    self._prefix + ask.identity,
+                    ask.limit,
+                    ask.amount,
+                    WINDOW_MS,
+                    ask.known.taken,
+                    ask.known.untold,
+                    ask.known.reset_ms,
+                )
+            replies = await pipeline.execute()
+        return [
+            Count(taken, reset_ms, now_ms, bool(allowed))
+            for allowed, taken, reset_ms, now_ms in replies
+        ]
+
+    def _lose(self, cause: str) -> None:
+        """Say it once, whatever many requests found out; what waits is decided in memory."""
+        if self._is_there or not self._was_away:
+            log.warning("rate_limits.store_is_away", cause=cause)
+        self._is_there, self._was_away = False, True
+        for _, answer in self._waiting:
+            answer.cancel()
+        self._waiting = []
+
+
+def shared_windows(settings: RateLimitSettings, service: str) -> SharedWindows | None:
+    """The windows that all replicas of a service share, where the operator set a store for them."""
+    url = settings.store_url
+    return None if url is None else SharedWindows(url.get_secret_value(), service)
