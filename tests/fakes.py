@@ -21,6 +21,7 @@ class FakeClickHouse:
         self.hangs = False
         self.attempts = 0
         self.is_closed = False
+        self.inserted: list[tuple[str, bytes]] = []
 
     async def query(self, query: str, parameters: dict[str, Any] | None = None) -> QueryResult:
         self.attempts += 1
@@ -35,6 +36,12 @@ class FakeClickHouse:
             if part in query:
                 return QueryResult([tuple(row) for row in rows])
         return QueryResult([])
+
+    async def raw_insert(self, table: str, *, insert_block: bytes, fmt: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        assert fmt == "JSONEachRow"
+        self.inserted.append((table, insert_block))
 
     async def close(self) -> None:
         self.is_closed = True

@@ -37,20 +37,25 @@ class KeyUses:
                 self._noted = noted | self._noted
 
 
-async def _is_written(client: AsyncClient, noted: dict[str, datetime]) -> bool:
+async def _is_written(client: AsyncClient, uses: dict[str, datetime]) -> bool:
     """A service that may not write still serves: only the list lacks the uses then."""
-    lines = b"".join(
-        msgspec.json.encode({"key_id": key_id, "used_at": f"{now:%Y-%m-%d %H:%M:%S.%f}"[:-3]})
-        + b"\n"
-        for key_id, now in noted.items()
-    )
     try:
         async with asyncio.timeout(_WRITE_TIMEOUT_S):
-            await client.raw_insert("key_uses", insert_block=lines, fmt="JSONEachRow")
+            await write_uses(client, uses)
     except (Error, OSError, TimeoutError) as error:
         log.warning("keys.uses_not_written", error=first_line(error))
         return False
     return True
+
+
+async def write_uses(client: AsyncClient, uses: dict[str, datetime]) -> None:
+    """Add these uses. The driver may send them twice: the latest of a key counts."""
+    rows = (
+        {"key_id": key_id, "used_at": f"{used_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
+        for key_id, used_at in uses.items()
+    )
+    lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    await client.raw_insert("key_uses", insert_block=lines, fmt="JSONEachRow")
 
 
 async def last_uses(client: AsyncClient) -> dict[str, datetime]:

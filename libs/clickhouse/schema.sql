@@ -12,7 +12,11 @@ CREATE TABLE api_keys
     `created_at` DateTime64(3, 'UTC'),
     `expires_at` Nullable(DateTime64(3, 'UTC')),
     `revoked_at` Nullable(DateTime64(3, 'UTC')),
-    `updated_at` DateTime64(6, 'UTC')
+    `updated_at` DateTime64(6, 'UTC'),
+    `events_per_minute` Nullable(UInt32) COMMENT 'events to ingest; NULL: no limit',
+    `previous_hash` String COMMENT 'key_hash before the last rotation; empty: none',
+    `previous_until` Nullable(DateTime64(3, 'UTC')) COMMENT 'when that ends',
+    `pepper_id` String COMMENT 'name of the pepper of key_hash; empty: not known'
 )
 ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY id
@@ -121,6 +125,15 @@ CREATE TABLE events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(appended_at)
 ORDER BY (project_id, is_live, date, type, session_id)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE key_uses
+(
+    `key_id` String,
+    `used_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(used_at)
+ORDER BY key_id
 SETTINGS index_granularity = 8192;
 
 CREATE TABLE migrations

@@ -6,12 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
 from pydantic import SecretStr
 
 from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import KeyStore, add_key, list_keys, revoke_key
-from libs.settings import AccessSettings
+from libs.access.key_uses import last_uses, write_uses
+from libs.clickhouse.connection import connect
+from libs.settings import AccessSettings, ClickHouseSettings
 from tests.polling import until
+from tests.servers import Servers
 
 pytestmark = pytest.mark.integration
 
@@ -32,13 +36,27 @@ def make_key(key_id: str) -> tuple[str, ApiKey]:
         created_at=NOW,
         expires_at=NOW + timedelta(days=9),
         revoked_at=None,
+        events_per_minute=8,
+        previous_hash="f" * 64,
+        previous_until=NOW + timedelta(hours=1),
+        pepper_id="0a1b2c3d",
     )
 
 
 async def test_key_is_read_as_it_was_written(clickhouse: AsyncClient) -> None:
     _, full = make_key("key_1")
     _, bare = make_key("key_2")
-    bare = replace(bare, rate_per_minute=None, expires_at=None, label="", scopes=frozenset())
+    bare = replace(
+        bare,
+        rate_per_minute=None,
+        expires_at=None,
+        label="",
+        scopes=frozenset(),
+        events_per_minute=None,
+        previous_hash="",
+        previous_until=None,
+        pepper_id="",
+    )
     await add_key(clickhouse, full)
     await add_key(clickhouse, bare)
     assert await list_keys(clickhouse) == [full, bare]
@@ -52,6 +70,48 @@ async def test_key_is_revoked_once(clickhouse: AsyncClient) -> None:
     assert await revoke_key(clickhouse, "key_1", later + timedelta(hours=1))
     assert not await revoke_key(clickhouse, "key_2", later)
     assert await list_keys(clickhouse) == [replace(key, revoked_at=later)]
+
+
+async def test_revocation_stands_when_the_key_is_changed_at_the_same_time(
+    clickhouse: AsyncClient,
+) -> None:
+    _, key = make_key("key_1")
+    await add_key(clickhouse, key)
+    await revoke_key(clickhouse, "key_1", NOW)
+    await add_key(clickhouse, replace(key, rate_per_minute=8))  # by who read it before
+    assert await list_keys(clickhouse) == [replace(key, revoked_at=NOW)]
+
+
+async def test_key_has_one_last_use_when_several_processes_wrote_theirs(
+    clickhouse: AsyncClient,
+) -> None:
+    for used_at in (NOW, NOW + timedelta(minutes=1), NOW - timedelta(minutes=1)):
+        await write_uses(clickhouse, {"key_1": used_at, "key_2": NOW})
+    assert await last_uses(clickhouse) == {"key_1": NOW + timedelta(minutes=1), "key_2": NOW}
+
+
+@pytest.mark.parametrize("service", ["ingest", "query"])
+async def test_service_writes_uses_and_nothing_else(
+    real_servers: Servers,
+    clickhouse: AsyncClient,
+    clickhouse_settings: ClickHouseSettings,
+    service: str,
+) -> None:
+    user = real_servers.users.get(service)
+    if user is None:
+        pytest.skip("these servers know one user, who may do everything")
+    settings = {"user": user.user, "password": SecretStr(user.password)}
+    client = await connect(clickhouse_settings.model_copy(update=settings))
+    _, key = make_key("key_1")
+    await write_uses(client, {"key_1": NOW})
+    for statement in ("INSERT INTO key_uses SELECT 'key_1', now64(3)", "TRUNCATE TABLE key_uses"):
+        with pytest.raises(Error):
+            await client.command(statement)
+    with pytest.raises(Error):
+        await add_key(client, key)
+    await client.close()
+    assert await last_uses(clickhouse) == {"key_1": NOW}
+    assert await list_keys(clickhouse) == []
 
 
 async def test_snapshot_follows_the_table_when_a_key_is_revoked(clickhouse: AsyncClient) -> None:

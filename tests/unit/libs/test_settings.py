@@ -4,6 +4,7 @@ import pytest
 
 from libs.settings import load_settings
 from services.processor.settings import Settings
+from services.query.settings import Settings as QuerySettings
 
 NEEDED = {
     "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9092",
@@ -21,6 +22,41 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert settings.clickhouse.user == "processor"
     assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8082)
     assert "secret-password" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6379",
+        "valkey://",
+        "valkey://:s3cret@127.0.0.1:none/0",
+        "127.0.0.1:6379",
+        "valkey://:s3cret@127.0.0.1:99999/0",
+    ],
+)
+def test_store_is_refused_without_being_told_when_its_url_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    for name, value in (NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGTIME_RATE_LIMIT__STORE_URL", url)
+    with pytest.raises(SystemExit):
+        load_settings(QuerySettings)
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("RAGTIME_RATE_LIMIT__STORE_URL: ")
+    assert "s3cret" not in complaint
+    assert "127.0.0.1" not in complaint
+
+
+def test_password_of_the_store_is_hidden_when_settings_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGTIME_RATE_LIMIT__STORE_URL", "rediss://user:s3cret@store:6380/1")
+    settings = load_settings(QuerySettings)
+    assert settings.rate_limit.store_url is not None
+    assert "s3cret" not in repr(settings)
 
 
 def test_settings_name_all_that_is_wrong_when_some_are(

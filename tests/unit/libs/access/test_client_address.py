@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.access.client_address import client_address, parse_address
+from libs.access.client_address import client_address, neighbourhood, parse_address
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -37,6 +37,24 @@ def test_caller_is_last_untrusted_hop_when_proxies_are_trusted(
 @pytest.mark.parametrize("peer", [None, "", "unix:/run/x", "testclient"])
 def test_caller_is_unknown_when_peer_has_no_address(peer: str | None) -> None:
     assert client_address(peer, ["198.51.100.1"], PROXIES) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+    ],
+)
+def test_addresses_count_as_one_when_they_are_one_customers(address: str, counted_as: str) -> None:
+    assert neighbourhood(parse_address(address)) == counted_as
+
+
+def test_neighbourhood_has_a_name_when_the_caller_is_unknown() -> None:
+    assert neighbourhood(None) == "None"
 
 
 @given(st.lists(st.text(), max_size=3))

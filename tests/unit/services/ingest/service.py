@@ -51,6 +51,7 @@ class Keys:
         project_id: str = PROJECT,
         scopes: frozenset[Scope] = _ALL_SCOPES,
         revoked_at: datetime | None = None,
+        events_per_minute: int | None = None,
     ) -> dict[str, str]:
         """The header that shows a new key."""
         text = generate_key(mode)
@@ -66,6 +67,7 @@ class Keys:
                 created_at=ACCEPTED_AT,
                 expires_at=None,
                 revoked_at=revoked_at,
+                events_per_minute=events_per_minute,
             )
         )
         self.store.replace(self.stored)

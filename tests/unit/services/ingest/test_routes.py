@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from backports import zstd
 
 from libs.access.api_keys import Mode, Scope
+from libs.settings import RateLimitSettings
 from services.ingest.settings import BodySettings
 from tests.golden_events import ACCEPTED_AT
 from tests.unit.services.ingest.service import PATH, Service, service
@@ -197,6 +199,48 @@ async def test_many_requests_are_taken_when_the_key_may_read_once_a_minute() -> 
 
     assert {answer.status_code for answer in answers} == {202}
     assert not any("X-RateLimit-Limit" in answer.headers for answer in answers)
+
+
+async def test_events_are_taken_all_or_none_when_the_key_has_a_limit() -> None:
+    async with service() as running:
+        shown = running.keys.add(events_per_minute=10)
+        answers = [await _post(running, [_MESSAGE] * number, shown) for number in (6, 5, 4, 1)]
+        unlimited = await _post(running, [_MESSAGE] * 50, running.keys.add())
+
+    assert [answer.status_code for answer in answers] == [202, 429, 202, 429]
+    assert unlimited.status_code == 202
+    assert len(running.kafka.lines) == 6 + 4 + 50
+    refused = answers[1]
+    assert _problem(refused) == (429, "rate_limited")
+    assert "of which 4 are left" in refused.json()["detail"]
+    assert refused.headers["X-RateLimit-Limit"] == "10"
+    assert refused.headers["X-RateLimit-Remaining"] == "4"
+    assert time.time() + int(refused.headers["Retry-After"]) >= int(
+        refused.headers["X-RateLimit-Reset"]
+    )
+
+
+async def test_request_is_refused_for_good_when_it_is_larger_than_the_keys_limit() -> None:
+    async with service() as running:
+        shown = running.keys.add(events_per_minute=10)
+        too_large = await _post(running, [_MESSAGE] * 11, shown)
+        whole = await _post(running, [_MESSAGE] * 10, shown)
+
+    assert _problem(too_large) == (413, "too_many_events")
+    assert "10 events a minute" in too_large.json()["detail"]
+    assert "Retry-After" not in too_large.headers
+    assert whole.status_code == 202
+
+
+async def test_address_is_limited_when_it_shows_no_valid_key() -> None:
+    async with service(rate_limit=RateLimitSettings(per_address=3)) as running:
+        shown = running.keys.add()
+        refused = [await _post(running, _MESSAGE, {}) for _ in range(5)]
+        taken = await _post(running, _MESSAGE, shown)
+
+    assert [answer.status_code for answer in refused] == [401, 401, 401, 429, 429]
+    assert taken.status_code == 202
+    assert "X-RateLimit-Limit" not in taken.headers
 
 
 @pytest.mark.parametrize("failure", ["is_refusing", "is_holding"])

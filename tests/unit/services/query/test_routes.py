@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
 import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from pydantic import SecretStr
 
 from libs.access.api_keys import Mode, generate_key
+from services.query.settings import KeyLimitSettings
 from tests.polling import until
 from tests.unit.services.query.conftest import PATH, PROJECT, Service, bearer
 
@@ -247,6 +249,72 @@ async def test_addresses_are_told_apart_when_a_trusted_proxy_names_them(service:
             for address in ["203.0.113.1"] * 4 + ["203.0.113.2"]
         ]
     assert statuses == [401, 401, 401, 429, 401]
+
+
+async def test_addresses_are_one_when_they_are_of_one_ipv6_network(service: Service) -> None:
+    service.settings = service.settings.model_copy(
+        update={"trusted_proxies": (ip_network("10.0.0.0/8"),)}
+    )
+    network = [f"2001:db8:0:1::{number}" for number in range(4)]
+    async with service.run(peer="10.0.0.1") as http:
+        statuses = [
+            (await http.get(PATH, headers={"X-Forwarded-For": address})).status_code
+            for address in [*network, "2001:db8:0:2::1"]
+        ]
+    assert statuses == [401, 401, 401, 429, 401]
+
+
+async def test_key_has_all_its_quota_when_others_failed_to_guess_it(service: Service) -> None:
+    token = service.add_key()
+    guesses = [
+        generate_key(Mode.LIVE),
+        token[:-1] + ("0" if token[-1] != "0" else "1"),
+        service.add_key(revoked_at=1),
+    ]
+    async with service.run() as http:
+        for guess in guesses * 3:
+            assert (await http.get(PATH, headers=bearer(guess))).status_code in {401, 429}
+        answer = await http.get(PATH, headers=bearer(token))
+    assert limits(answer) == (5, 4)
+
+
+async def test_rate_changes_without_a_new_minute_when_the_table_says_so(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        before = await http.get(PATH, headers=bearer(token))
+        service.change_key(0, rate_per_minute=3)
+        reads = service.clickhouse.attempts
+        await until(lambda: service.clickhouse.attempts > reads + 2)
+        after = [await http.get(PATH, headers=bearer(token)) for _ in range(3)]
+    assert limits(before) == (5, 4)
+    assert [limits(answer) for answer in after] == [(3, 1), (3, 0), (3, 0)]
+    assert [answer.status_code for answer in after] == [200, 200, 429]
+    resets = {answer.headers["x-ratelimit-reset"] for answer in (before, *after)}
+    assert len(resets) == 1
+
+
+async def test_key_is_refused_when_the_clock_comes_to_its_end(service: Service) -> None:
+    end = int(service.clock.now.timestamp() * 1000) + 1000
+    token = service.add_key(expires_at=end)
+    async with service.run() as http:
+        before = await http.get(PATH, headers=bearer(token))
+        service.clock.now += timedelta(seconds=1)
+        after = await http.get(PATH, headers=bearer(token))
+    assert (before.status_code, after.status_code) == (200, 401)
+
+
+async def test_limits_are_kept_in_memory_when_the_store_is_away(service: Service) -> None:
+    service.settings = service.settings.model_copy(
+        update={
+            "rate_limit": KeyLimitSettings(
+                per_key=5, store_url=SecretStr("valkey://:hidden@127.0.0.1:1/0")
+            )
+        }
+    )
+    token = service.add_key()
+    async with service.run() as http:
+        answers = [await http.get(PATH, headers=bearer(token)) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
 
 
 @pytest.mark.parametrize(

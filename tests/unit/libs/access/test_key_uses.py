@@ -1,0 +1,62 @@
+"""When keys were used: written seldom, kept when it could not be written."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from clickhouse_connect.driver.exceptions import DatabaseError
+from structlog.testing import capture_logs
+
+from libs.access.key_uses import KeyUses, last_uses
+from tests.fakes import FakeClickHouse
+from tests.polling import until
+
+NOW = datetime(2026, 3, 25, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+async def test_uses_are_written_once_an_interval_when_a_key_is_used_often() -> None:
+    table = FakeClickHouse()
+    uses = KeyUses(interval_s=0.01)
+    for number in range(100):
+        uses.note("key_1", NOW + timedelta(seconds=number))
+    uses.note("key_2", NOW)
+    running = asyncio.create_task(uses.run(await table.connect()))
+    await until(lambda: bool(table.inserted))
+    uses.note("key_3", NOW)
+    await until(lambda: len(table.inserted) > 1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert table.inserted == [
+        (
+            "key_uses",
+            b'{"key_id":"key_1","used_at":"2026-03-25 12:01:39.123"}\n'
+            b'{"key_id":"key_2","used_at":"2026-03-25 12:00:00.123"}\n',
+        ),
+        ("key_uses", b'{"key_id":"key_3","used_at":"2026-03-25 12:00:00.123"}\n'),
+    ]
+
+
+async def test_uses_are_kept_when_they_could_not_be_written() -> None:
+    table = FakeClickHouse()
+    table.failure = DatabaseError("Code: 497. DB::Exception: Not enough privileges")
+    uses = KeyUses(interval_s=0.01)
+    uses.note("key_1", NOW)
+    with capture_logs() as lines:
+        running = asyncio.create_task(uses.run(table))  # type: ignore[arg-type]
+        await until(lambda: bool(lines))
+        uses.note("key_2", NOW)
+        table.failure = None
+        await until(lambda: bool(table.inserted))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert {line["event"] for line in lines} == {"keys.uses_not_written"}
+    [(_, written)] = table.inserted
+    assert b"key_1" in written
+    assert b"key_2" in written
+
+
+async def test_last_uses_are_instants_when_read() -> None:
+    table = FakeClickHouse()
+    table.rows["FROM key_uses"] = [("key_1", 1_774_440_000_000)]
+    assert await last_uses(await table.connect()) == {
+        "key_1": datetime(2026, 3, 25, 12, tzinfo=UTC)
+    }
