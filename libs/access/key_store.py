@@ -90,10 +90,10 @@ def find_secret(
     snapshot: Mapping[str, Secret], token: str, peppers: Sequence[bytes]
 ) -> Secret | None:
     """The secret that this token is, ended or not, or None."""
+    # Hashed before anything is known: a refusal takes the same time whatever was shown.
+    hashes = [hash_key(token, pepper) for pepper in peppers]
     if not is_well_formed(token):
         return None
-    # All hashes before the first look: a token of either pepper, or of none, takes the same time.
-    hashes = [hash_key(token, pepper) for pepper in peppers]
     return next((snapshot[one] for one in hashes if one in snapshot), None)
 
 
