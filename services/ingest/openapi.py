@@ -114,7 +114,10 @@ _RESPONSES: Json = {
     ),
     "429": problem_response(
         429,
-        {"rate_limited": "At most 60000 events a minute; come back in 42 s."},
+        {
+            "rate_limited": "At most 60000 events a minute, of which 500 are left; come back in"
+            " 42 s."
+        },
         RETRY_AFTER,
     ),
     "503": problem_response(

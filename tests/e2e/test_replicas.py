@@ -13,6 +13,7 @@ from operator import gt
 import httpx
 import pytest
 from pydantic import SecretStr
+from valkey import Valkey
 
 from libs.access.key_store import add_key, stored_key
 from libs.clickhouse.connection import connect
@@ -149,6 +150,21 @@ def _failures(replicas: Replicas, service: Service) -> float:
     name = "ragtime_rate_limit_store_failures_total "
     lines = replicas.http.get(f"{service.url}/metrics").text.splitlines()
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def test_store_holds_no_address_and_no_key_when_strangers_and_readers_ask(
+    replicas: Replicas,
+) -> None:
+    key = replicas.new_key()["key"]
+    for shown in (key, "rt_live_unknown"):
+        replicas.ask(replicas.services[0], shown)
+
+    with Valkey.from_url(replicas.store.url, decode_responses=True) as client:
+        names = [str(name) for name in client.scan_iter(match="*")]
+
+    assert any(name.startswith("ragtime:query:key:key_") for name in names)
+    assert any(name.startswith("ragtime:query:address:") for name in names)
+    assert not [name for name in names if "127.0.0.1" in name or "rt_live" in name]
 
 
 def test_rate_is_that_of_the_command_within_5_s_when_it_is_changed(replicas: Replicas) -> None:
