@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages fmt requirements schema
+.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema
 .NOTPARALLEL:
 
 help:
@@ -56,6 +56,15 @@ chaos-mutants: dev ## break the processor on purpose; the tests must notice
 
 chaos-outages: dev ## ClickHouse and Kafka away for 5 minutes each, under load
 	@$(venv) -m tests.chaos.outages
+
+bench: dev ## measure speed beside bare versions, in 15 minutes (PARTS="write-path ingest")
+	@$(venv) -m tests.bench $(PARTS)
+
+bench-scale: dev ## measure with 100 million events, in 30 minutes
+	@$(venv) -m tests.bench --scale
+
+bench-check: dev ## measure again, and fail on a loss against the committed baseline (PARTS=…)
+	@$(venv) -m tests.bench.check $(PARTS)
 
 fmt: dev ## format the code, mend what lint can mend
 	@$(venv) -m ruff format .

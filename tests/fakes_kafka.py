@@ -18,6 +18,8 @@ class FakeKafka:
         self.is_holding = False
         self.producers: list[FakeProducer] = []
         self.held: list[tuple[int, bytes, asyncio.Future[object]]] = []
+        # Of all records that were sent, in that order.
+        self.headers: list[tuple[str, bytes]] = []
 
     def make_producer(self) -> "FakeProducer":
         """What the publisher is given to make its producers with."""
@@ -75,11 +77,19 @@ class FakeProducer:
             raise UnknownTopicOrPartitionError
         return set(range(self._kafka.partitions))
 
-    async def send(self, topic: str, value: bytes, *, partition: int) -> asyncio.Future[object]:
+    async def send(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        partition: int,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> asyncio.Future[object]:
         assert self.is_started
         assert not self.is_stopped
         assert topic == self._kafka.topic
         assert 0 <= partition < self._kafka.partitions
+        self._kafka.headers += headers or []
         return self._kafka.take(partition, value)
 
 

@@ -4,19 +4,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from libs.events.codec import encode_event
+from libs.events.digest import mark_of
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key
 from services.ingest.bodies import RawEvent
 from services.ingest.enrich import Submission, enrich
 from services.ingest.incoming import UndecodableError, decode_incoming
+from services.ingest.publisher import Line
 from services.ingest.verdicts import Refusal, RefusedError, explain
 
 
 @dataclass(slots=True)
 class Batch:
-    """The lines of the valid events with their partition keys, and what was refused, by index."""
+    """The lines of the valid events, and what was refused, by index."""
 
-    lines: list[tuple[str, bytes]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     rejected: list[tuple[int, Refusal]] = field(default_factory=list)
     types: dict[type[AnyEvent], int] = field(default_factory=dict)
 
@@ -30,6 +32,6 @@ def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
         except (*UndecodableError, RefusedError) as error:
             batch.rejected.append((index, explain(error)))
         else:
-            batch.lines.append((partition_key(event), encode_event(event)))
+            batch.lines.append(Line(partition_key(event), encode_event(event), mark_of(event)))
             batch.types[type(event)] = batch.types.get(type(event), 0) + 1
     return batch

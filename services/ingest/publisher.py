@@ -13,12 +13,13 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.events.codec import join_lines
+from libs.events.digest import HEADER, MARK_BYTES, digest_of
 from libs.events.partitions import partition_of
 from libs.http.problems import Problem
 from libs.settings import KafkaSettings
@@ -51,6 +52,17 @@ class UnavailableError(Problem):
         )
 
 
+Headers = list[tuple[str, bytes]]
+
+
+class Line(NamedTuple):
+    """An event on its way to the topic: its partition key, its JSON, its mark in the digest."""
+
+    key: str
+    json: bytes
+    mark: bytes
+
+
 class Producer(Protocol):
     """What is used of aiokafka's producer."""
 
@@ -60,7 +72,9 @@ class Producer(Protocol):
 
     async def partitions_for(self, topic: str) -> set[int]: ...
 
-    async def send(self, topic: str, value: bytes, *, partition: int) -> asyncio.Future[object]: ...
+    async def send(
+        self, topic: str, value: bytes, *, partition: int, headers: Headers | None = None
+    ) -> asyncio.Future[object]: ...
 
 
 MakeProducer = Callable[[], Producer]
@@ -118,17 +132,29 @@ class Receipt:
 class Record:
     """Lines for one partition that travel together, and who waits for their acknowledgement."""
 
-    __slots__ = ("lines", "receipts", "size_bytes")
+    __slots__ = ("lines", "marks", "receipts", "size_bytes")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
+        self.marks: list[bytes] = []
         self.size_bytes = 0
         self.receipts: list[Receipt] = []
+
+    def add(self, line: Line) -> None:
+        """Take a line along."""
+        self.lines.append(line.json)
+        self.marks.append(line.mark)
+        self.size_bytes += size_of(line)
 
     def settle(self, *, is_taken: bool) -> None:
         """Tell all who wait."""
         for receipt in self.receipts:
             receipt.note(is_taken)
+
+
+def size_of(line: Line) -> int:
+    """What a line adds to a record, in bytes."""
+    return len(line.json) + 1 + MARK_BYTES
 
 
 class Publisher:
@@ -192,8 +218,8 @@ class Publisher:
                 return producer
             await asyncio.sleep(_RETRY_INTERVAL_S)
 
-    async def publish(self, lines: Sequence[tuple[str, bytes]]) -> None:
-        """Send lines, each with its partition key; returns when Kafka has acknowledged all of them.
+    async def publish(self, lines: Sequence[Line]) -> None:
+        """Send lines; returns when Kafka has acknowledged all of them.
 
         Raises UnavailableError, at once when there is no producer or no room, else after the
         timeout. Being cancelled concerns the caller alone: its lines go on.
@@ -212,31 +238,30 @@ class Publisher:
             raise UnavailableError
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
 
-    def _pack(self, lines: Sequence[tuple[str, bytes]]) -> set[Record]:
-        size_bytes = sum(len(line) for _, line in lines) + len(lines)
+    def _pack(self, lines: Sequence[Line]) -> set[Record]:
+        size_bytes = sum(map(size_of, lines))
         if self._producer is None or (
             self._pending_bytes + size_bytes > self._settings.max_pending_bytes
         ):
             PUBLISH_FAILURES.inc()
             raise UnavailableError
         self._pending_bytes += size_bytes
-        records = {self._append(partition_of(key, self._partitions), line) for key, line in lines}
+        records = {self._append(partition_of(line.key, self._partitions), line) for line in lines}
         if self._open and self._linger is None:
             loop = asyncio.get_running_loop()
             self._linger = loop.call_later(self._settings.linger_ms / 1000, self._end_linger)
         return records
 
-    def _append(self, partition: int, line: bytes) -> Record:
+    def _append(self, partition: int, line: Line) -> Record:
         """Put a line into the open record of its partition; a record that it fills goes off."""
         record = self._open.get(partition)
         settings = self._settings
-        if record is not None and record.size_bytes + len(line) >= settings.max_record_bytes:
+        if record is not None and record.size_bytes + size_of(line) > settings.max_record_bytes:
             self._dispatch(partition)
             record = None
         if record is None:
             record = self._open[partition] = Record()
-        record.lines.append(line)
-        record.size_bytes += len(line) + 1
+        record.add(line)
         if len(record.lines) >= settings.max_record_events:
             self._dispatch(partition)
         return record
@@ -257,7 +282,8 @@ class Publisher:
             if producer is None:
                 raise UnavailableError
             value = join_lines(record.lines)
-            await (await producer.send(self._topic, value, partition=partition))
+            headers = [(HEADER, digest_of(value, record.marks))]
+            await (await producer.send(self._topic, value, partition=partition, headers=headers))
         except Exception as error:  # noqa: BLE001 - the edge of a task: its waiters must hear
             record.settle(is_taken=False)
             self._give_up(producer, error)

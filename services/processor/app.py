@@ -6,7 +6,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,14 +20,15 @@ from mode.threads import WorkerThread
 
 from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_applied
+from libs.events.digest import HEADER
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from services.processor.agent import Agent
+from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health, serve_health
 from services.processor.membership import Membership
 from services.processor.ownership import Ownership, StoppedError
-from services.processor.pipeline import Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
 from services.processor.topic import EventsTopic
@@ -239,7 +240,7 @@ async def _count(
 ) -> None:
     current = membership.of_this_generation(events)
     records = [
-        Record(m.partition, m.offset, round(m.timestamp * 1000), m.value)
+        Record(m.partition, m.offset, round(m.timestamp * 1000), m.value, _digest(m.headers))
         for m in (event.message for event in current)
     ]
     try:
@@ -254,3 +255,7 @@ async def _count(
     asked_at = time.monotonic()
     if await membership.commit(current):
         ownership.confirmed(asked_at)
+
+
+def _digest(headers: Iterable[tuple[str, bytes]] | None) -> bytes | None:
+    return next((value for name, value in headers or () if name == HEADER), None)

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import DEAD_LETTERS
-from services.processor.pipeline import DeadLetter
+from services.processor.batch import DeadLetter
 
 _RETRY_S = 1.0
 _HELD_S = 5.0

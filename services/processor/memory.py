@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 U64 = np.uint64
@@ -18,17 +17,6 @@ Hashes = NDArray[np.uint64]
 WINDOW_MS = 24 * 3600 * 1000
 BUCKET_MS = 4 * 3600 * 1000
 _MAX_OLD_CONVERSATIONS = 1_000_000
-
-
-def id_hash(project_id: str, event_id: str) -> int:
-    """64 bits of an event's identity. ClickHouse's xxh3 of the same bytes gives the same number."""
-    return xxhash.xxh3_64_intdigest(f"{project_id}\0{event_id}".encode())
-
-
-def conversation_hash(project_id: str, is_live: bool, conversation_id: str) -> tuple[int, int]:
-    """128 bits of a conversation's identity, enough to be taken for the conversation itself."""
-    text = f"{project_id}\0{int(is_live)}{conversation_id}".encode()
-    return xxhash.xxh3_64_intdigest(text), xxhash.xxh3_64_intdigest(b"\0" + text)
 
 
 @dataclass(slots=True)

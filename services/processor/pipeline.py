@@ -1,294 +1,156 @@
 """What happens to a batch between Kafka and ClickHouse: a list of pure steps.
 
-No client, no clock, no settings: a batch and the memory of its partitions go in, rows and dead
-letters come out. The memory is not changed here; it learns from a batch once that is inserted.
+No client, no clock, no settings: a batch and the memory of its partitions go in, rows come out. The
+memory is not changed here; it learns from a batch once that is inserted.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 
-from libs.events.codec import InvalidLine, decode_record, encode_event
-from libs.events.models import AnyEvent, ChatMessage
-from libs.events.reasons import DeadLetterReason
-from libs.events.window import FARTHEST_AHEAD, OLDEST
-from services.processor.memory import (
-    U64,
-    WINDOW_MS,
-    Hashes,
-    LastRecord,
-    Partition,
-    conversation_hash,
-    id_hash,
-)
+from services.processor.batch import Batch, ConversationDay, Identity, Known, Mask, Places, Suspect
+from services.processor.memory import WINDOW_MS, Hashes, LastRecord
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record of the topic as Kafka gave it; `appended_at_ms` is the broker's clock."""
-
-    partition: int
-    offset: int
-    appended_at_ms: int
-    value: bytes | None
-
-
-@dataclass(slots=True)
-class Entry:
-    """An event on its way to a row, with its place in the topic."""
-
-    record: Record
-    line: int
-    event: AnyEvent
-    day: date
-    hash: int
-    first_of_day: bool = False
-
-    @property
-    def identity(self) -> tuple[int, str, str]:
-        return self.record.partition, self.event.project_id, self.event.id
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A line (or a whole record: line None) that is no valid event, with its place and reason."""
-
-    record: Record
-    line: int | None
-    value: bytes
-    reason: DeadLetterReason
-    detail: str
-
-
-# A conversation on a day in a partition: (partition, day, project, is_live, conversation id).
-ConversationDay = tuple[int, date, str, bool, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the table answered about this batch, where the memory could not decide alone.
-
-    `counted_at_ms`: identity → when the event with this id was appended.
-    `conversations`: days older than the memory on which a conversation already had a message.
-    """
-
-    counted_at_ms: Mapping[tuple[int, str, str], int] = field(default_factory=dict)
-    conversations: frozenset[ConversationDay] = frozenset()
-
-
-@dataclass(slots=True)
-class Batch:
-    """A batch between two steps."""
-
-    partitions: Mapping[int, Partition]
-    entries: list[Entry]
-    dead_letters: list[DeadLetter]
-    known: Known = field(default_factory=Known)
-    repeated: int = 0
-    skipped: int = 0
-    rows: list[bytes] = field(default_factory=list)
-
-    @property
-    def numbers(self) -> set[int]:
-        """The partitions that its entries came from."""
-        return {entry.record.partition for entry in self.entries}
+_PIECE_BYTES = 256 * 1024
+_NUMBERS = 10_000
+_LINE_ENDS = tuple(b',"line":%d,' % number for number in range(_NUMBERS))
 
 
 def prepare(batch: Batch, known: Known) -> Batch:
-    """Rows for the table from the entries of a decoded batch and what the table knows of them."""
+    """A decoded batch, with what the table knows of its events, ready to be inserted."""
     batch.known = known
     for step in STEPS:
         batch = step(batch)
     return batch
 
 
-def decode(records: Iterable[Record], partitions: Mapping[int, Partition]) -> Batch:
-    """The events of all records that are not counted yet; what is none becomes a dead letter."""
-    batch = Batch(partitions=partitions, entries=[], dead_letters=[])
-    for record in records:
-        if record.offset < partitions[record.partition].next_offset:
-            batch.skipped += 1
-        elif not record.value or record.value.isspace():
-            batch.dead_letters.append(
-                DeadLetter(record, None, record.value or b"", DeadLetterReason.EMPTY_RECORD, "")
-            )
-        else:
-            _decode_lines(batch, record, record.value)
-    return batch
-
-
-def _decode_lines(batch: Batch, record: Record, value: bytes) -> None:
-    appended_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
-    oldest, newest = appended_at - OLDEST, appended_at + FARTHEST_AHEAD
-    for number, line in decode_record(value):
-        if isinstance(line, InvalidLine):
-            batch.dead_letters.append(
-                DeadLetter(record, number, line.line, line.reason, line.detail)
-            )
-        elif oldest <= line.occurred_at <= newest:
-            day = line.occurred_at.astimezone(UTC).date()
-            batch.entries.append(
-                Entry(record, number, line, day, id_hash(line.project_id, line.id))
-            )
-        else:
-            batch.dead_letters.append(
-                DeadLetter(
-                    record,
-                    number,
-                    value.split(b"\n")[number],
-                    DeadLetterReason.OCCURRED_AT_OUT_OF_RANGE,
-                    f"occurred_at must lie between {oldest.isoformat()} and {newest.isoformat()}",
-                )
-            )
-
-
-def suspects(batch: Batch) -> list[Entry]:
-    """The entries whose hash is in their partition's memory: perhaps repeats, the table decides."""
-    found: list[Entry] = []
-    for number, entries in _by_partition(batch.entries).items():
-        hashes = np.fromiter((entry.hash for entry in entries), dtype=U64, count=len(entries))
-        mask = batch.partitions[number].ids.suspects(hashes)
-        found.extend(entry for entry, hit in zip(entries, mask, strict=True) if hit)
-    return found
+def suspects(batch: Batch) -> list[Suspect]:
+    """The events whose hash is in their partition's memory: perhaps repeats, the table decides."""
+    return [batch.suspect(at) for at in np.flatnonzero(batch.suspected).tolist()]
 
 
 def old_conversations(batch: Batch) -> set[ConversationDay]:
     """The conversations of days that the memory does not hold whole, and that it does not know."""
     asked: set[ConversationDay] = set()
-    for (number, day), entries in _messages_by_day(batch.entries).items():
+    for number, day, at in batch.messages_by_day():
         conversations = batch.partitions[number].conversations
         if day < conversations.complete_from:
-            keys, checks = _conversation_hashes(entries)
-            known = conversations.contains(day, keys, checks)
-            asked.update(
-                conversation_day(entry)
-                for entry, hit in zip(entries, known, strict=True)
-                if not hit
-            )
+            known = conversations.contains(day, *batch.conversations(at))
+            asked.update(batch.conversation_day(one) for one in at[~known].tolist())
     return asked
 
 
 def drop_repeats(batch: Batch) -> Batch:
     """An id counted within 24 h before, or earlier in this batch, is not counted again."""
-    seen: set[tuple[int, str, str]] = set()
-    kept: list[Entry] = []
-    for entry in batch.entries:
-        identity = entry.identity
+    seen: set[Identity] = set()
+    repeats: list[int] = []
+    for at in np.flatnonzero(batch.suspected | _doubled(batch.marks["id"])).tolist():
+        identity, appended_at_ms = batch.suspect(at)
         counted_at_ms = batch.known.counted_at_ms.get(identity)
-        in_window = (
-            counted_at_ms is not None and entry.record.appended_at_ms - counted_at_ms < WINDOW_MS
-        )
+        in_window = counted_at_ms is not None and appended_at_ms - counted_at_ms < WINDOW_MS
         if in_window or identity in seen:
-            batch.repeated += 1
+            repeats.append(at)
         else:
             seen.add(identity)
-            kept.append(entry)
-    batch.entries = kept
+    if repeats:
+        batch.leave_out(repeats)
+        batch.repeated += len(repeats)
     return batch
+
+
+def _doubled(hashes: Hashes) -> Mask:
+    """Which of these stand here more than once."""
+    ordered = np.sort(hashes)
+    doubles = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.isin(hashes, doubles) if len(doubles) else np.zeros(len(hashes), dtype=np.bool_)
 
 
 def mark_first_of_day(batch: Batch) -> Batch:
     """Mark the first counted message of each conversation on each day."""
-    for (number, day), entries in _messages_by_day(batch.entries).items():
-        keys, checks = _conversation_hashes(entries)
-        known = batch.partitions[number].conversations.contains(day, keys, checks)
-        here: set[ConversationDay] = set()
-        for entry, hit in zip(entries, known, strict=True):
-            conversation = conversation_day(entry)
-            if not hit and conversation not in here:
-                here.add(conversation)
-                entry.first_of_day = conversation not in batch.known.conversations
+    batch.is_new = np.zeros(len(batch), dtype=np.bool_)
+    for number, day, at in batch.messages_by_day():
+        known = batch.partitions[number].conversations.contains(day, *batch.conversations(at))
+        batch.is_new[_first_of_each(batch, at[~known])] = True
+    batch.first_of_day = batch.is_new.copy()
+    if batch.known.conversations:
+        for one in np.flatnonzero(batch.is_new).tolist():
+            batch.first_of_day[one] = batch.conversation_day(one) not in batch.known.conversations
     return batch
 
 
-def encode_rows(batch: Batch) -> Batch:
-    """Each entry as a JSON object of the table's columns, still open for the lease at its end."""
-    record: Record | None = None
-    place = b""
-    for entry in batch.entries:
-        if entry.record is not record:
-            record = entry.record
-            place = (
-                f'"kp":{record.partition},"ko":{record.offset},'
-                f'"appended_at":"{_instant(record.appended_at_ms)}"'
-            ).encode()
-        line = encode_event(entry.event)
-        first = b"true" if entry.first_of_day else b"false"
-        batch.rows.append(
-            b'%b,"first_of_day":%b,"line":%d,%b' % (line[:-1], first, entry.line, place)
-        )
-    return batch
+def _first_of_each(batch: Batch, at: Places) -> list[int]:
+    """Of these messages, the first one of each conversation."""
+    keys, checks = (column.tolist() for column in batch.conversations(at))
+    first: dict[tuple[int, int], int] = {}
+    for one, key, check in zip(at.tolist(), keys, checks, strict=True):
+        first.setdefault((key, check), one)
+    return list(first.values())
 
 
-STEPS: tuple[Callable[[Batch], Batch], ...] = (drop_repeats, mark_first_of_day, encode_rows)
+STEPS: tuple[Callable[[Batch], Batch], ...] = (drop_repeats, mark_first_of_day)
 
 
 def remember(batch: Batch) -> None:
     """Teach the memory of its partitions what a batch counted. Call it once that is inserted."""
-    for number, entries in _by_partition(batch.entries).items():
+    owners = batch.owners()
+    for number in batch.partition_numbers():
+        own = owners == number
+        records = [batch.records[at] for at in np.unique(batch.record_at[own])]
+        newest = max(record.appended_at_ms for record in records)
         partition = batch.partitions[number]
-        newest = max(entry.record.appended_at_ms for entry in entries)
-        hashes = np.fromiter((entry.hash for entry in entries), dtype=U64, count=len(entries))
-        partition.ids.add(hashes, newest)
-        partition.last_record = LastRecord(max(entry.record.offset for entry in entries), newest)
+        partition.ids.add(batch.marks["id"][own], newest)
+        partition.last_record = LastRecord(max(record.offset for record in records), newest)
         partition.conversations.advance(datetime.fromtimestamp(newest / 1000, UTC).date())
-    for (number, day), entries in _messages_by_day(batch.entries).items():
-        new = {
-            conversation: entry
-            for entry in entries
-            if (conversation := conversation_day(entry)) in batch.known.conversations
-            or entry.first_of_day
-        }
-        conversations = batch.partitions[number].conversations
-        conversations.add(day, *_conversation_hashes(list(new.values())))
+    for number, day, at in batch.messages_by_day():
+        new = at[batch.is_new[at]]
+        batch.partitions[number].conversations.add(day, *batch.conversations(new))
 
 
-def body(rows: Iterable[bytes], topic: str, lease: datetime) -> bytes:
-    """One row or more as JSONEachRow, each closed with its topic and the writer's deadline."""
+def body(batch: Batch, topic: str, lease: datetime) -> Iterator[bytes]:
+    """The rows as JSONEachRow, in pieces: each event with its place and the writer's deadline."""
     deadline = _instant(round(lease.timestamp() * 1000))
-    end = f',"topic":"{topic}","lease":"{deadline}"}}\n'.encode()
-    return end.join(rows) + end
+    end = f',"topic":"{topic}","lease":"{deadline}"}}\n'
+    pieces: list[bytes] = []
+    size_bytes = 0
+    for at, rows in _by_record(batch):
+        record = batch.records[at]
+        appended_at = _instant(record.appended_at_ms)
+        place = f'"kp":{record.partition},"ko":{record.offset},"appended_at":"{appended_at}"{end}'
+        pieces.append(_rows(batch, rows, batch.values[at], place.encode()))
+        size_bytes += len(pieces[-1])
+        if size_bytes >= _PIECE_BYTES:
+            yield b"".join(pieces)
+            pieces, size_bytes = [], 0
+    yield b"".join(pieces)
 
 
-def conversation_day(entry: Entry) -> ConversationDay:
-    """Which conversation on which day a message belongs to."""
-    event = entry.event
-    return (
-        entry.record.partition,
-        entry.day,
-        event.project_id,
-        event.is_live,
-        getattr(event, "conversation_id", ""),
-    )
+def _by_record(batch: Batch) -> Iterator[tuple[int, slice]]:
+    """Each record that has events left, with where they stand."""
+    starts = np.flatnonzero(np.diff(batch.record_at, prepend=-1)).tolist()
+    for start, end in pairwise([*starts, len(batch)]):
+        yield int(batch.record_at[start]), slice(start, end)
+
+
+def _rows(batch: Batch, rows: slice, value: bytes, place: bytes) -> bytes:
+    """The rows of one record. A line is closed by its number, its place and what it is besides."""
+    lines = value[:-1].split(b"}\n")  # all of them still open
+    numbers = batch.line_numbers[rows].tolist()
+    if len(numbers) < len(lines):
+        lines = [lines[at] for at in batch.line_at[rows].tolist()]
+    ends = [_line_end(number) for number in numbers]
+    for at in np.flatnonzero(batch.first_of_day[rows]).tolist():
+        ends[at] = b',"first_of_day":true' + ends[at]
+    pieces = [place] * (3 * len(lines))
+    pieces[0::3], pieces[1::3] = lines, ends
+    return b"".join(pieces)
+
+
+def _line_end(number: int) -> bytes:
+    return _LINE_ENDS[number] if number < _NUMBERS else b',"line":%d,' % number
 
 
 def _instant(milliseconds: int) -> str:
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03}"
-
-
-def _by_partition(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
-    groups: dict[int, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        groups[entry.record.partition].append(entry)
-    return groups
-
-
-def _conversation_hashes(entries: list[Entry]) -> tuple[Hashes, Hashes]:
-    hashes = [
-        conversation_hash(project_id, is_live, conversation_id)
-        for _, _, project_id, is_live, conversation_id in map(conversation_day, entries)
-    ]
-    pairs = np.array(hashes, dtype=U64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _messages_by_day(entries: Iterable[Entry]) -> dict[tuple[int, date], list[Entry]]:
-    groups: dict[tuple[int, date], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        if isinstance(entry.event, ChatMessage):
-            groups[entry.record.partition, entry.day].append(entry)
-    return groups

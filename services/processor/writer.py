@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from services.processor.batch import ConversationDay, Identity, Suspect
 from services.processor.memory import WINDOW_MS
-from services.processor.pipeline import ConversationDay, Entry
 
 _SQL = Path(__file__).parent / "sql"
 _A_QUESTION = 2_000
@@ -59,12 +59,13 @@ class Writer:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+    async def insert(self, rows: Iterable[bytes], partitions: Iterable[int]) -> None:
         """Insert a batch of JSONEachRow. After the driver's `Error` the outcome is unknown."""
 
         async def once() -> AsyncIterator[bytes]:
             # A body that can be read only once keeps clickhouse-connect from sending it again.
-            yield rows
+            for piece in rows:
+                yield piece
 
         await self._client.raw_insert(
             "events",
@@ -73,23 +74,23 @@ class Writer:
             settings=INSERT_SETTINGS | tag(partitions),
         )
 
-    async def counted_ids(self, suspects: list[Entry]) -> dict[tuple[int, str, str], int]:
+    async def counted_ids(self, suspects: list[Suspect]) -> dict[Identity, int]:
         """For each suspect that was counted in the 24 h before it: when it was appended, in ms."""
-        found: dict[tuple[int, str, str], int] = {}
+        found: dict[Identity, int] = {}
         for some in _portions(suspects):
             result = await self._client.query(
                 _COUNTED_IDS,
                 parameters={
-                    "projects": sorted({entry.event.project_id for entry in some}),
-                    "ids": sorted({entry.event.id for entry in some}),
-                    "since_ms": min(entry.record.appended_at_ms for entry in some) - WINDOW_MS,
+                    "projects": sorted({project for (_, project, _), _ in some}),
+                    "ids": sorted({name for (_, _, name), _ in some}),
+                    "since_ms": min(suspect.appended_at_ms for suspect in some) - WINDOW_MS,
                 },
             )
             counted = {(project, name): at_ms for project, name, at_ms in result.result_rows}
-            for entry in some:
-                at_ms = counted.get((entry.event.project_id, entry.event.id))
+            for identity, _ in some:
+                at_ms = counted.get(identity[1:])
                 if at_ms is not None:
-                    found[entry.identity] = at_ms
+                    found[identity] = at_ms
         return found
 
     async def counted_conversations(

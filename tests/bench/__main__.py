@@ -6,28 +6,34 @@ Without names all parts but those of 100 million events, which `--scale` runs. S
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from tests.bench.measure import Result
 from tests.bench.parts import PARTS, SCALE
 from tests.bench.report import show, write
 
 
+def measure(names: Sequence[str], *, quick: bool) -> list[Result]:
+    """Run these parts, one after the other."""
+    results: list[Result] = []
+    for name in names:
+        sys.stdout.write(f"== {name}\n")
+        sys.stdout.flush()
+        results += (PARTS | SCALE)[name](quick=quick)
+    return results
+
+
 def main() -> None:
-    """Run the parts that are asked for, one after the other."""
+    """Run the parts that are asked for, and tell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*PARTS, *SCALE]))
     parser.add_argument("--scale", action="store_true", help="the parts of 100 million events")
     parser.add_argument("--quick", action="store_true", help="few rounds of little: to try it")
     arguments = parser.parse_args()
-    known = PARTS | SCALE
-    if unknown := [name for name in arguments.parts if name not in known]:
+    if unknown := [name for name in arguments.parts if name not in PARTS | SCALE]:
         parser.error(f"no such part: {', '.join(unknown)}")
     names = arguments.parts or list(SCALE if arguments.scale else PARTS)
-    results: list[Result] = []
-    for name in names:
-        sys.stdout.write(f"== {name}\n")
-        sys.stdout.flush()
-        results += known[name](quick=arguments.quick)
+    results = measure(names, quick=arguments.quick)
     show(results)
     label = "-".join(arguments.parts) or ("scale" if arguments.scale else "bench")
     sys.stdout.write(f"{write(results, label)}\n")

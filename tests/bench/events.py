@@ -5,12 +5,15 @@ About 250 bytes an event as producers send it.
 """
 
 import random
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 Event = dict[str, Any]
+
+_CAPITAL = re.compile("[A-Z]")
 
 SEED = 20261125
 PROJECTS = tuple(f"project-{number}" for number in range(20))
@@ -84,3 +87,14 @@ class Sessions:
 
     def _uuid(self) -> str:
         return str(UUID(int=self._chance.getrandbits(128), version=4))
+
+
+def as_row(project_id: str, event: Event) -> Event:
+    """The event as a line of the topic names its fields, for what does no translating."""
+    row: Event = {"project_id": project_id, "is_live": True}
+    for name, value in event.items():
+        if name == "context":
+            row |= {"country": value["country"], "device_type": value["deviceType"]}
+        else:
+            row[_CAPITAL.sub(lambda found: f"_{found[0].lower()}", name)] = value
+    return row

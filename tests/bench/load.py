@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 import uvloop
 
-from tests.bench.events import SEED, Event, Sessions
+from tests.bench.events import SEED, Event, Sessions, as_row
 from tests.bench.measure import percentile
 from tests.e2e.processes import CHECKOUT
 
@@ -42,7 +42,8 @@ class Load:
     """What to send: each client sends its next request when its last one is answered.
 
     `urls`: of projects' events, which the clients share out. Ends after so many seconds or events.
-    `rate`: events a second, of all clients together; None: as fast as they are taken.
+    `rate`: events a second, of all clients together; None: as fast as they are taken. `as_rows`:
+    the events are named as the topic's lines are, for a receiver that does not translate.
     """
 
     urls: Sequence[str]
@@ -52,6 +53,7 @@ class Load:
     seconds: float | None = None
     events: int | None = None
     rate: float | None = None
+    as_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def send(load: Load) -> Report:
     options |= {"events": load.events, "rate": load.rate}
     command = [sys.executable, "-m", "tests.bench.load", *load.urls]
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
+    command += ["--as-rows"] if load.as_rows else []
     environment = os.environ | {_KEYS: ",".join(load.keys)}
     done = subprocess.run(
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, check=True
@@ -82,9 +85,13 @@ def send(load: Load) -> Report:
     return Report(**json.loads(done.stdout))
 
 
-def requests_of(url: SplitResult, key: str, a_request: int, seed: int) -> Iterator[bytes]:
+def requests_of(
+    url: SplitResult, key: str, a_request: int, seed: int, *, as_rows: bool
+) -> Iterator[bytes]:
     """Endless requests for one project: the same few again and again, under new ids each time."""
     events = [_marked(event) for event in Sessions(seed).events(max(_PREPARED_EVENTS, a_request))]
+    if as_rows:
+        events = [as_row(f"project-{seed}", event) for event in events]
     bounds = pairwise(range(0, len(events) + 1, a_request))
     return _renewed([_request(url, key, events[start:end]) for start, end in bounds])
 
@@ -213,7 +220,7 @@ async def run(load: Load) -> Report:
     asyncio.get_running_loop().set_exception_handler(_exit)
     urls = [urlsplit(url) for url in load.urls]
     sources = [
-        requests_of(url, key, load.a_request, SEED + number)
+        requests_of(url, key, load.a_request, SEED + number, as_rows=load.as_rows)
         for number, (url, key) in enumerate(zip(urls, load.keys, strict=True))
     ]
     shared = Run(load)
@@ -258,6 +265,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, help="send for so long")
     parser.add_argument("--events", type=int, help="send so many")
+    parser.add_argument("--as-rows", action="store_true", help="name fields as the topic does")
     parser.add_argument("--rate", type=float, help="events a second; else as fast as possible")
     keys = os.environ.get(_KEYS, "").split(",")
     load = Load(keys=keys, **vars(parser.parse_args()))

@@ -19,7 +19,7 @@ from tests.bench.measure import Result
 FOLDER = CHECKOUT / ".local" / "bench"
 _PACKAGES = (
     "aiokafka", "chdb", "clickhouse-connect", "fastapi", "faust-streaming", "msgspec", "numpy",
-    "orjson", "uvicorn", "uvloop",
+    "uvicorn", "uvloop",
 )  # fmt: skip
 _BAR, _LABEL, _LINE, _WIDTH = 260, 330, 22, 760
 

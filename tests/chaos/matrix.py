@@ -29,9 +29,9 @@ from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings, KafkaSettings
 from services.admin.audit import TABLE_CHECKS, first_row
 from services.processor.agent import Agent
+from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
 from services.processor.ownership import Ownership
-from services.processor.pipeline import Record
 from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
 from tests.e2e.processes import Process

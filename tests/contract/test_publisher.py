@@ -9,9 +9,10 @@ from typing import Protocol
 
 import pytest
 
+from libs.events.digest import MARK_BYTES
 from libs.events.partitions import partition_of
 from libs.settings import KafkaSettings
-from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.publisher import Line, Publisher, kafka_producer
 from services.ingest.settings import PublishSettings
 from tests.fakes_kafka import FakeKafka
 from tests.integration.ingest.topics import new_topic, read_topic
@@ -82,8 +83,8 @@ async def stage(servers: Servers | None) -> AsyncIterator[Stage]:
             yield RealStage(publisher, servers.kafka, topic)
 
 
-def _lines(key: str, count: int) -> list[tuple[str, bytes]]:
-    return [(key, f"{key}-{number}".encode()) for number in range(count)]
+def _lines(key: str, count: int) -> list[Line]:
+    return [Line(key, f"{key}-{number}".encode(), bytes(MARK_BYTES)) for number in range(count)]
 
 
 async def test_lines_are_in_the_topic_when_publish_returned(stage: Stage) -> None:
@@ -93,7 +94,7 @@ async def test_lines_are_in_the_topic_when_publish_returned(stage: Stage) -> Non
     records = await stage.records()
     for key in keys:
         lines = b"\n".join(records[partition_of(key, _PARTITIONS)]).split(b"\n")
-        expected = [line for _, line in _lines(key, 3)]
+        expected = [line.json for line in _lines(key, 3)]
         assert [line for line in lines if line.startswith(key.encode())] == expected
 
 
@@ -116,12 +117,12 @@ async def test_lines_are_all_there_when_requests_are_cancelled_beside_them(stage
 
     lines = b"\n".join(v for batch in (await stage.records()).values() for v in batch).split(b"\n")
     for number in range(1, 20, 2):
-        assert {line for _, line in _lines(f"r{number}", 20)} <= set(lines)
+        assert {line.json for line in _lines(f"r{number}", 20)} <= set(lines)
     assert len(lines) == len(set(lines))
 
 
 async def test_large_line_is_taken(stage: Stage) -> None:
     line = b"x" * 400_000
-    await stage.publisher.publish([("a", line)])
+    await stage.publisher.publish([Line("a", line, bytes(MARK_BYTES))])
 
     assert (await stage.records())[partition_of("a", _PARTITIONS)] == [line]

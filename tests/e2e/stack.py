@@ -164,9 +164,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(servers: Servers, folder: Path) -> Iterator[Stack]:
+def running_stack(servers: Servers, folder: Path, partitions: int = PARTITIONS) -> Iterator[Stack]:
     """Everything started and ready; stopped again, each service with exit code 0, and removed."""
-    environment = environment_of(servers)
+    environment = environment_of(servers) | {"RAGTIME_TOPICS__PARTITIONS": str(partitions)}
     run_command(environment, "init")
     topics = topics_of(environment)
     with ExitStack() as closing:
@@ -218,7 +218,7 @@ def topics_of(environment: dict[str, str]) -> Topics:
     return Topics(
         bootstrap_servers=environment["RAGTIME_KAFKA__BOOTSTRAP_SERVERS"],
         events=environment["RAGTIME_KAFKA__EVENTS_TOPIC"],
-        partitions=PARTITIONS,
+        partitions=int(environment["RAGTIME_TOPICS__PARTITIONS"]),
         dead_letters=environment["RAGTIME_KAFKA__DEAD_LETTER_TOPIC"],
         group=environment["RAGTIME_GROUP__NAME"],
     )

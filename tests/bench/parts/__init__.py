@@ -3,9 +3,16 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import ingest
+from tests.bench.parts import analytics, disk, end_to_end, growth, ingest, recovery, write_path
 
 Run = Callable[..., list[Result]]
 
-PARTS: dict[str, Run] = {"ingest": ingest.run}
-SCALE: dict[str, Run] = {}
+PARTS: dict[str, Run] = {
+    "write-path": write_path.run,
+    "ingest": ingest.run,
+    "end-to-end": end_to_end.run,
+    "analytics": analytics.run,
+    "disk": disk.run,
+    "recovery": recovery.run,
+}
+SCALE: dict[str, Run] = {"growth": growth.run}

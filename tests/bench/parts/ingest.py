@@ -4,7 +4,6 @@ Beside it the afternoon's version (`tests/bench/peers/app.py`) takes the same re
 topic. Only the servers' own processes count; the sender's time is in the rounds.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,24 +11,15 @@ from pathlib import Path
 
 from tests.bench.load import Load, send
 from tests.bench.measure import Goal, Result, Rounds, cost_of, cpu_s
+from tests.bench.peers.running import App
 from tests.e2e.processes import Service
-from tests.e2e.stack import Project, Stack, running_stack
+from tests.e2e.stack import Project, running_stack
 from tests.servers import servers
 
 _ROUNDS = 3
 _SECONDS = 4.0
 _MEMORY = "memory of ingest at full load"
 _BIG = "memory of ingest, 16 bodies of 10,000 events at once"
-
-
-class Bare(Service):
-    """The afternoon's version on a port of its own."""
-
-    def __init__(self, stack: Stack, log: Path) -> None:
-        super().__init__("bare", {}, log)
-        topics = stack.topics
-        self.command = [sys.executable, "-m", "tests.bench.peers.app", f"--port={self.port}"]
-        self.command += [f"--kafka={topics.bootstrap_servers}", f"--topic={topics.events}"]
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -71,7 +61,7 @@ def _both() -> Iterator[tuple[Service, Service, Project]]:
         (project,) = stack.new_projects(1)
         for name in ("processor", "query"):  # nobody reads: they would only take CPU time
             stack.services[name].stop()
-        bare = Bare(stack, Path(folder) / "bare.log")
+        bare = App(stack, stack.topics.events, Path(folder) / "bare.log")
         bare.start()
         try:
             bare.wait_until_ready()

@@ -67,7 +67,8 @@ class App:
 
 
 def _partition_of(event: dict[str, Any], partitions: int) -> int:
-    key: str = event.get("conversationId") or event["sessionId"]
+    key: str = event.get("conversationId") or event.get("conversation_id") or ""
+    key = key or event.get("sessionId") or event["session_id"]
     return crc32(key.encode()) % partitions
 
 

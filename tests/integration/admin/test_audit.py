@@ -13,7 +13,7 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_of
 from libs.settings import KafkaSettings
 from services.admin.audit import Difference, audit
-from services.processor.pipeline import Record
+from services.processor.batch import Record
 from tests.integration.ingest.topics import new_topic
 from tests.integration.processor.agents import agent_of, message
 from tests.servers import Servers

@@ -11,9 +11,9 @@ from clickhouse_connect.driver.exceptions import Error
 
 from libs.events.models import AnyEvent
 from services.processor.agent import Agent
+from services.processor.batch import DeadLetter
 from services.processor.dead_letters import DeadLetters, Pause
 from services.processor.ownership import Ownership
-from services.processor.pipeline import DeadLetter
 from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
 from tests.fakes_kafka import FakeTopic
@@ -44,7 +44,7 @@ class Failing(Writer):
         self._errors = list(errors)
         self._after = after
 
-    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+    async def insert(self, rows: Iterable[bytes], partitions: Iterable[int]) -> None:
         error = self._errors.pop(0) if self._errors else None
         if error is None or self._after:
             await super().insert(rows, partitions)

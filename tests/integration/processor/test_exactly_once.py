@@ -12,8 +12,8 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
 from services.processor.agent import Agent
+from services.processor.batch import Record
 from services.processor.ownership import Ownership, StoppedError
-from services.processor.pipeline import Record
 from services.processor.writer import Writer
 from tests.integration.processor.agents import (
     LEASE_S,
@@ -154,7 +154,7 @@ async def test_old_days_are_asked_of_the_table(
 async def test_colliding_hashes_of_different_ids_count_as_two(
     agent: Agent, clickhouse: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.processor.pipeline.id_hash", lambda _project, _id: 7)
+    monkeypatch.setattr("libs.events.digest.id_hash", lambda _project, _id: 7)
     await agent.process(records("a"))
     await agent.process(records("b", "a", first=1))
     assert (await counts(clickhouse))["_events", ""] == 2
@@ -189,7 +189,7 @@ class Frozen(Writer):
         super().__init__(client)
         self.reached, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+    async def insert(self, rows: Iterable[bytes], partitions: Iterable[int]) -> None:
         self.reached.set()
         await self.go_on.wait()
         await super().insert(rows, partitions)

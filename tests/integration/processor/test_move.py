@@ -10,7 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from services.processor.agent import Agent
-from services.processor.pipeline import Record
+from services.processor.batch import Record
 from tests.integration.processor.agents import agent_of, counts, message
 from tests.unit.services.processor.events import event, record
 

@@ -15,7 +15,7 @@ _URL = urlsplit("http://127.0.0.1:8081/api/v1/projects/museum/events")
 def test_ids_are_new_when_requests_come_again(a_request: int) -> None:
     number = 2 * 20_000 // a_request + 1  # all that are prepared, twice, and one
     ids: list[str] = []
-    for request in islice(requests_of(_URL, "key", a_request, seed=1), number):
+    for request in islice(requests_of(_URL, "key", a_request, seed=1, as_rows=False), number):
         head, _, body = request.partition(b"\r\n\r\n")
         assert f"Content-Length: {len(body)}".encode() in head
         events = json.loads(body)

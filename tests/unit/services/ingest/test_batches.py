@@ -61,7 +61,7 @@ def test_batch_keeps_the_order_and_the_index_when_some_events_are_refused() -> N
 
     batch = prepare_batch(events, submission())
 
-    assert [key for key, _ in batch.lines] == ["museum:con-1", "museum:ses-1"]
+    assert [line.key for line in batch.lines] == ["museum:con-1", "museum:ses-1"]
     assert [(index, refusal.code) for index, refusal in batch.rejected] == [
         (1, RejectCode.NOT_AN_OBJECT),
         (3, RejectCode.MISSING_FIELD),
@@ -124,7 +124,7 @@ def test_object_becomes_a_valid_line_or_a_refusal_whatever_its_fields(
     batch = prepare_batch([msgspec.json.encode(event)], submission())
 
     assert len(batch.lines) + len(batch.rejected) == 1
-    for _, line in batch.lines:
+    for _, line, _ in batch.lines:
         assert isinstance(decode_line(0, line), AnyEvent)
     for _, refusal in batch.rejected:
         assert refusal.message

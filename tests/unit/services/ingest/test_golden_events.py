@@ -20,7 +20,7 @@ def test_event_becomes_its_line_when_valid(example: Example) -> None:
     batch = prepare_batch([_encode(example)], submission(may_be_live=not example.by_test_key))
 
     assert batch.rejected == []
-    [(_, line)] = batch.lines
+    [(_, line, _)] = batch.lines
     assert json.loads(line) == example.line
     assert list(json.loads(line)) == list(example.line)
 

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from libs.events.digest import HEADER, MARK_BYTES, marks_of
 from libs.events.partitions import partition_of
-from services.ingest.publisher import Publisher, UnavailableError
+from services.ingest.publisher import Line, Publisher, UnavailableError
 from services.ingest.settings import PublishSettings
 from tests.fakes_kafka import FakeKafka
 from tests.polling import until
@@ -29,8 +30,15 @@ async def _publisher(
         await publisher.stop()
 
 
-def _lines(key: str, count: int, size_bytes: int = 20) -> list[tuple[str, bytes]]:
-    return [(key, f"{key}-{number}".encode().ljust(size_bytes, b".")) for number in range(count)]
+def _lines(key: str, count: int, size_bytes: int = 20) -> list[Line]:
+    return [
+        Line(key, f"{key}-{number}".encode().ljust(size_bytes, b"."), _mark(number))
+        for number in range(count)
+    ]
+
+
+def _mark(number: int) -> bytes:
+    return number.to_bytes(MARK_BYTES, "little")
 
 
 async def test_lines_are_in_the_partition_of_their_key_when_published() -> None:
@@ -41,9 +49,20 @@ async def test_lines_are_in_the_partition_of_their_key_when_published() -> None:
 
     for key in ("a", "b", "c"):
         lines = b"\n".join(kafka.records[partition_of(key, 4)]).split(b"\n")
-        assert [line for _, line in _lines(key, 2)] == [
+        assert [line.json for line in _lines(key, 2)] == [
             line for line in lines if line.startswith(key.encode())
         ]
+
+
+async def test_record_carries_the_digest_of_its_lines() -> None:
+    kafka = FakeKafka(partitions=1)
+
+    async with _publisher(kafka) as publisher:
+        await publisher.publish(_lines("a", 3))
+
+    ((name, digest),) = kafka.headers
+    assert name == HEADER
+    assert marks_of(kafka.records[0][0], digest) == b"".join(map(_mark, range(3)))
 
 
 async def test_lines_of_concurrent_requests_share_a_record() -> None:
@@ -73,14 +92,15 @@ async def test_record_is_closed_when_it_is_full(
         await publisher.publish(_lines("a", 10, size_bytes=220))
 
     assert [value.count(b"\n") + 1 for value in kafka.records[0]] == sizes
-    assert kafka.lines == [line for _, line in _lines("a", 10, size_bytes=220)]
+    assert kafka.lines == [line.json for line in _lines("a", 10, size_bytes=220)]
 
 
 async def test_line_travels_alone_when_it_is_larger_than_a_record() -> None:
     kafka = FakeKafka(partitions=1)
 
     async with _publisher(kafka, PublishSettings(max_record_bytes=1024)) as publisher:
-        await publisher.publish([("a", b"1"), ("a", b"2" * 5_000), ("a", b"3")])
+        values = (b"1", b"2" * 5_000, b"3")
+        await publisher.publish([Line("a", value, _mark(0)) for value in values])
 
     assert [len(value) for value in kafka.records[0]] == [1, 5_000, 1]
 
@@ -184,7 +204,7 @@ async def test_producer_is_replaced_when_a_record_was_not_taken() -> None:
         await until(lambda: first.is_stopped)
         assert not second.is_stopped
 
-    assert kafka.lines == [line for _, line in _lines("b", 1)]
+    assert kafka.lines == [line.json for line in _lines("b", 1)]
 
 
 async def test_records_of_the_old_producer_keep_their_outcome_when_it_is_replaced() -> None:
@@ -205,7 +225,7 @@ async def test_records_of_the_old_producer_keep_their_outcome_when_it_is_replace
         kafka.release()
         await lives
 
-    assert kafka.lines == [line for _, line in _lines(other, 1)]
+    assert kafka.lines == [line.json for line in _lines(other, 1)]
 
 
 async def test_open_records_are_sent_when_the_publisher_stops() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from libs.events.codec import encode_event, join_lines
+from libs.events.digest import digest_of, mark_of
 from libs.events.models import AnyEvent
+from services.processor.batch import Record
 from services.processor.memory import Partition, SeenConversations, SeenIds
-from services.processor.pipeline import Record
 
 NOON = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)
 NOON_MS = round(NOON.timestamp() * 1000)
@@ -39,6 +40,12 @@ def record(
     """A record of these events, or of lines as they stand."""
     lines = [line if isinstance(line, bytes) else encode_event(line) for line in events]
     return Record(partition, offset, at_ms, join_lines(lines))
+
+
+def digested(*events: AnyEvent, offset: int = 0) -> Record:
+    """The record of partition 0 that ingest would write of these events."""
+    value = join_lines(map(encode_event, events))
+    return Record(0, offset, NOON_MS, value, digest_of(value, map(mark_of, events)))
 
 
 def partition(number: int = 0, next_offset: int = 0) -> Partition:

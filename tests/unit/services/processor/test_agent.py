@@ -9,15 +9,16 @@ from typing import cast
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, Error, OperationalError
 
-from services.processor.agent import Agent, ReadAgainError
+from libs.events.digest import digest_of
+from services.processor.agent import Agent, ReadAgainError, by_size
+from services.processor.batch import ConversationDay, DeadLetter, Identity, Record, Suspect
 from services.processor.dead_letters import DeadLetters, Pause
 from services.processor.memory import LastRecord, Partition
 from services.processor.ownership import Ownership
-from services.processor.pipeline import ConversationDay, DeadLetter, Entry
 from services.processor.recovery import Recovery
 from services.processor.writer import Writer
 from tests.fakes_kafka import FakeTopic
-from tests.unit.services.processor.events import event, partition, record
+from tests.unit.services.processor.events import NOON_MS, digested, event, partition, record
 
 
 @dataclass
@@ -28,12 +29,12 @@ class Table(Writer):
     failures: list[Error] = field(default_factory=list)
     inserts: int = 0
 
-    async def insert(self, rows: bytes, partitions: Iterable[int]) -> None:
+    async def insert(self, rows: Iterable[bytes], partitions: Iterable[int]) -> None:
         if self.failures:
             raise self.failures.pop(0)
         self.inserts += 1
 
-    async def counted_ids(self, suspects: list[Entry]) -> dict[tuple[int, str, str], int]:
+    async def counted_ids(self, suspects: list[Suspect]) -> dict[Identity, int]:
         return {}
 
     async def counted_conversations(
@@ -125,3 +126,34 @@ async def test_dead_letter_is_sent_once_when_the_insert_is_tried_again() -> None
     await agent.process([record(b"no event", event("a"))])
     assert table.inserts == 1
     assert len(cast("Letters", agent._dead_letters).letters) == 1
+
+
+async def test_lines_are_looked_at_when_clickhouse_could_not_read_them() -> None:
+    value = b'{"not":"an event"}'
+    digest = digested(event("a")).digest
+    assert digest is not None
+    table = Table()
+    agent = await agent_of(table)
+    table.failures = [DatabaseError("cannot parse")]
+    good, lying = digested(event("b")), Record(0, 1, NOON_MS, value, digest_of(value, [digest[8:]]))
+    await agent.process([good, lying])
+    assert table.inserts == 1
+    assert [one.line for one in cast("Letters", agent._dead_letters).letters] == [0]
+
+
+async def test_lines_are_looked_at_when_a_digest_is_wrong() -> None:
+    table = Table()
+    agent = await agent_of(table)
+    await agent.process([digested(event("a"))])
+    value = b'{"not":"an event"}'
+    digest = digested(event("a")).digest
+    assert digest is not None
+    await agent.process([Record(0, 1, NOON_MS, value, digest_of(value, [digest[8:]]))])
+    assert table.inserts == 1
+    assert len(cast("Letters", agent._dead_letters).letters) == 1
+
+
+def test_batches_end_where_they_are_large_enough() -> None:
+    large = [Record(0, offset, NOON_MS, b"x" * 6_000_000) for offset in range(7)]
+    assert [[one.offset for one in some] for some in by_size(large)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(by_size([])) == []

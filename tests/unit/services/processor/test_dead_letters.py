@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from libs.events.reasons import DeadLetterReason
 from libs.settings import KafkaSettings
+from services.processor.batch import DeadLetter
 from services.processor.dead_letters import DeadLetters, headers
 from services.processor.ownership import StoppedError
-from services.processor.pipeline import DeadLetter
 from tests.unit.services.processor.events import record
 
 SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")

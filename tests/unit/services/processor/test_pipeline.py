@@ -8,20 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.events.digest import id_hash
 from libs.events.reasons import DeadLetterReason
 from services.processor.agent import by_month
-from services.processor.memory import Partition, id_hash
-from services.processor.pipeline import (
-    Batch,
-    Known,
-    Record,
-    body,
-    decode,
-    old_conversations,
-    prepare,
-    remember,
-    suspects,
-)
+from services.processor.batch import Batch, Known, Record
+from services.processor.decode import decode
+from services.processor.memory import Partition
+from services.processor.pipeline import body, old_conversations, prepare, remember, suspects
 from tests.unit.services.processor.events import NOON, NOON_MS, event, partition, record
 
 
@@ -33,9 +26,7 @@ def prepared(
 
 
 def rows(batch: Batch) -> list[dict[str, Any]]:
-    if not batch.rows:
-        return []
-    text = body(batch.rows, "events", datetime(2026, 3, 25, 13, tzinfo=UTC))
+    text = b"".join(body(batch, "events", datetime(2026, 3, 25, 13, tzinfo=UTC)))
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -75,7 +66,7 @@ def test_record_is_dead_lettered_whole_when_it_is_empty(value: bytes | None) -> 
     batch = prepared(Record(0, 0, NOON_MS, value))
     (letter,) = batch.dead_letters
     assert (letter.line, letter.reason) == (None, DeadLetterReason.EMPTY_RECORD)
-    assert batch.rows == []
+    assert len(batch) == 0
 
 
 @pytest.mark.parametrize("away", [timedelta(days=-33), timedelta(hours=2)])
@@ -84,7 +75,7 @@ def test_event_is_dead_lettered_when_it_occurred_too_far_from_its_append(away: t
     assert [letter.reason for letter in batch.dead_letters] == [
         DeadLetterReason.OCCURRED_AT_OUT_OF_RANGE
     ]
-    assert batch.rows == []
+    assert len(batch) == 0
 
 
 def test_record_is_skipped_when_the_table_holds_it() -> None:
@@ -96,35 +87,44 @@ def test_record_is_skipped_when_the_table_holds_it() -> None:
 
 def test_repeat_is_dropped_when_it_is_in_the_same_batch() -> None:
     batch = prepared(record(event("a"), event("a")), record(event("a"), offset=1))
-    assert len(batch.rows) == 1
+    assert len(batch) == 1
     assert batch.repeated == 2
 
 
 def test_ids_are_told_apart_by_project() -> None:
-    assert len(prepared(record(event("a"), event("a", project_id="q"))).rows) == 2
+    assert len(prepared(record(event("a"), event("a", project_id="q")))) == 2
 
 
 def test_repeat_is_suspected_after_its_first_was_remembered() -> None:
     owned = {0: partition(0)}
     remember(prepared(record(event("a")), partitions=owned))
     again = decode([record(event("a"), event("b"), offset=1)], owned)
-    assert [entry.event.id for entry in suspects(again)] == ["a"]
+    assert [suspect.identity for suspect in suspects(again)] == [(0, "p", "a")]
+
+
+def _after(event_id: str) -> dict[int, Partition]:
+    """A partition that remembers an id, and no conversation."""
+    owned = {0: partition(0)}
+    remember(prepared(record(event(event_id, "session.started")), partitions=owned))
+    return owned
 
 
 @pytest.mark.parametrize(("hours", "counted"), [(1, 0), (23.9, 0), (24, 1), (30, 1)])
 def test_repeat_counts_again_only_after_24_hours(hours: float, counted: int) -> None:
     known = Known(counted_at_ms={(0, "p", "a"): NOON_MS - round(hours * 3_600_000)})
-    assert len(prepared(record(event("a")), known=known).rows) == counted
+    batch = prepared(record(event("a"), offset=1), partitions=_after("a"), known=known)
+    assert len(batch) == counted
 
 
 def test_suspect_counts_when_the_table_does_not_know_its_id() -> None:
     owned = {0: partition(0)}
     other = decode([record(event("other"))], owned)
-    other.entries[0].hash = id_hash("p", "a")  # a forced collision
+    other.marks = other.marks.copy()
+    other.marks["id"][0] = id_hash("p", "a")  # a forced collision
     remember(prepare(other, Known()))
     batch = decode([record(event("a"), offset=1)], owned)
     assert len(suspects(batch)) == 1
-    assert len(prepare(batch, Known()).rows) == 1
+    assert len(prepare(batch, Known())) == 1
 
 
 def test_first_of_day_is_the_first_message_of_each_day_and_mode() -> None:
@@ -138,7 +138,7 @@ def test_first_of_day_is_the_first_message_of_each_day_and_mode() -> None:
             event("f", "chat.action", action="x", conversation_id="third"),
         )
     )
-    first = {row["id"]: row["first_of_day"] for row in rows(batch)}
+    first = {row["id"]: row.get("first_of_day", False) for row in rows(batch)}
     assert first == {"a": True, "b": True, "c": False, "d": True, "e": True, "f": False}
 
 
@@ -146,12 +146,12 @@ def test_first_of_day_is_remembered_over_batches() -> None:
     owned = {0: partition(0)}
     remember(prepared(record(event("a")), partitions=owned))
     (row,) = rows(prepared(record(event("b"), offset=1), partitions=owned))
-    assert row["first_of_day"] is False
+    assert "first_of_day" not in row
 
 
 def test_repeat_that_is_dropped_is_not_the_first_of_the_day() -> None:
     known = Known(counted_at_ms={(0, "p", "a"): NOON_MS - 1000})
-    batch = prepared(record(event("a"), event("b")), known=known)
+    batch = prepared(record(event("a"), event("b"), offset=1), partitions=_after("a"), known=known)
     assert [(row["id"], row["first_of_day"]) for row in rows(batch)] == [("b", True)]
 
 
@@ -163,7 +163,7 @@ def test_old_conversation_is_asked_once_and_then_remembered() -> None:
     assert old_conversations(batch) == {day}
     remember(prepare(batch, Known(conversations=frozenset({day}))))
     (row,) = rows(batch)
-    assert row["first_of_day"] is False
+    assert "first_of_day" not in row
     again = event("b", occurred_at="2026-03-10T09:00:00Z")
     assert old_conversations(decode([record(again, offset=1)], owned)) == set()
 
@@ -204,7 +204,7 @@ def test_any_bytes_become_rows_or_dead_letters_and_nothing_else(lines: list[byte
     if not lines_inside:
         assert len(batch.dead_letters) == 1
     else:
-        assert len(batch.rows) + batch.repeated + len(batch.dead_letters) == len(lines_inside)
+        assert len(batch) + batch.repeated + len(batch.dead_letters) == len(lines_inside)
 
 
 @given(
@@ -236,7 +236,7 @@ def _counted(records: list[Record], size: int) -> list[tuple[str, int, bool]]:
             counted_at_ms={
                 (0, "p", row["id"]): NOON_MS
                 for row in table
-                if row["id"] in {entry.event.id for entry in suspects(batch)}
+                if row["id"] in {suspect.identity[2] for suspect in suspects(batch)}
             },
             conversations=frozenset(
                 conversation
@@ -250,4 +250,4 @@ def _counted(records: list[Record], size: int) -> list[tuple[str, int, bool]]:
         )
         table += rows(prepare(batch, known))
         remember(batch)
-    return [(row["id"], row["ko"], row["first_of_day"]) for row in table]
+    return [(row["id"], row["ko"], "first_of_day" in row) for row in table]
