@@ -18,7 +18,8 @@ def test_time_tells_nothing_when_a_key_is_refused(stack: Stack, kind: str) -> No
 
 
 def test_difference_is_found_when_there_is_one() -> None:
-    plain = [1.0 + number % 100 / 1000 for number in range(EACH)]
-    slower = [value + 0.01 for value in plain]
-    assert abs(compare(plain, plain).deviations) < 0.1
-    assert compare(slower, plain).deviations > DEVIATIONS
+    first = [1.0 + number / EACH for number in range(EACH)]
+    second = [value + 0.5 / EACH for value in first]
+    slower = [value + 0.2 for value in first]
+    assert abs(compare(first, second).deviations) < 0.1
+    assert compare(slower, second).deviations > DEVIATIONS

@@ -36,6 +36,7 @@ SELECT sum(value) FROM daily_counts WHERE project_id = {project:String} AND cate
 
 @dataclass(frozen=True)
 class _Sizes:
+    warm_up_s: float
     rounds: int
     round_s: float
     sustained_s: float
@@ -43,8 +44,8 @@ class _Sizes:
     backlog: int
 
 
-_FULL = _Sizes(rounds=3, round_s=15, sustained_s=300, probed_s=40, backlog=5_000_000)
-_QUICK = _Sizes(rounds=1, round_s=4, sustained_s=10, probed_s=6, backlog=200_000)
+_FULL = _Sizes(warm_up_s=8, rounds=3, round_s=12, sustained_s=300, probed_s=40, backlog=5_000_000)
+_QUICK = _Sizes(warm_up_s=2, rounds=1, round_s=4, sustained_s=10, probed_s=6, backlog=200_000)
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -71,6 +72,8 @@ def run(*, quick: bool) -> list[Result]:
 
 def _rounds(ours: System, bare: System, sizes: _Sizes) -> Rounds:
     rounds = Rounds()
+    for system in (ours, bare):  # a JVM and a group of consumers need a while until they run well
+        _round(system, sizes.warm_up_s)
     for _ in range(sizes.rounds):
         figures: dict[str, float] = {}
         for system in (ours, bare):
