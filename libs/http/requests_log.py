@@ -4,20 +4,18 @@ Pure ASGI: Starlette's own middleware class costs more than a request. Never a p
 query, an address or a key: the line names the route's template.
 """
 
-import re
-import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.http.headers import header_values
+from libs.http.request_ids import request_id_of
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _ID_HEADER = b"x-request-id"
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
@@ -90,10 +88,3 @@ def template_of(scope: Scope) -> str:
 def _without_id(start: Message) -> Iterable[tuple[bytes, bytes]]:
     """The headers of an answer; that of a bug brings the id itself."""
     return [header for header in start.get("headers", ()) if header[0] != _ID_HEADER]
-
-
-def request_id_of(given: Sequence[str]) -> str:
-    """The caller's request id when it is one that is safe to repeat, else a new one."""
-    if given and _REQUEST_ID.match(given[0]):
-        return given[0]
-    return secrets.token_hex(16)

@@ -74,7 +74,7 @@ class EventsRoute:
         if batch.lines:
             await self.publisher.publish(batch.lines)
         _measure(batch)
-        return answer(len(batch.lines), batch.rejected)
+        return answer(len(batch.lines), batch.rejected, request)
 
     async def _read(self, request: Request, key: ApiKey) -> Batch:
         """The request's events; of its body nothing is held while Kafka is waited for."""

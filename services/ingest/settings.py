@@ -10,7 +10,7 @@ from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
-    HttpSettings,
+    DoorSettings,
     KafkaSettings,
     Seconds,
     ServiceSettings,
@@ -45,7 +45,7 @@ class PublishSettings(Block):
 class Settings(ServiceSettings):
     """All settings of ingest."""
 
-    http: HttpSettings = HttpSettings(port=8081)
+    http: DoorSettings = DoorSettings(port=8081)
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     access: AccessSettings

@@ -68,7 +68,7 @@ def build(
     install_problems(app)
     add_health(app, checks)
     add_openapi(app, document(PATH))
-    app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET"])
+    app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET", "HEAD"])
     app.add_middleware(RequestsLog, service="query")
     return app
 

@@ -37,9 +37,6 @@ class Analytics:
         names = await self._database.rows(source_names(question)) if cites_sources(stats) else ()
         return Response(
             encode_answer(question, stats, sources_of(stats, names)),
-            headers={
-                "Cache-Control": "private, no-store",
-                **request.state.rate_limit.headers(),
-            },
+            headers=request.state.rate_limit.headers(),
             media_type="application/json",
         )

@@ -9,7 +9,7 @@ from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
-    HttpSettings,
+    DoorSettings,
     Seconds,
     ServiceSettings,
 )
@@ -27,7 +27,7 @@ class RateLimitSettings(Block):
 class Settings(ServiceSettings):
     """All settings of query."""
 
-    http: HttpSettings = HttpSettings(port=8080)
+    http: DoorSettings = DoorSettings(port=8080)
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: RateLimitSettings = RateLimitSettings()

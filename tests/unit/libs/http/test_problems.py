@@ -49,23 +49,33 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def test_error_has_the_one_shape_when_answered(
     http: httpx.AsyncClient, request_line: str, status: int, code: str, detail: str
 ) -> None:
-    answer = await http.request(*request_line.split())
+    answer = await http.request(*request_line.split(), headers={"X-Request-Id": "r-1"})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-request-id"]
+    assert answer.headers.get_list("x-request-id") == ["r-1"]
     assert answer.json() == {
         "type": "about:blank",
         "title": httpx.codes(status).name.replace("_", " ").title(),
         "status": status,
         "code": code,
         "detail": detail,
+        "requestId": "r-1",
     }
 
 
 async def test_problem_keeps_its_headers_when_answered(http: httpx.AsyncClient) -> None:
     assert (await http.get("/problem")).headers["retry-after"] == "3"
-    assert (await http.post("/problem")).headers["allow"] == "GET"
+    assert (await http.post("/problem")).headers["allow"] == "GET, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "allow"), [("/problem", 204, "GET, OPTIONS"), ("/nowhere", 404, None)]
+)
+async def test_options_tell_the_methods_when_there_is_something_at_the_path(
+    http: httpx.AsyncClient, path: str, status: int, allow: str | None
+) -> None:
+    answer = await http.options(path)
+    assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
 
 
 async def test_bug_tells_the_limit_when_it_is_known(http: httpx.AsyncClient) -> None:
