@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from itertools import islice
 
 import msgspec
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
 from libs.http.headers import header_values
@@ -224,13 +224,23 @@ def body_too_large(max_bytes: int) -> Problem:
     )
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, place: Place) -> bytes:
+async def read_body(
+    request: Request, compression: Compression, max_bytes: int, place: Place
+) -> bytes:
     """The body as it came, read no further than the limit, and as long as there is room for it."""
-    announced_bytes = _announced_bytes(scope)
+    announced_bytes = _announced_bytes(request.scope)
     if announced_bytes > max_bytes:
         raise body_too_large(max_bytes)
+    is_plain = compression is Compression.NONE
     if announced_bytes > _SMALL_BYTES:
-        await place.take(announced_bytes)
+        await place.take(announced_bytes if is_plain else max_bytes)
+    body = await _read(request.receive, max_bytes, place)
+    if not is_plain:
+        await place.take(max_bytes)
+    return body
+
+
+async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
     chunks: list[bytes] = []
     size_bytes, is_more = 0, True
     while is_more:

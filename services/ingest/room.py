@@ -62,31 +62,26 @@ class Room:
 class Place:
     """What one request has taken of the room."""
 
-    __slots__ = ("_room", "_size_bytes")
+    __slots__ = ("_room", "size_bytes")
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._size_bytes = 0
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether this request is in."""
-        return self._size_bytes > 0
+        self.size_bytes = 0
 
     async def take(self, size_bytes: int) -> None:
         """Get in, once: who is in already never waits again, or all might wait for each other."""
-        if not self._size_bytes:
+        if not self.size_bytes:
             await self._room.enter(size_bytes)
-            self._size_bytes = size_bytes
+            self.size_bytes = size_bytes
 
     def resize(self, size_bytes: int) -> None:
         """Say what is really held, when it is known; it may be more than was taken."""
-        self._room.leave(self._size_bytes - size_bytes)
-        self._size_bytes = size_bytes
+        self._room.leave(self.size_bytes - size_bytes)
+        self.size_bytes = size_bytes
 
     def leave(self) -> None:
         """Get out."""
-        if self._size_bytes:
+        if self.size_bytes:
             self.resize(0)
 
 

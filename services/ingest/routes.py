@@ -20,7 +20,6 @@ from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, prepare_batch
 from services.ingest.bodies import (
-    Compression,
     compression_of,
     decompress,
     media_type_of,
@@ -89,12 +88,10 @@ class EventsRoute:
         compression = compression_of(_joined(request, b"content-encoding"))
         submission = self._submission(request, key)
         most = self.limits.max_body_bytes
-        packed = await read_body(request.scope, request.receive, most, place)
-        if compression is not Compression.NONE:
-            await place.take(most)
+        packed = await read_body(request, compression, most, place)
         body = decompress(packed, compression, most)
         batch = prepare_batch(split_events(body, media_type, self.limits.max_events), submission)
-        if place.is_taken:
+        if place.size_bytes:
             place.resize(sum(map(size_of, batch.lines)))
         return batch
 

@@ -11,7 +11,8 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Scope
+from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from libs.http.problems import Problem
 from services.ingest.bodies import (
@@ -258,9 +259,9 @@ def _place(max_bytes: int = _LIMIT) -> Place:
     return Place(Room(max_bytes, 10, 10.0))
 
 
-def _scope(length: int | None = None) -> Scope:
+def _request(receive: Receive, length: int | None = None) -> Request:
     headers = [] if length is None else [(b"content-length", b"%d" % length)]
-    return {"type": "http", "headers": headers}
+    return Request({"type": "http", "headers": headers}, receive)
 
 
 async def _never() -> Message:
@@ -269,24 +270,26 @@ async def _never() -> Message:
 
 async def test_body_is_not_read_when_it_announces_too_much() -> None:
     with pytest.raises(Problem) as caught:
-        await read_body(_scope(13), _never, 12, _place())
+        await read_body(_request(_never, 13), Compression.NONE, 12, _place())
 
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(
-    ("length", "chunk_bytes", "chunks", "is_taken"),
+    ("compression", "length", "chunk_bytes", "chunks", "taken_bytes"),
     [
-        (10, 10, 1, False),
-        (64 * 1024, 1024, 64, False),
-        (64 * 1024 + 1, 64 * 1024 + 1, 1, True),
-        (None, 64 * 1024, 1, False),
-        (None, 256 * 1024, 1, False),  # it is all there already
-        (None, 50 * 1024, 3, True),
+        ("identity", 10, 10, 1, 0),
+        ("identity", 64 * 1024, 1024, 64, 0),
+        ("identity", 64 * 1024 + 1, 64 * 1024 + 1, 1, 64 * 1024 + 1),
+        ("identity", None, 64 * 1024, 1, 0),
+        ("identity", None, 256 * 1024, 1, 0),  # it is all there already
+        ("identity", None, 50 * 1024, 3, _LIMIT),
+        ("gzip", 10, 10, 1, _LIMIT),
+        ("gzip", 64 * 1024 + 1, 64 * 1024 + 1, 1, _LIMIT),
     ],
 )
 async def test_place_is_taken_when_the_body_is_large(
-    length: int | None, chunk_bytes: int, chunks: int, is_taken: bool
+    compression: str, length: int | None, chunk_bytes: int, chunks: int, taken_bytes: int
 ) -> None:
     place = _place()
     rest = chunks
@@ -296,9 +299,9 @@ async def test_place_is_taken_when_the_body_is_large(
         rest -= 1
         return {"type": "http.request", "body": b"a" * chunk_bytes, "more_body": rest > 0}
 
-    body = await read_body(_scope(length), receive, _LIMIT, place)
+    body = await read_body(_request(receive, length), Compression(compression), _LIMIT, place)
 
-    assert (len(body), place.is_taken) == (chunk_bytes * chunks, is_taken)
+    assert (len(body), place.size_bytes) == (chunk_bytes * chunks, taken_bytes)
 
 
 async def test_body_is_read_no_further_than_the_limit() -> None:
@@ -309,7 +312,7 @@ async def test_body_is_read_no_further_than_the_limit() -> None:
         return {"type": "http.request", "body": b"12345", "more_body": True}
 
     with pytest.raises(Problem) as caught:
-        await read_body(_scope(), receive, 12, _place())
+        await read_body(_request(receive), Compression.NONE, 12, _place())
 
     assert caught.value.status == 413
     assert given == [0, 1, 2]
