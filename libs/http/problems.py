@@ -14,6 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs.http.request_ids import new_request_id
+from libs.telemetry.logs import get_logger
+from libs.telemetry.traces import places_of
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -21,6 +23,8 @@ MEDIA_TYPE = "application/problem+json"
 _CALLER_GONE = 499
 
 _CODES = {404: "not_found", 413: "body_too_large"}
+
+log = get_logger()
 
 
 class Problem(Exception):  # noqa: N818 - the RFC's word
@@ -84,8 +88,9 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, answer_bug)
 
 
-async def answer_bug(request: Request, _error: Exception) -> Response:
+async def answer_bug(request: Request, error: Exception) -> Response:
     """The answer to what nobody foresaw. The trace goes to the log; the id leads there."""
+    log.error("request.bug", request_id=request_id_in(request), trace=places_of(error))
     problem = Problem(500, "internal_error", "Something went wrong on our side.")
     response = answer_problem(request, problem)
     response.headers["X-Request-Id"] = request_id_in(request)

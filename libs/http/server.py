@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 
@@ -27,6 +28,7 @@ def serve(app: ASGIApp, settings: DoorSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     log.info("http.starting", host=settings.host, port=settings.port)
+    logging.getLogger("uvicorn.error").addFilter(without_texts)
     _collect_garbage_seldom()
     Server(configuration(app, settings)).run()
 
@@ -51,6 +53,17 @@ def configuration(app: ASGIApp, settings: DoorSettings) -> Configuration:
     )
     config.door = settings
     return config
+
+
+def without_texts(record: logging.LogRecord) -> bool:
+    """Take the trace out of what uvicorn says of a bug: its text may quote a request.
+
+    `request.bug` tells where it was.
+    """
+    if record.exc_info and record.exc_info[0]:
+        record.msg = f"{record.getMessage().strip()}: {record.exc_info[0].__qualname__}"
+        record.args, record.exc_info = (), None
+    return True
 
 
 class Server(uvicorn.Server):

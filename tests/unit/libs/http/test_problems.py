@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from structlog.testing import capture_logs
 
 from libs.access.rate_limits import state_of_count
 from libs.http.problems import Problem, install_problems
@@ -83,3 +84,16 @@ async def test_bug_tells_the_limit_when_it_is_known(http: httpx.AsyncClient) -> 
     assert headers["x-ratelimit-limit"] == "30"
     assert headers["x-ratelimit-remaining"] == "29"
     assert headers["x-ratelimit-reset"] == "1000060"
+
+
+async def test_bug_is_logged_by_its_place_when_its_text_is_a_secret(
+    http: httpx.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        await http.get("/limited", headers={"X-Request-Id": "r-1"})
+
+    [bug] = [line for line in lines if line["event"] == "request.bug"]
+    assert bug["request_id"] == "r-1"
+    assert bug["trace"].endswith("ValueError")
+    assert "test_problems.py" in bug["trace"]
+    assert "secret" not in bug["trace"].replace('raise ValueError("a secret', "")
