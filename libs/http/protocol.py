@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from libs.http.gathering import GatheringTransport
 from libs.http.problems import MEDIA_TYPE, Problem, body_of
 from libs.http.request_ids import new_request_id
 from libs.settings import DoorSettings
@@ -70,7 +71,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport))
         self.since = self.loop.time()
         if len(self.connections) > self._door.max_connections:
             self._make_room()

@@ -12,14 +12,15 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
+from libs.http import requests_log
 from libs.http.problems import answer_nobody
 from libs.http.protocol import Protocol
 from libs.http.requests_log import RequestsLog
 from libs.http.server import configuration
 from libs.settings import DoorSettings
+from libs.telemetry.logs import RequestLine
 from tests.polling import until
 
 _OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -227,23 +228,25 @@ async def test_request_is_refused_when_its_headers_come_too_slowly() -> None:
     assert problem["requestId"] == headers["x-request-id"]
 
 
-async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly() -> None:
+async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[RequestLine] = []
+    monkeypatch.setattr(requests_log, "log_request", lines.append)
     sent = b"POST / HTTP/1.1\r\nX-Request-Id: slow-1\r\nContent-Length: 9\r\n\r\nabc"
-    with capture_logs() as lines:
-        async with _connection(RequestsLog(_read, "test"), body_timeout_s=20) as connection:
-            await connection.arrives(sent)
-            await asyncio.sleep(0)
-            connection.later(19)
-            assert not connection.server.transport.is_closing()
-            connection.later(21)
-            status, headers, problem = await _answer(connection.reader)
+    async with _connection(RequestsLog(_read, "test"), body_timeout_s=20) as connection:
+        await connection.arrives(sent)
+        await asyncio.sleep(0)
+        connection.later(19)
+        assert not connection.server.transport.is_closing()
+        connection.later(21)
+        status, headers, problem = await _answer(connection.reader)
 
-            assert await connection.reader.read() == b""
+        assert await connection.reader.read() == b""
     assert (status, headers["x-request-id"]) == (408, "slow-1")
     assert isinstance(problem, dict)
     assert problem["requestId"] == "slow-1"
-    [line] = [line for line in lines if line["event"] == "request.answered"]
-    assert (line["status"], line["request_id"]) == (408, "slow-1")
+    assert [(line.status, line.request_id) for line in lines] == [(408, "slow-1")]
 
 
 async def test_connection_stays_when_the_answer_takes_long() -> None:
