@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.access.callers import Reader
+from libs.http.leaving import unless_gone
 from services.query.answers import cites_sources, encode_answer, sources_of, stats_of
 from services.query.database import Database
-from services.query.questions import parse_question
+from services.query.questions import Question, parse_question
 from services.query.statements import counts, source_names
 
 PATH = "/api/v1/projects/{projectId}/analytics"
@@ -18,22 +19,27 @@ PATH = "/api/v1/projects/{projectId}/analytics"
 class Analytics:
     """What the endpoint needs, and its one route."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, max_days: int, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._max_days = max_days
         self._clock = clock
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
         question = parse_question(
-            reader.key.project_id, request.query_params.multi_items(), self._clock().date()
+            reader.key.project_id,
+            request.query_params.multi_items(),
+            self._clock().date(),
+            self._max_days,
         )
-        stats = stats_of(await self._database.rows(counts(question)))
-        names = await self._database.rows(source_names(question)) if cites_sources(stats) else ()
         return Response(
-            encode_answer(question, stats, sources_of(stats, names)),
-            headers={
-                "Cache-Control": "private, no-store",
-                **request.state.rate_limit.headers(),
-            },
+            await unless_gone(request, self._answer(question)),
+            headers=request.state.rate_limit.headers(),
             media_type="application/json",
         )
+
+    async def _answer(self, question: Question) -> bytes:
+        async with self._database.session() as database:
+            stats = stats_of(await database.rows(counts(question)))
+            names = await database.rows(source_names(question)) if cites_sources(stats) else ()
+        return encode_answer(question, stats, sources_of(stats, names))
