@@ -95,12 +95,13 @@ class Stack:
         return Project(project_id, live_key, test_key), [stored for _, stored in keys]
 
     async def _add_keys(self, keys: Sequence[ApiKey]) -> None:
-        client = await connect(self._clickhouse_settings())
+        client = await connect(self.clickhouse_settings())
         for key in keys:
             await add_key(client, key)
         await client.close()
 
-    def _clickhouse_settings(self) -> ClickHouseSettings:
+    def clickhouse_settings(self) -> ClickHouseSettings:
+        """How the tests themselves reach the tables."""
         return ClickHouseSettings(
             url=self.environment["RAGTIME_CLICKHOUSE__URL"],
             user=self.environment["RAGTIME_CLICKHOUSE__USER"],
