@@ -1,4 +1,4 @@
-"""A request's headers as they lie in the scope: Starlette's view of them costs twice as much."""
+"""A request's headers as they lie in the scope: Starlette's view of them costs more."""
 
 from starlette.types import Scope
 

@@ -7,10 +7,13 @@
 - Trailers, which come after the body, are not headers: nothing here asks for them.
 """
 
+import asyncio
+
 import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from libs.http.gathering import GatheringTransport
 from libs.http.problems import MEDIA_TYPE, Problem, body_of
 
 # Beside the first read of a request, which is at most 256 KiB.
@@ -25,6 +28,10 @@ class Protocol(HttpToolsProtocol):
 
     _in_head = False
     _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody connected."""
+        super().connection_made(GatheringTransport(transport))
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""

@@ -7,21 +7,20 @@ query, an address or a key: the line names the route's template.
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.http.headers import header_values
-from libs.telemetry.logs import get_logger
+from libs.telemetry.logs import RequestLine, log_request
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _ID_HEADER = b"x-request-id"
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
-
-log = get_logger()
 
 
 class RequestsLog:
@@ -37,13 +36,14 @@ class RequestsLog:
             return
         request_id = request_id_of(header_values(scope, _ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
+        id_header = (_ID_HEADER, request_id.encode())
         status = 500  # what the server answers when the app raises
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*_without_id(message), (_ID_HEADER, request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
         started = time.perf_counter()
@@ -57,13 +57,11 @@ class RequestsLog:
         _answers(self._service, route, status).inc()
         _seconds(self._service, route).observe(seconds)
         if route not in _QUIET_ROUTES:
-            log.info(
-                "request.answered",
-                method=scope["method"],
-                route=route,
-                status=status,
-                duration_ms=round(seconds * 1000, 2),
-                request_id=request_id,
+            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            duration_ms = round(seconds * 1000, 2)
+            method = scope["method"]
+            log_request(
+                RequestLine(self._service, method, route, status, duration_ms, request_id, now)
             )
 
 
@@ -85,11 +83,6 @@ def template_of(scope: Scope) -> str:
     routes = () if endpoint is None else scope["app"].routes
     taken = (r.path for r in routes if getattr(r, "endpoint", None) is endpoint)
     return next(taken, "unmatched")
-
-
-def _without_id(start: Message) -> Iterable[tuple[bytes, bytes]]:
-    """The headers of an answer; that of a bug brings the id itself."""
-    return [header for header in start.get("headers", ()) if header[0] != _ID_HEADER]
 
 
 def request_id_of(given: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ class Caller:
 
 @dataclass(slots=True)
 class Submission:
-    """What all events of a request have in common. Nobody changes it: frozen would cost 2 µs."""
+    """What all events of a request have in common. Nobody changes it: frozen costs 1.5 µs more."""
 
     project_id: str
     may_be_live: bool

@@ -100,7 +100,7 @@ def kafka_producer(kafka: KafkaSettings, publish: PublishSettings) -> Producer:
 class Receipt:
     """What one request waits for: the outcome of all records that hold its lines.
 
-    Each request has a future of its own: `asyncio.wait` for shared ones costs five times as much.
+    Each request has a future of its own, which costs less than `asyncio.wait` for shared ones.
     """
 
     __slots__ = ("_are_taken", "_awaited", "outcome")

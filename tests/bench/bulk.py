@@ -11,8 +11,10 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from services.query.questions import Question
 
-BUSY_PROJECT, ORDINARY_PROJECT = "project-0", "project-1"
-DEVICE = "kiosk-1-0"
+# The project that is asked about. It has as many events however many there are in all: those that
+# one of 1,000 has of 100 million. Its answer is the same, what grows is all around it.
+PROJECT, PROJECT_EVENTS = "project-0", 100_000
+DEVICE = "kiosk-0-0"
 DAYS = 90
 _SQL = (Path(__file__).parent / "bulk_events.sql").read_text("utf-8")
 _PORTION = 1_000_000
@@ -39,10 +41,15 @@ class Bulk:
         day = self.until.date() - timedelta(days=DAYS - 1)
         return datetime.combine(day, time(), UTC)
 
-    def question(self, project: str, device: str | None = None) -> Question:
-        """All categories of all the days."""
+    @property
+    def share(self) -> int:
+        """Of so many sessions one belongs to the project that is asked about."""
+        return max(1, self.events // PROJECT_EVENTS)
+
+    def question(self, device: str | None = None) -> Question:
+        """All categories of all the days of the project."""
         first, last = self.first_day.date(), self.until.date()
-        return Question(project, first, last, None, live_only=True, device_id=device)
+        return Question(PROJECT, first, last, None, live_only=True, device_id=device)
 
 
 async def load(client: AsyncClient, bulk: Bulk) -> None:
@@ -53,6 +60,7 @@ async def load(client: AsyncClient, bulk: Bulk) -> None:
         "topic": "events",
         "partitions": 12,
         "projects": bulk.projects,
+        "share": bulk.share,
         "total": bulk.events,
         "start_ms": start_ms,
         "span_ms": span // timedelta(milliseconds=1),

@@ -1,9 +1,9 @@
 -- Which events lie in the tables when reading them is measured? Rows `first` to `first + rows` of `total`.
 --
--- Sessions of ten events over three minutes, appended evenly over `span_ms`. One project of `projects`
--- has a tenth of all events, the others share the rest. What is unlike each other in life is so here,
--- so that the bytes on disk are those of real events: ids, sessions and conversations are random
--- UUIDs, and each instant has its own milliseconds. (`lease` needs a future, which costs nothing.)
+-- Sessions of ten events over three minutes, appended evenly over `span_ms`. One of `share` belongs to
+-- project-0, the others to the rest of `projects`. What is unlike each other in life is so here, so
+-- that the bytes on disk are those of real events: ids, sessions and conversations are random UUIDs,
+-- and each instant has its own milliseconds. (Leases lie a year ahead, or the table refuses them.)
 
 INSERT INTO events (project_id, is_live, id, type, occurred_at, accepted_at, session_id, user_type,
     device_id, country, device_type, language, conversation_id, role, action, hit, sources,
@@ -14,7 +14,8 @@ WITH
     cityHash64('session', session) AS of_session,
     cityHash64('event', number) AS of_event,
     intDiv(of_event, 100) AS chance,
-    if(of_session % 10 = 0, 0, 1 + intDiv(of_session, 10) % ({projects:UInt32} - 1)) AS project,
+    if(of_session % {share:UInt32} = 0, 0,
+        1 + intDiv(of_session, 1000000) % ({projects:UInt32} - 1)) AS project,
     concat('project-', toString(project)) AS project_name,
     toString(reinterpretAsUUID(sipHash128('session', session))) AS session_name,
     multiIf(place = 0, 'session.started', place = 1 OR of_event % 100 < 45, 'chat.message',

@@ -64,12 +64,17 @@ class Tables:
 def tables() -> Iterator[Tables]:
     """Empty tables on servers of their own."""
     with servers() as real:
-        found = Tables(real, environment_of(real))
-        asyncio.run(_make_tables(found.settings()))
-        yield found
+        yield new_tables(real)
 
 
-async def _make_tables(settings: ClickHouseSettings) -> None:
+def new_tables(real: Servers) -> Tables:
+    """Empty tables beside others, in a database of their own."""
+    made = Tables(real, environment_of(real))
+    asyncio.run(_migrate(made.settings()))
+    return made
+
+
+async def _migrate(settings: ClickHouseSettings) -> None:
     system = await connect(settings, database="system")
     await apply(system, settings.database, read_migrations())
     await system.close()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import analytics, end_to_end, ingest, write_path
+from tests.bench.parts import analytics, disk, end_to_end, growth, ingest, recovery, write_path
 
 Run = Callable[..., list[Result]]
 
@@ -12,5 +12,7 @@ PARTS: dict[str, Run] = {
     "ingest": ingest.run,
     "end-to-end": end_to_end.run,
     "analytics": analytics.run,
+    "disk": disk.run,
+    "recovery": recovery.run,
 }
-SCALE: dict[str, Run] = {}
+SCALE: dict[str, Run] = {"growth": growth.run}

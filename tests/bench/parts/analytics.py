@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.query.questions import Question
 from tests.bench.ask import Times, times_of
-from tests.bench.bulk import BUSY_PROJECT, Bulk, load, merge
+from tests.bench.bulk import PROJECT, Bulk, load, merge
 from tests.bench.measure import Goal, Result, Rounds, cost_of
 from tests.bench.tables import Query, Tables, query_above, tables
 from tests.e2e.stack import user_of
@@ -24,13 +24,13 @@ def run(*, quick: bool) -> list[Result]:
     """For one reader and for 32: median and 99th percentile, ours ÷ bare."""
     rounds, seconds = (1, 1.0) if quick else (_ROUNDS, _SECONDS)
     bulk = Bulk(_QUICK_EVENTS if quick else _EVENTS, _PROJECTS, datetime.now(UTC))
-    question = bulk.question(BUSY_PROJECT)
+    question = bulk.question()
     found = {readers: Rounds() for readers in _READERS}
     memory = Rounds()
     with tables() as full:
         full.run(lambda client: load(client, bulk))
         full.run(merge)
-        with query_above(full, BUSY_PROJECT) as query:
+        with query_above(full, PROJECT) as query:
             for _ in range(rounds):
                 for readers in _READERS:
                     found[readers].add(**_round(query, full, question, readers, seconds))

@@ -17,23 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import clickhouse_connect
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from clickhouse_connect.driver.client import Client
 
-from services.admin.settings import TopicSettings
-from tests.bench.load import Load, send
 from tests.bench.measure import Goal, Result, Rounds, cost_of, cpu_s, percentile
-from tests.bench.peers.running import App, peer_database, running_loop
+from tests.bench.systems import COUNTED_WITHIN_S, PARTITIONS, System, bare_system, our_system
 from tests.e2e.stack import Project, Stack, running_stack
 from tests.e2e.waiting import wait_until
-from tests.servers import Servers, servers
+from tests.servers import servers
 
-PARTITIONS = TopicSettings().partitions
-_COUNTED_WITHIN_S = 600.0
-_CLIENTS, _A_REQUEST = 8, 500
 _PROBE_EVERY_S = 0.05
 _LOOK_EVERY_S = 0.02
 _LAG_EVERY_S = 5.0
@@ -44,6 +36,7 @@ SELECT sum(value) FROM daily_counts WHERE project_id = {project:String} AND cate
 
 @dataclass(frozen=True)
 class _Sizes:
+    warm_up_s: float
     rounds: int
     round_s: float
     sustained_s: float
@@ -51,27 +44,8 @@ class _Sizes:
     backlog: int
 
 
-_FULL = _Sizes(rounds=3, round_s=15, sustained_s=300, probed_s=40, backlog=5_000_000)
-_QUICK = _Sizes(rounds=1, round_s=4, sustained_s=10, probed_s=6, backlog=200_000)
-
-
-@dataclass(frozen=True)
-class _System:
-    """Ours or the bare versions: where to send to, where to look what is counted, who works."""
-
-    name: str
-    load: Load
-    database: Client
-    pids: dict[str, int]
-
-    def counted(self) -> int:
-        """How many events its raw table holds."""
-        rows = self.database.query("SELECT count() FROM events").result_rows
-        return int(rows[0][0])
-
-    def wait_until_counted(self, events: int) -> None:
-        """Return when so many are there."""
-        wait_until(lambda: self.counted() >= events, "all is counted", _COUNTED_WITHIN_S)
+_FULL = _Sizes(warm_up_s=8, rounds=3, round_s=12, sustained_s=300, probed_s=40, backlog=5_000_000)
+_QUICK = _Sizes(warm_up_s=2, rounds=1, round_s=4, sustained_s=10, probed_s=6, backlog=200_000)
 
 
 def run(*, quick: bool) -> list[Result]:
@@ -83,8 +57,8 @@ def run(*, quick: bool) -> list[Result]:
         running_stack(real, Path(folder), PARTITIONS) as stack,
     ):
         (project, probed) = stack.new_projects(2)
-        with _ours(real, stack, project) as ours:
-            with _bare(real, stack, Path(folder)) as bare:
+        with our_system(real, stack, project) as ours:
+            with bare_system(real, stack, Path(folder)) as bare:
                 rounds = _rounds(ours, bare, sizes)
             rate = statistics.median(figures["ours_per_s"] for figures in rounds.rounds)
             return [
@@ -96,8 +70,10 @@ def run(*, quick: bool) -> list[Result]:
             ]
 
 
-def _rounds(ours: _System, bare: _System, sizes: _Sizes) -> Rounds:
+def _rounds(ours: System, bare: System, sizes: _Sizes) -> Rounds:
     rounds = Rounds()
+    for system in (ours, bare):  # a JVM and a group of consumers need a while until they run well
+        _round(system, sizes.warm_up_s)
     for _ in range(sizes.rounds):
         figures: dict[str, float] = {}
         for system in (ours, bare):
@@ -106,10 +82,10 @@ def _rounds(ours: _System, bare: _System, sizes: _Sizes) -> Rounds:
     return rounds
 
 
-def _round(system: _System, seconds: float) -> dict[str, float]:
+def _round(system: System, seconds: float) -> dict[str, float]:
     before = {name: cpu_s([pid]) for name, pid in system.pids.items()}
     counted, started = system.counted(), time.monotonic()
-    report = send(_load(system, seconds=seconds))
+    report = system.send(seconds=seconds)
     system.wait_until_counted(counted + report.accepted)
     took_s = time.monotonic() - started
     figures = {
@@ -125,26 +101,6 @@ def _round(system: _System, seconds: float) -> dict[str, float]:
     return {f"{system.name}_{name}": value for name, value in figures.items()}
 
 
-def _load(
-    system: _System,
-    *,
-    seconds: float | None = None,
-    events: int | None = None,
-    rate: float | None = None,
-) -> Load:
-    load = system.load
-    return Load(
-        load.urls,
-        load.keys,
-        load.a_request,
-        load.clients,
-        seconds=seconds,
-        events=events,
-        rate=rate,
-        as_rows=load.as_rows,
-    )
-
-
 def _throughput(rounds: Rounds) -> list[Result]:
     return [
         rounds.ratio(
@@ -157,12 +113,12 @@ def _throughput(rounds: Rounds) -> list[Result]:
     ]
 
 
-def _sustained(ours: _System, stack: Stack, rate: float, sizes: _Sizes) -> list[Result]:
+def _sustained(ours: System, stack: Stack, rate: float, sizes: _Sizes) -> list[Result]:
     rounds = Rounds()
     lags: list[float] = []
     counted = ours.counted()
     with _meanwhile(_LAG_EVERY_S, lambda: lags.append(asyncio.run(_lag(stack)))):
-        report = send(_load(ours, seconds=sizes.sustained_s, rate=rate))
+        report = ours.send(seconds=sizes.sustained_s, rate=rate)
     ended = time.monotonic()
     ours.wait_until_counted(counted + report.accepted)
     records = asyncio.run(_records(stack))
@@ -186,11 +142,11 @@ def _sustained(ours: _System, stack: Stack, rate: float, sizes: _Sizes) -> list[
 
 
 def _visible(
-    ours: _System, stack: Stack, probed: Project, rate: float, sizes: _Sizes
+    ours: System, stack: Stack, probed: Project, rate: float, sizes: _Sizes
 ) -> list[Result]:
     """From the 202 of a probe until the rollup holds it; looked at every 20 ms."""
     with ThreadPoolExecutor(1) as threads:
-        report = threads.submit(send, _load(ours, seconds=sizes.probed_s + 2, rate=rate))
+        report = threads.submit(ours.send, seconds=sizes.probed_s + 2, rate=rate)
         answered, seen = _probe(ours, stack, probed, sizes.probed_s)
         report.result()
     waits_ms = [(at - sent) * 1000 for sent, at in zip(answered, seen, strict=True)]
@@ -211,7 +167,7 @@ def _visible(
 
 
 def _probe(
-    ours: _System, stack: Stack, probed: Project, seconds: float
+    ours: System, stack: Stack, probed: Project, seconds: float
 ) -> tuple[list[float], list[float]]:
     answered: list[float] = []
     seen: list[float] = []
@@ -230,15 +186,15 @@ def _probe(
             http.post(stack.events_url(probed.id), json=probe, headers=headers).raise_for_status()
             answered.append(time.monotonic())
             due += _PROBE_EVERY_S
-        wait_until(lambda: len(seen) >= len(answered), "all probes are seen", _COUNTED_WITHIN_S)
+        wait_until(lambda: len(seen) >= len(answered), "all probes are seen", COUNTED_WITHIN_S)
     return answered, seen
 
 
-def _catch_up(ours: _System, stack: Stack, rate: float, sizes: _Sizes) -> list[Result]:
+def _catch_up(ours: System, stack: Stack, rate: float, sizes: _Sizes) -> list[Result]:
     counted = ours.counted()
     processor = stack.services["processor"]
     processor.stop()
-    report = send(_load(ours, events=sizes.backlog))
+    report = ours.send(events=sizes.backlog)
     processor.start()
     processor.wait_until_ready()
     begun, first = time.monotonic(), ours.counted()
@@ -254,7 +210,7 @@ def _catch_up(ours: _System, stack: Stack, rate: float, sizes: _Sizes) -> list[R
     return [rounds.ratio(name, "per_s", "arrival_per_s", Goal(at_least=2))]
 
 
-def _memory(ours: _System) -> list[Result]:
+def _memory(ours: System) -> list[Result]:
     rounds = Rounds()
     peaks = {name: cost_of(pid).peak_mib for name, pid in ours.pids.items()}
     rounds.add(**peaks)
@@ -264,57 +220,6 @@ def _memory(ours: _System) -> list[Result]:
             "memory of the processor at full load, peak", "processor", "MiB", Goal(at_most=300)
         ),
     ]
-
-
-@contextmanager
-def _ours(real: Servers, stack: Stack, project: Project) -> Iterator[_System]:
-    pids = {name: stack.services[name].pid for name in ("ingest", "processor")}
-    load = Load([stack.events_url(project.id)], [project.live_key], _A_REQUEST, _CLIENTS)
-    database = stack.environment["RAGTIME_CLICKHOUSE__DATABASE"]
-    with _client(real, database) as client:
-        yield _System("ours", load, client, real.pids | pids)
-
-
-@contextmanager
-def _bare(real: Servers, stack: Stack, folder: Path) -> Iterator[_System]:
-    topic = f"{stack.topics.events}_bare"
-    asyncio.run(_make_topic(real, topic))
-    app = App(stack, topic, folder / "bare.log")
-    app.start()
-    try:
-        app.wait_until_ready()
-        with (
-            running_loop(real, stack, topic) as loop,
-            _client(real, peer_database(stack)) as client,
-        ):
-            loop.copy_endlessly(PARTITIONS)
-            pids = real.pids | {"app": app.pid, "loop": loop.pid}
-            load = Load([f"{app.url}/"], [""], _A_REQUEST, _CLIENTS, as_rows=True)
-            yield _System("bare", load, client, pids)
-    finally:
-        app.kill()
-
-
-async def _make_topic(real: Servers, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=real.kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-    await admin.close()
-
-
-@contextmanager
-def _client(real: Servers, database: str) -> Iterator[Client]:
-    address = httpx.URL(real.clickhouse_url)
-    client: Client = clickhouse_connect.get_client(
-        host=address.host,
-        port=address.port or 8123,
-        username=real.admin.user,
-        password=real.admin.password,
-        database=database,
-        autogenerate_session_id=False,
-    )
-    yield client
-    client.close()
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 from fastapi import FastAPI
-from structlog.testing import capture_logs
 
 from libs.http.requests_log import RequestsLog, request_id_of
+from libs.telemetry.logs import RequestLine
 
 
 @pytest.mark.parametrize("given", [[], [""], ["a b"], ["x" * 65], ["a\n"], ["é"]])
@@ -14,7 +14,11 @@ def test_request_id_is_made_when_none_or_unsafe_was_given(given: list[str]) -> N
     assert len(request_id_of(given)) == 32
 
 
-async def test_line_names_the_template_when_request_was_answered() -> None:
+async def test_line_names_the_template_when_request_was_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[RequestLine] = []
+    monkeypatch.setattr("libs.http.requests_log.log_request", lines.append)
     app = FastAPI(openapi_url=None)
 
     @app.get("/projects/{project}")
@@ -24,13 +28,12 @@ async def test_line_names_the_template_when_request_was_answered() -> None:
     app.add_middleware(RequestsLog, service="test")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        with capture_logs() as lines:
-            answer = await client.get("/projects/museum?a=b", headers={"X-Request-Id": "r-1"})
-            await client.get("/elsewhere")
+        answer = await client.get("/projects/museum?a=b", headers={"X-Request-Id": "r-1"})
+        await client.get("/elsewhere")
     assert answer.headers["x-request-id"] == "r-1"
-    assert [(line["event"], line["route"], line["status"]) for line in lines] == [
+    assert [(line.event, line.route, line.status) for line in lines] == [
         ("request.answered", "/projects/{project}", 200),
         ("request.answered", "unmatched", 404),
     ]
-    assert lines[0]["request_id"] == "r-1"
+    assert lines[0].request_id == "r-1"
     assert "museum" not in str(lines[0])

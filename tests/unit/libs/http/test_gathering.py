@@ -1,0 +1,43 @@
+"""What reaches the socket, and when."""
+
+import asyncio
+
+from libs.http.gathering import GatheringTransport
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_pieces_go_out_together_when_the_turn_ends() -> None:
+    socket = FakeTransport()
+    transport = GatheringTransport(socket)
+
+    transport.write(b"head")
+    transport.write(b"body")
+    before = list(socket.written)
+    await asyncio.sleep(0)
+
+    assert (before, socket.written) == ([], [b"headbody"])
+
+
+async def test_pieces_go_out_first_when_it_is_closed() -> None:
+    socket = FakeTransport()
+    transport = GatheringTransport(socket)
+
+    transport.write(b"head")
+    transport.close()
+    await asyncio.sleep(0)
+
+    assert (socket.written, socket.is_closed) == ([b"head"], True)
