@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema
+.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance
 .NOTPARALLEL:
 
 help:
@@ -75,6 +75,12 @@ requirements: dev ## compile the hashed requirements files from pyproject.toml
 
 schema: dev ## write libs/clickhouse/schema.sql from the migrations
 	@$(venv) -m libs.clickhouse.schema
+
+documents: dev ## write docs/schemas (OpenAPI, AsyncAPI, JSON Schema) from the code
+	@$(venv) -m deploy.documents
+
+conformance: dev ## schemathesis against both services, 2,000 cases each, in 5 minutes (CASES=…)
+	@$(venv) -m tests.conformance $(CASES)
 
 .PHONY: local dev
 local dev:

@@ -1,10 +1,12 @@
-"""What all tests share: sockets are blocked but for the marks that need servers on this machine."""
+"""What all tests share: the servers, the product as processes, and sockets blocked elsewhere."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.e2e.stack import Project, Stack, running_stack
 from tests.servers import Servers, servers
 
 _WITH_SERVERS = ("integration", "contract", "e2e", "soak")
@@ -29,3 +31,37 @@ def real_servers() -> Iterator[Servers]:
     """A real Kafka and the real ClickHouse engine, one pair for the whole run."""
     with servers() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def stack(real_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Ingest, processor and query beside the real servers."""
+    with running_stack(real_servers, tmp_path_factory.mktemp("e2e")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(stack: Stack) -> Project:
+    """A project that only the tests of one file use."""
+    return stack.new_projects(1)[0]
+
+
+@pytest.fixture
+def no_traces(stack: Stack) -> Iterator[None]:
+    """No service writes a trace into its log during the test."""
+    logs = {name: service.log for name, service in stack.services.items()}
+    before = {name: log.stat().st_size for name, log in logs.items()}
+    yield
+    for name, size in before.items():
+        written = logs[name].read_bytes()[size:].decode("utf-8", errors="replace")
+        assert "Traceback" not in written, f"{name}: {written[-2000:]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Add the end of each service's log to the report of a failure."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(f"{name}'s log", tail) for name, tail in stack.logs().items()]
+    return report

@@ -17,6 +17,32 @@ REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
 
 REFERENCE = "#/components/schemas/{name}"
 
+# On every answer that comes from the app.
+ANSWER_HEADERS: Json = {
+    "X-Request-Id": {
+        "description": "Yours, if you sent one of this form, else a new one. Leads to the log.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$"},
+    },
+    "Cache-Control": {
+        "description": "Answers belong to the key that asked: nobody keeps them.",
+        "required": True,
+        "schema": {"type": "string", "enum": ["no-store", "private, no-store"]},
+    },
+}
+PROJECT_ID: Json = {
+    "name": "projectId",
+    "in": "path",
+    "required": True,
+    "description": "The project that the key belongs to.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9_.-]+$",
+    },
+    "example": "proj-uuid-...",
+}
 RETRY_AFTER: Json = {
     "Retry-After": {
         "description": "Seconds to wait.",
@@ -43,12 +69,27 @@ def add_openapi(app: FastAPI, document: Json) -> None:
     app.add_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
 
 
+def shared_problems(headers: Json) -> Json:
+    """What any operation may answer, by status. `headers`: those of an answer behind the key."""
+    too_large = problem_response(
+        431, {"headers_too_large": "The request's line and headers are too large."}, {}
+    )
+    del too_large["headers"]["X-Request-Id"]  # refused before there is a request
+    return {
+        "404": problem_response(404, {"not_found": "There is nothing at this path."}, {}),
+        "431": too_large,
+        "500": problem_response(
+            500, {"internal_error": "Something went wrong on our side."}, headers
+        ),
+    }
+
+
 def problem_response(status: int, examples: dict[str, str], headers: Json) -> Json:
     """A response that is a problem; `examples`: the details by code."""
     title = HTTPStatus(status).phrase
     return {
         "description": title,
-        "headers": headers,
+        "headers": ANSWER_HEADERS | headers,
         "content": {
             "application/problem+json": {
                 "schema": {"$ref": REFERENCE.format(name="ProblemBody")},

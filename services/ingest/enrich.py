@@ -114,7 +114,7 @@ def enrich(index: int, incoming: AnyIncoming, submission: Submission) -> AnyEven
         return ChatAction(*shared, conversation_id=incoming.conversation_id, action=incoming.action)
     if isinstance(incoming, IncomingStart):
         return SessionStarted(*shared)
-    return SessionEnded(*shared, duration_ms=incoming.duration_ms)
+    return SessionEnded(*shared, duration_ms=int(incoming.duration_ms))
 
 
 def _is_live(live: bool | None, submission: Submission) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from libs.events.models import (
+    MAX_DURATION_MS,
     MAX_SOURCES,
     ActionSlug,
     DeviceType,
@@ -31,6 +32,12 @@ LanguageTag = Annotated[
     str,
     Meta(extra_json_schema={"maxLength": 64, "pattern": r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"}),
 ]
+# 93000.0 is whole too: that is what comes out when a producer multiplies seconds.
+WholeMs = Duration | Annotated[float, Meta(ge=0, le=MAX_DURATION_MS, multiple_of=1.0)]
+# `enrich` reads it. Schemas know no format for both.
+IpAddress = Annotated[
+    str, Meta(extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+]
 CountryCode = Annotated[str, Meta(extra_json_schema={"pattern": r"^([A-Za-z]{2}|unknown)$"})]
 
 
@@ -44,7 +51,7 @@ class IncomingSource(Struct, rename="camel", frozen=True):
 class IncomingContext(Struct, rename="camel", frozen=True):
     """Where the user sat. Address and user agent are used to derive what is missing, then gone."""
 
-    ip: str | None = None
+    ip: IpAddress | None = None
     user_agent: str | None = None
     country: CountryCode | None = None
     device_type: DeviceType | None = None
@@ -92,7 +99,7 @@ class IncomingStart(Incoming, rename="camel", frozen=True, kw_only=True, tag="se
 class IncomingEnd(Incoming, rename="camel", frozen=True, kw_only=True, tag="session.ended"):
     """The end of a session."""
 
-    duration_ms: Duration
+    duration_ms: WholeMs
 
 
 AnyIncoming = (

@@ -5,15 +5,25 @@ The schemas of events come from the structs that decode them; tests hold the res
 
 import msgspec
 
-from libs.http.openapi import CHALLENGE, REFERENCE, RETRY_AFTER, Json, problem_response
+from libs.access.api_keys import Scope
+from libs.http.openapi import (
+    ANSWER_HEADERS,
+    CHALLENGE,
+    PROJECT_ID,
+    REFERENCE,
+    RETRY_AFTER,
+    Json,
+    problem_response,
+    shared_problems,
+)
 from libs.http.problems import ProblemBody
 from services.ingest.answers import NoValidEvent, Verdicts
 from services.ingest.incoming import AnyIncoming
 
+# Without `occurredAt`: an example must be taken whenever somebody sends it.
 _MESSAGE_EXAMPLE: Json = {
     "id": "evt-2f8a91",
     "type": "chat.message",
-    "occurredAt": "2026-03-25T09:30:00Z",
     "sessionId": "ses-1",
     "conversationId": "con-1",
     "userType": "public",
@@ -41,14 +51,7 @@ _VERDICTS_EXAMPLE: Json = {
 }
 
 _PARAMETERS: list[Json] = [
-    {
-        "name": "projectId",
-        "in": "path",
-        "required": True,
-        "description": "The project that the key belongs to.",
-        "schema": {"type": "string"},
-        "example": "proj-uuid-...",
-    },
+    PROJECT_ID,
     {
         "name": "Idempotency-Key",
         "in": "header",
@@ -59,7 +62,8 @@ _PARAMETERS: list[Json] = [
             "type": "string",
             "minLength": 1,
             "maxLength": 255,
-            "pattern": "^[\\x20-\\x7e]+$",
+            # No blank at either end: HTTP does not count those to a header's value.
+            "pattern": "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
         },
         "example": "import-2026-03-25-page-7",
     },
@@ -67,15 +71,32 @@ _PARAMETERS: list[Json] = [
         "name": "Content-Encoding",
         "in": "header",
         "required": False,
-        "description": "How the body is compressed.",
-        "schema": {"type": "string", "enum": ["identity", "gzip", "zstd"]},
+        "description": "How the body is compressed; empty like `identity`. In any letter case.",
+        "schema": {"type": "string", "enum": ["identity", "gzip", "zstd", ""]},
         "example": "identity",
     },
 ]
 
+_EVENT: Json = {"$ref": REFERENCE.format(name="Event")}
+# Each element has a verdict of its own: one valid event is enough for a 202.
+_EVENTS: Json = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            _EVENT,
+            {"description": "Anything else is refused by itself, and named in `rejected`."},
+        ]
+    },
+    "contains": _EVENT,
+    "minItems": 1,
+    "maxItems": 10_000,
+}
+
 _RESPONSES: Json = {
+    **shared_problems({}),
     "202": {
         "description": "Kafka has acknowledged the accepted events on all in-sync replicas.",
+        "headers": ANSWER_HEADERS,
         "content": {
             "application/json": {
                 "schema": {"$ref": REFERENCE.format(name="Verdicts")},
@@ -148,7 +169,7 @@ def document(path: str) -> Json:
                 "post": {
                     "operationId": "writeEvents",
                     "summary": "Write one event or many",
-                    "security": [{"apiKey": []}],
+                    "security": [{"apiKey": [Scope.EVENTS_WRITE.value]}],
                     "parameters": _PARAMETERS,
                     "requestBody": _request_body(),
                     "responses": _RESPONSES | {"400": _bad_request()},
@@ -170,27 +191,21 @@ def document(path: str) -> Json:
 
 
 def _request_body() -> Json:
-    event = {"$ref": REFERENCE.format(name="Event")}
-    events = {"type": "array", "items": event, "minItems": 1, "maxItems": 10_000}
-    lines = b"\n".join(
-        msgspec.json.encode(example) for example in (_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE)
-    )
+    several = [_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE]
     return {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"oneOf": [event, events]},
+                "schema": {"oneOf": [_EVENT, _EVENTS]},
                 "examples": {
                     "one": {"summary": "One event", "value": _MESSAGE_EXAMPLE},
-                    "several": {
-                        "summary": "An array of events",
-                        "value": [_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE],
-                    },
+                    "several": {"summary": "An array of events", "value": several},
                 },
             },
+            # The media type says how the elements are written: a line each, no brackets, no commas.
             "application/x-ndjson": {
-                "schema": {"type": "string", "description": "One event a line."},
-                "example": lines.decode(),
+                "schema": _EVENTS | {"description": "One event a line."},
+                "examples": {"lines": {"summary": "Two lines", "value": several}},
             },
         },
     }

@@ -6,7 +6,17 @@ that checks them would answer 422 and in its own words. Tests hold it against re
 
 import msgspec
 
-from libs.http.openapi import CHALLENGE, REFERENCE, RETRY_AFTER, Json, problem_response
+from libs.access.api_keys import Scope
+from libs.http.openapi import (
+    ANSWER_HEADERS,
+    CHALLENGE,
+    PROJECT_ID,
+    REFERENCE,
+    RETRY_AFTER,
+    Json,
+    problem_response,
+    shared_problems,
+)
 from libs.http.problems import ProblemBody
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
@@ -45,14 +55,18 @@ ANSWER_EXAMPLE: Json = {
 }
 
 
-def _header(description: str) -> Json:
-    return {"description": description, "required": True, "schema": {"type": "integer"}}
+def _header(description: str, minimum: int) -> Json:
+    return {
+        "description": description,
+        "required": True,
+        "schema": {"type": "integer", "minimum": minimum},
+    }
 
 
 _RATE_LIMIT_HEADERS = {
-    "X-RateLimit-Limit": _header("Maximum requests per window."),
-    "X-RateLimit-Remaining": _header("Remaining requests in current window."),
-    "X-RateLimit-Reset": _header("Unix timestamp when the window resets."),
+    "X-RateLimit-Limit": _header("Maximum requests per window.", 1),
+    "X-RateLimit-Remaining": _header("Remaining requests in current window.", 0),
+    "X-RateLimit-Reset": _header("Unix timestamp when the window resets.", 1),
 }
 
 
@@ -73,14 +87,7 @@ def _query(name: str, description: str, schema: Json, example: Json) -> Json:
 
 _DATE: Json = {"type": "string", "format": "date"}
 _PARAMETERS: list[Json] = [
-    {
-        "name": "projectId",
-        "in": "path",
-        "required": True,
-        "description": "The project that the key belongs to.",
-        "schema": {"type": "string"},
-        "example": "proj-uuid-...",
-    },
+    PROJECT_ID,
     _query(
         "from", "First day (UTC). Default: 30 days before `to`.", _DATE, {"example": "2026-03-01"}
     ),
@@ -107,9 +114,10 @@ _PARAMETERS: list[Json] = [
 ]
 
 _RESPONSES: Json = {
+    **shared_problems(_RATE_LIMIT_HEADERS),
     "200": {
         "description": "The stats: by date descending, category, value descending, key.",
-        "headers": _RATE_LIMIT_HEADERS,
+        "headers": ANSWER_HEADERS | _RATE_LIMIT_HEADERS,
         "content": {
             "application/json": {
                 "schema": {"$ref": REFERENCE.format(name="Answer")},
@@ -169,7 +177,7 @@ def document(path: str) -> Json:
                 "get": {
                     "operationId": "readAnalytics",
                     "summary": "Daily analytics of a project",
-                    "security": [{"apiKey": []}],
+                    "security": [{"apiKey": [Scope.ANALYTICS_READ.value]}],
                     "parameters": _PARAMETERS,
                     "responses": _RESPONSES,
                 }

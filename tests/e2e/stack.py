@@ -69,14 +69,20 @@ class Stack:
 
     def new_projects(self, number: int) -> list[Project]:
         """Projects that nobody else uses, when both HTTP services know their keys."""
-        projects, keys = zip(*(self._new_project() for _ in range(number)), strict=True)
+        return self._make_projects([f"e2e-{secrets.token_hex(6)}" for _ in range(number)])
+
+    def new_project(self, project_id: str) -> Project:
+        """A project of this name, for the tests of one file."""
+        return self._make_projects([project_id])[0]
+
+    def _make_projects(self, names: Sequence[str]) -> list[Project]:
+        projects, keys = zip(*(self._with_keys(name) for name in names), strict=True)
         asyncio.run(self._add_keys([key for pair in keys for key in pair]))
         self.wait_until_key_works(projects[-1].id, projects[-1].test_key)
         return list(projects)
 
-    def _new_project(self) -> tuple[Project, list[ApiKey]]:
+    def _with_keys(self, project_id: str) -> tuple[Project, list[ApiKey]]:
         pepper = self.environment["RAGTIME_ACCESS__PEPPER"].encode()
-        project_id = f"e2e-{secrets.token_hex(6)}"
         keys = [
             make_key(
                 KeyRequest(project_id, frozenset(Scope), mode, FAST, "", None),
@@ -89,12 +95,13 @@ class Stack:
         return Project(project_id, live_key, test_key), [stored for _, stored in keys]
 
     async def _add_keys(self, keys: Sequence[ApiKey]) -> None:
-        client = await connect(self._clickhouse_settings())
+        client = await connect(self.clickhouse_settings())
         for key in keys:
             await add_key(client, key)
         await client.close()
 
-    def _clickhouse_settings(self) -> ClickHouseSettings:
+    def clickhouse_settings(self) -> ClickHouseSettings:
+        """How the tests themselves reach the tables."""
         return ClickHouseSettings(
             url=self.environment["RAGTIME_CLICKHOUSE__URL"],
             user=self.environment["RAGTIME_CLICKHOUSE__USER"],

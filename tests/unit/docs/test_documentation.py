@@ -38,7 +38,9 @@ README = CHECKOUT / "README.md"
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
 API = CHECKOUT / "docs" / "api.md"
 OPERATING = CHECKOUT / "docs" / "operating.md"
-DOCUMENTS = [README, CHANGELOG, *sorted((CHECKOUT / "docs").rglob("*.md"))]
+SECURITY = CHECKOUT / "SECURITY.md"
+N8N = CHECKOUT / "deploy" / "n8n" / "README.md"
+DOCUMENTS = [README, CHANGELOG, SECURITY, N8N, *sorted((CHECKOUT / "docs").rglob("*.md"))]
 BY_NAME = {str(path.relative_to(CHECKOUT)): path for path in DOCUMENTS}
 
 # Names beside the settings, which are read where they stand.
@@ -224,3 +226,22 @@ def test_every_link_leads_somewhere_when_it_stays_in_the_checkout(document: str)
 
 def test_tests_are_run_by_make_test_when_the_readme_says_how() -> None:
     assert any("make test" in code for code in code_in(text_of(README)))
+
+
+def test_every_risk_has_a_test_or_a_reason_and_every_test_its_risk() -> None:
+    rows = dict(
+        re.findall(r"^\| (API\d+|besides: \w+) [^|]*\| (.+) \|$", text_of(SECURITY), re.MULTILINE)
+    )
+    assert [f"API{number}" for number in range(1, 11)] == list(rows)[:10]
+    assert all(
+        "tests/security/" in row or row.startswith("no test") for row in list(rows.values())[:10]
+    )
+    linked = set(re.findall(r"\]\(tests/security/(test_\w+\.py)\)", text_of(SECURITY)))
+    assert linked == {path.name for path in (CHECKOUT / "tests" / "security").glob("test_*.py")}
+
+
+def test_every_folder_of_tests_is_in_the_readme() -> None:
+    text = text_of(README)
+    folders = {path.parent.name for path in (CHECKOUT / "tests").glob("*/*.py")} | {"unit"}
+    named = set(re.findall(r"`tests/(\w+)`", text)) | set(re.findall(r"`(\w+)`", text))
+    assert folders <= named

@@ -1,0 +1,57 @@
+"""The documents for other programs: `make documents` writes docs/schemas from the code.
+
+They are committed so that a change of the contract shows in a diff; a test compares.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from deploy.local.layout import CHECKOUT
+from libs.events import asyncapi
+from libs.events.models import AnyEvent
+from services.ingest import openapi as ingest
+from services.ingest.incoming import AnyIncoming
+from services.ingest.routes import EVENTS_PATH
+from services.query import openapi as query
+from services.query.routes import PATH as ANALYTICS_PATH
+
+Json = dict[str, Any]
+
+FOLDER = CHECKOUT / "docs" / "schemas"
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_IN_DEFS = "#/$defs/"
+
+
+def documents() -> dict[str, Json]:
+    """Each document by the name of its file."""
+    return {
+        "query.openapi.json": query.document(ANALYTICS_PATH),
+        "ingest.openapi.json": ingest.document(EVENTS_PATH),
+        "topics.asyncapi.json": asyncapi.document(),
+        "event.schema.json": _schema("event", "An event, as a producer sends it", AnyIncoming),
+        "line.schema.json": _schema("line", "An event, as a line of a record in Kafka", AnyEvent),
+    }
+
+
+def _schema(name: str, title: str, type_: object) -> Json:
+    (schema,), types = msgspec.json.schema_components((type_,), ref_template=_IN_DEFS + "{name}")
+    head = {"$schema": _DRAFT, "$id": f"urn:ragtime:{name}", "title": title}
+    return head | asyncapi.portable(schema | {"$defs": types})
+
+
+def text_of(document: Json) -> str:
+    """A document as it stands in its file."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write them all."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, document in documents().items():
+        (FOLDER / name).write_text(text_of(document), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
