@@ -28,18 +28,24 @@ log = get_logger()
 _Waiting = tuple[Ask, asyncio.Future[Count]]
 
 
+def _options(url: str) -> dict[str, Any]:
+    """How the driver is set beside the URL. It tells no name: that costs two ways a connection."""
+    options = {
+        "socket_timeout": _SILENCE_S,
+        "socket_connect_timeout": _SILENCE_S,
+        "lib_name": None,
+        "lib_version": None,
+    }
+    is_encrypted = url.lower().startswith(("valkeys:", "rediss:"))
+    # By itself the driver would take any host's certificate.
+    return options | ({"ssl_check_hostname": True} if is_encrypted else {})
+
+
 class SharedWindows:
     """`run` keeps the connection and sends; `take` asks."""
 
     def __init__(self, url: str, service: str) -> None:
-        # The driver would repeat nothing and set no name: both cost a way more at each start.
-        self._client: Any = Valkey.from_url(
-            url,
-            socket_timeout=_SILENCE_S,
-            socket_connect_timeout=_SILENCE_S,
-            lib_name=None,
-            lib_version=None,
-        )
+        self._client: Any = Valkey.from_url(url, **_options(url))
         self._prefix = f"ragtime:{service}:"
         self._waiting: list[_Waiting] = []
         self._has_work = asyncio.Event()

@@ -19,7 +19,7 @@ from libs.access.authentication import bearer_token
 from libs.access.callers import Caller
 from libs.access.client_address import Address, Network, client_address, neighbourhood
 from libs.access.key_store import KeyStore
-from libs.access.rate_limits import RateLimiter
+from libs.access.rate_limits import RateLimiter, RateLimitState
 from libs.http.headers import header_values
 from libs.http.problems import Problem
 
@@ -61,22 +61,31 @@ class Admission:
         token = bearer_token(header_values(request.scope, b"authorization"))
         key = None if token is None else self._keys.find(token, self._clock())
         if key is None:
-            await self.limit_address(request)
+            await self._limit_address(request, may_be_known=self._may_be_known(token))
             raise self._refusal(request, token)
         if self._rates.per_key is not None:
             rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
-            await self._limit(request, f"key:{key.id}", rate)
+            state = await self._count(request, f"key:{key.id}", rate)
+            if not state.allowed:
+                raise _too_many(rate, state)
         if key.project_id != project_id or scope not in key.scopes:
             raise Problem(
                 403, "forbidden", f"The key needs the scope {scope.value} and this project."
             )
         return key
 
-    async def limit_address(self, request: Request) -> None:
+    def _may_be_known(self, token: str | None) -> bool:
+        """Whether nobody can tell yet: the keys have not been read since the start."""
+        return token is not None and not self._keys.is_loaded
+
+    async def _limit_address(self, request: Request, *, may_be_known: bool) -> None:
         """Count a request by its address alone; raises the Problem of one too many."""
         # Who shares the windows need not learn who called.
         caller = self._keys.pseudonym(neighbourhood(self.caller_address(request)))
-        await self._limit(request, f"address:{caller}", self._rates.per_address)
+        rate = self._rates.per_address
+        state = await self._count(request, f"address:{caller}", rate)
+        if not (state.allowed or may_be_known):
+            raise _too_many(rate, state)
 
     async def limit_events(self, request: Request, key: ApiKey, events: int) -> None:
         """Count the events of a request, all or none; raises the Problem of too many."""
@@ -112,7 +121,7 @@ class Admission:
         if not header_values(request.scope, b"authorization"):
             detail = "The request needs the header `Authorization: Bearer <API key>`."
             return Problem(401, "missing_key", detail, challenge)
-        if token is not None and not self._keys.is_loaded:
+        if self._may_be_known(token):
             return Problem(
                 503,
                 "unavailable",
@@ -121,15 +130,15 @@ class Admission:
             )
         return Problem(401, "invalid_key", "The API key is not valid.", challenge)
 
-    async def _limit(self, request: Request, identity: str, rate: int) -> None:
+    async def _count(self, request: Request, identity: str, rate: int) -> RateLimitState:
         state = await self._limiter.take(identity, rate)
         request.state.rate_limit = state
-        if not state.allowed:
-            raise Problem(
-                429,
-                "rate_limited",
-                f"At most {rate} requests a minute; come back in {state.retry_after_s} s.",
-            )
+        return state
+
+
+def _too_many(rate: int, state: RateLimitState) -> Problem:
+    detail = f"At most {rate} requests a minute; come back in {state.retry_after_s} s."
+    return Problem(429, "rate_limited", detail)
 
 
 @dataclass(frozen=True)

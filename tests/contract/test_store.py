@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -172,3 +173,12 @@ async def test_store_is_away_when_the_password_is_wrong(valkey: ValkeyServer) ->
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert "another-secret" not in str(lines)
+
+
+@pytest.mark.parametrize("scheme", ["valkeys", "rediss"])
+async def test_certificate_must_be_the_hosts_when_the_store_is_encrypted(scheme: str) -> None:
+    store = SharedWindows(f"{scheme}://:secret@store.example:6380/0", "test")
+    connection = store._client.connection_pool.make_connection()
+    assert connection.ssl_context.check_hostname
+    assert connection.ssl_context.cert_reqs == ssl.CERT_REQUIRED
+    await store._client.aclose()

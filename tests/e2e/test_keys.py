@@ -106,6 +106,34 @@ def test_request_is_refused_when_the_rate_of_its_key_is_used_up(
     assert 1 <= int(responses[-1].headers["Retry-After"]) <= 61
 
 
+def test_events_are_refused_when_the_limit_of_their_key_is_used_up(
+    stack: Stack, project: Project
+) -> None:
+    key = _new_key(stack, project, "--scope", "events:write", "--events-per-minute", "3")
+
+    answers = [
+        stack.http.post(
+            stack.events_url(project.id),
+            json=[message(f"limited-{number}-{place}") for place in range(number)],
+            headers=bearer(key["key"]),
+        )
+        for number in (4, 2, 2, 1, 1)
+    ]
+
+    assert [answer.status_code for answer in answers] == [413, 202, 429, 202, 429]
+    assert_problem(answers[0], 413, "too_many_events")
+    assert_problem(answers[2], 429, "rate_limited")
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 61
+    stack.ragtime("keys", "set-rate", key["id"], "--events-per-minute", "0")
+    wait_until(lambda: _takes_events(stack, project, key["key"]), "there is no limit any more")
+
+
+def _takes_events(stack: Stack, project: Project, key: str) -> bool:
+    events = [message(f"unlimited-{place}") for place in range(5)]
+    answer = stack.http.post(stack.events_url(project.id), json=events, headers=bearer(key))
+    return answer.status_code == 202
+
+
 def test_key_has_30_questions_a_minute_when_it_names_no_rate(
     stack: Stack, project: Project
 ) -> None:

@@ -192,6 +192,18 @@ async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
     assert int(response.headers["Retry-After"]) >= 1
 
 
+async def test_no_request_is_one_too_many_when_no_keys_are_known_yet() -> None:
+    async with service(rate_limit=RateLimitSettings(per_address=3)) as running:
+        shown = running.keys.add()
+        snapshot, running.keys.store._snapshot = running.keys.store._snapshot, {}
+        running.keys.store._loaded_at = None
+        answers = [await _post(running, _MESSAGE, shown) for _ in range(5)]
+        running.keys.store._snapshot, running.keys.store._loaded_at = snapshot, 0.0
+        answers.append(await _post(running, _MESSAGE, shown))
+
+    assert [answer.status_code for answer in answers] == [503] * 5 + [202]
+
+
 async def test_many_requests_are_taken_when_the_key_may_read_once_a_minute() -> None:
     async with service() as running:
         shown = running.keys.add()
