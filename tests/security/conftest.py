@@ -1,4 +1,4 @@
-"""The tenants of these tests, and the rule that no attack leaves a trace in a log."""
+"""The tenants of these tests."""
 
 import pytest
 
