@@ -57,6 +57,19 @@ class HttpSettings(Block):
     port: Port
 
 
+class DoorSettings(HttpSettings):
+    """What strangers who come in by that socket may take: time, connections, other origins."""
+
+    head_timeout_s: Seconds = Field(10.0, description="for a request's line and headers")
+    body_timeout_s: Seconds = Field(20.0, description="for a body, from the end of its headers")
+    max_connections: Annotated[int, Field(ge=1)] = Field(
+        900, description="open at once; below the usual limit of 1,024 open files"
+    )
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
+        (), description="web pages of these origins may read answers, as a JSON list"
+    )
+
+
 class LogSettings(Block):
     """How much is logged."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.e2e.canaries import leaks, places_of
 from tests.e2e.stack import Project, Stack, running_stack
 from tests.servers import Servers, servers
 
@@ -35,9 +36,11 @@ def real_servers() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def stack(real_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Ingest, processor and query beside the real servers."""
+    """Ingest, processor and query beside the real servers. No key that a test showed may leak."""
     with running_stack(real_servers, tmp_path_factory.mktemp("e2e")) as running:
         yield running
+        found = leaks(places_of(running), running.shown_keys)
+        assert not found, f"{len(found)} leaks, of {[place for place, _ in found]}"
 
 
 @pytest.fixture(scope="module")

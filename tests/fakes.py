@@ -20,6 +20,8 @@ class FakeClickHouse:
         self.failure: BaseException | None = None
         self.hangs = False
         self.attempts = 0
+        self.slow: dict[str, float] = {}
+        self.running = self.most_running = 0
         self.is_closed = False
 
     async def query(self, query: str, parameters: dict[str, Any] | None = None) -> QueryResult:
@@ -30,11 +32,23 @@ class FakeClickHouse:
             raise self.failure
         if self.hangs:
             await asyncio.Event().wait()
+        await self._take_time(query)
         self.asked.append((query, parameters or {}))
         for part, rows in self.rows.items():
             if part in query:
                 return QueryResult([tuple(row) for row in rows])
         return QueryResult([])
+
+    async def _take_time(self, query: str) -> None:
+        """As long as `slow` says for a part of the text; cancelled, it runs no longer."""
+        seconds = next((seconds for part, seconds in self.slow.items() if part in query), None)
+        if seconds is not None:
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self.running -= 1
 
     async def close(self) -> None:
         self.is_closed = True

@@ -1,6 +1,7 @@
 """How a service connects to ClickHouse: one client a process, no repeats behind our back."""
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from clickhouse_connect import common, get_async_client
@@ -15,15 +16,21 @@ _WAIT_LOG_INTERVAL_S = 3.0
 log = get_logger()
 
 
-async def connect(settings: ClickHouseSettings, *, database: str | None = None) -> AsyncClient:
+async def connect(
+    settings: ClickHouseSettings,
+    *,
+    database: str | None = None,
+    sent: Mapping[str, str] | None = None,
+) -> AsyncClient:
     """A client that is ready to use.
 
     `database` overrides the one of the settings: migrations need a client before theirs exists.
+    `sent`: ClickHouse's settings that go with each statement.
     Raises `clickhouse_connect.driver.exceptions.Error` when the server is away or refuses.
     """
     common.set_setting("send_os_user", False)  # the name of the account is nobody's business
     address = urlsplit(settings.url)
-    return await get_async_client(
+    client = await get_async_client(
         host=address.hostname,
         port=address.port or (8443 if address.scheme == "https" else 8123),
         interface=address.scheme,
@@ -35,13 +42,27 @@ async def connect(settings: ClickHouseSettings, *, database: str | None = None) 
         connect_timeout=5,
         send_receive_timeout=settings.timeout_s,
     )
+    _send_settings(client, sent or {})
+    return client
 
 
-async def connect_patiently(settings: ClickHouseSettings) -> AsyncClient:
+def _send_settings(client: AsyncClient, sent: Mapping[str, str]) -> None:
+    """Let settings go with each statement, but for those that the user's profile has fixed."""
+    known = client.server_settings
+    fixed = {name for name in sent if name in known and known[name].readonly}
+    if fixed:
+        log.info("clickhouse.settings_fixed", settings=sorted(fixed))
+    for name in sent.keys() - fixed:
+        client.set_client_setting(name, sent[name])
+
+
+async def connect_patiently(
+    settings: ClickHouseSettings, sent: Mapping[str, str] | None = None
+) -> AsyncClient:
     """Like `connect`, but waits for a server that is not there yet, and says so in the log."""
     while True:
         try:
-            return await connect(settings)
+            return await connect(settings, sent=sent)
         except Error as error:
             log.warning("clickhouse.waiting", url=settings.url, error=first_line(error))
         await asyncio.sleep(_WAIT_LOG_INTERVAL_S)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.http.problems import Problem, answer_bug, answer_problem
+from libs.http.problems import Problem, answer_bug, answer_nobody, answer_problem
 from libs.http.requests_log import RequestsLog
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,5 +48,5 @@ class DirectRoute:
         except Problem as problem:
             response = answer_problem(request, problem)
         except ClientDisconnect:
-            response = Response(status_code=400)  # it went away while it sent; nobody reads this
+            response = answer_nobody(request)
         await response(scope, receive, send)

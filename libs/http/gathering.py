@@ -32,6 +32,11 @@ class GatheringTransport(asyncio.Transport):
         self._flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close, and send nothing more."""
+        self._pieces.clear()
+        self._transport.abort()
+
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""
         return self._transport.is_closing()

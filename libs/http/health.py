@@ -28,13 +28,8 @@ def add_health(app: FastAPI, checks: Callable[[], dict[str, bool]]) -> None:
         ("/healthz/ready", ready),
         ("/metrics", metrics),
     ):
-        app.add_api_route(path, endpoint, include_in_schema=False)
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _json(body: Mapping[str, object], status: int) -> Response:
-    return Response(
-        msgspec.json.encode(body),
-        status,
-        {"Cache-Control": "no-store"},
-        media_type="application/json",
-    )
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 Json = dict[str, Any]
 
+REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
+
 REFERENCE = "#/components/schemas/{name}"
 
 # On every answer that comes from the app.
@@ -99,6 +101,7 @@ def problem_response(status: int, examples: dict[str, str], headers: Json) -> Js
                             "status": status,
                             "code": code,
                             "detail": detail,
+                            "requestId": REQUEST_ID_EXAMPLE,
                         }
                     }
                     for code, detail in examples.items()

@@ -10,12 +10,21 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+from libs.http.request_ids import new_request_id
+from libs.telemetry.logs import get_logger
+from libs.telemetry.traces import places_of
 
 MEDIA_TYPE = "application/problem+json"
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+# What the log calls a request whose caller went away before the answer; nobody reads it.
+_CALLER_GONE = 499
+
+_CODES = {404: "not_found", 413: "body_too_large"}
+
+log = get_logger()
 
 
 class Problem(Exception):  # noqa: N818 - the RFC's word
@@ -31,7 +40,7 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
         self.headers = dict(headers or {})
 
 
-class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The JSON object of a problem. `about:blank`: the status says what kind it is."""
 
     type: str = "about:blank"
@@ -39,15 +48,17 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     code: str
     detail: str
+    request_id: str
 
 
-def body_of(problem: Problem) -> ProblemBody:
+def body_of(problem: Problem, request_id: str) -> ProblemBody:
     """What a caller gets to read."""
     return ProblemBody(
         title=HTTPStatus(problem.status).phrase,
         status=problem.status,
         code=problem.code,
         detail=problem.detail,
+        request_id=request_id,
     )
 
 
@@ -60,42 +71,65 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _answer_other_method(request, error)
         code = _CODES.get(error.status_code, "refused")
-        problem = Problem(error.status_code, code, _detail(error, request), error.headers)
+        problem = Problem(error.status_code, code, _detail(error), error.headers)
         return answer_problem(request, problem)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, _error: RequestValidationError) -> Response:
         return answer_problem(request, Problem(400, "invalid_request", "The request is not valid."))
 
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, _error: ClientDisconnect) -> Response:
+        return answer_nobody(request)
+
     app.add_exception_handler(Exception, answer_bug)
 
 
-async def answer_bug(request: Request, _error: Exception) -> Response:
+async def answer_bug(request: Request, error: Exception) -> Response:
     """The answer to what nobody foresaw. The trace goes to the log; the id leads there."""
-    request_id = getattr(request.state, "request_id", None)
-    headers = {"X-Request-Id": request_id} if request_id else {}
-    return answer_problem(
-        request, Problem(500, "internal_error", "Something went wrong on our side.", headers)
-    )
+    log.error("request.bug", request_id=request_id_in(request), trace=places_of(error))
+    problem = Problem(500, "internal_error", "Something went wrong on our side.")
+    response = answer_problem(request, problem)
+    response.headers["X-Request-Id"] = request_id_in(request)
+    return response
 
 
-def _detail(error: HTTPException, request: Request) -> str:
+def answer_nobody(request: Request) -> Response:
+    """What the log gets to see of a request that ended before its answer: it is not sent."""
+    return Response(status_code=getattr(request.state, "cut_with", _CALLER_GONE))
+
+
+def _answer_other_method(request: Request, error: HTTPException) -> Response:
+    """What can be done here: to OPTIONS an answer, to every other method a refusal."""
+    taken = (error.headers or {}).get("Allow", "").split(", ")
+    allow = {"Allow": ", ".join(sorted({*taken, "OPTIONS"}))}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=allow)
+    detail = f"This path does not take {request.method}."
+    return answer_problem(request, Problem(405, "method_not_allowed", detail, allow))
+
+
+def _detail(error: HTTPException) -> str:
     if error.status_code == 404:
         return "There is nothing at this path."
-    if error.status_code == 405:
-        return f"This path does not take {request.method}."
     return HTTPStatus(error.status_code).phrase + "."
+
+
+def request_id_in(request: Request) -> str:
+    """The id that the line in the log will have."""
+    request_id: str | None = getattr(request.state, "request_id", None)
+    return new_request_id() if request_id is None else request_id
 
 
 def answer_problem(request: Request, problem: Problem) -> Response:
     """The answer, with the headers of the caller's rate limit where that is known."""
     rate_limit = getattr(request.state, "rate_limit", None)
     headers = {
-        "Cache-Control": "no-store",
         **({} if rate_limit is None else rate_limit.headers()),
         **problem.headers,
     }
-    return Response(
-        msgspec.json.encode(body_of(problem)), problem.status, headers, media_type=MEDIA_TYPE
-    )
+    body = body_of(problem, request_id_in(request))
+    return Response(msgspec.json.encode(body), problem.status, headers, media_type=MEDIA_TYPE)

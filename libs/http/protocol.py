@@ -4,23 +4,51 @@
   if it did not: the parser, which drops the body after an offer, gets it again without one.
 - What comes before a body is held in memory, for anybody: it has a limit.
 - A request that is no HTTP is refused by a problem like every other.
+- Whoever is slow with headers, a body or the reading of an answer is cut off after a while.
+- Connections have a number; beyond it the one that has been silent longest makes room.
 - Trailers, which come after the body, are not headers: nothing here asks for them.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import httptools
 import msgspec
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from libs.http.gathering import GatheringTransport
 from libs.http.problems import MEDIA_TYPE, Problem, body_of
+from libs.http.request_ids import new_request_id
+from libs.settings import DoorSettings
+from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import CONNECTIONS_CUT
+
+# The server adds them to whatever is answered, refusals below included.
+EVERY_ANSWER = [("cache-control", "private, no-store"), ("x-content-type-options", "nosniff")]
 
 # Beside the first read of a request, which is at most 256 KiB.
 _MAX_HEAD_BYTES = 64 * 1024
 
+# How long the rest of a body is thrown away that was refused, and how long a closed connection has.
+_LINGER_S = 5.0
+
 _INVALID = Problem(400, "invalid_http", "The request is not valid HTTP/1.1.")
 _TOO_LARGE = Problem(431, "headers_too_large", "The request's line and headers are too large.")
+_TOO_SLOW = Problem(408, "request_timeout", "The request did not arrive in time.")
+_TOO_MANY = Problem(
+    503, "too_many_connections", "Too many are connected at the moment.", {"Retry-After": "3"}
+)
+
+log = get_logger()
+
+
+class Configuration(uvicorn.Config):
+    """Uvicorn's, with ours beside it."""
+
+    door: DoorSettings
 
 
 class Protocol(HttpToolsProtocol):
@@ -28,10 +56,66 @@ class Protocol(HttpToolsProtocol):
 
     _in_head = False
     _head_bytes = 0
+    _is_whole = True  # no request is on its way
+    since = 0.0  # when what is waited for began
+
+    def __init__(
+        self,
+        config: Configuration,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._door = config.door
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
         super().connection_made(GatheringTransport(transport))
+        self.since = self.loop.time()
+        if len(self.connections) > self._door.max_connections:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        others = (one for one in self.connections if isinstance(one, Protocol) and one is not self)
+        idle = [one for one in others if one.is_idle]
+        if idle:
+            min(idle, key=lambda one: one.since).cut(_TOO_MANY.code)
+        else:
+            self._refuse(_TOO_MANY)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def cut_if_slow(self, now: float) -> None:
+        """Cut the connection off when the other side has taken too long for what it does."""
+        limit_s = self._limit_s()
+        if limit_s is None or now - self.since < limit_s:
+            return
+        if self.transport.is_closing():
+            self.transport.abort()  # it does not read what it was answered
+        elif self._in_head or not (self.is_idle or self.cycle.response_started):
+            self._refuse(_TOO_SLOW)
+        else:
+            self.cut("idle")
+
+    def _limit_s(self) -> float | None:
+        """How long the other side may take for what it does now; None: it waits for us."""
+        if self.transport.is_closing():
+            return _LINGER_S
+        if not self.is_idle:
+            return None if self._is_whole or self.pipeline else self._door.body_timeout_s
+        if self._in_head or self.cycle is None:
+            return self._door.head_timeout_s
+        return self.timeout_keep_alive if self._is_whole else _LINGER_S
+
+    def cut(self, reason: str) -> None:
+        """Close the connection; what was written is still sent."""
+        CONNECTIONS_CUT.labels(reason).inc()
+        self.since = self.loop.time()
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""
@@ -73,7 +157,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._is_whole = True, 0, False
+        self.since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
@@ -83,24 +168,40 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The request starts; one with an offer starts when it comes again."""
         self._in_head = False
+        self.since = self.loop.time()
         if not self._offers_upgrade():
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request has ended, or its head with an offer has."""
         if not self._offers_upgrade():
+            self._is_whole = True
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """A request has been answered."""
+        self.since = self.loop.time()
+        super().on_response_complete()
+
     def _refuse(self, problem: Problem) -> None:
-        self.logger.warning("Refused what is no request: %s", problem.code)
-        body = msgspec.json.encode(body_of(problem))
-        headers = [
-            *self.server_state.default_headers,
-            (b"cache-control", b"no-store"),
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[problem.status] + lines + b"\r\n" + body)
-        self.transport.close()
+        """Answer in place of the app, and close; whoever works on the request learns why."""
+        state = {} if self.is_idle or self._is_whole else self.scope["state"]
+        request_id = state.get("request_id") or new_request_id()
+        state["cut_with"] = problem.status
+        log.warning("connection.refused", code=problem.code, request_id=request_id)
+        self.transport.write(self._answer_of(problem, request_id))
+        self.cut(problem.code)
+
+    def _answer_of(self, problem: Problem, request_id: str) -> bytes:
+        body = msgspec.json.encode(body_of(problem, request_id))
+        own: Mapping[str, str] = {
+            **problem.headers,
+            "content-type": MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "x-request-id": request_id,
+            "connection": "close",
+        }
+        headers = [(name.encode(), value.encode()) for name, value in own.items()]
+        pairs = [*self.server_state.default_headers, *headers]
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+        return STATUS_LINE[problem.status] + lines + b"\r\n" + body

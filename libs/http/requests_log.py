@@ -4,10 +4,7 @@ Pure ASGI: Starlette's own middleware class costs more than a request. Never a p
 query, an address or a key: the line names the route's template.
 """
 
-import re
-import secrets
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 
@@ -15,10 +12,10 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.http.headers import header_values
+from libs.http.request_ids import request_id_of
 from libs.telemetry.logs import RequestLine, log_request
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _ID_HEADER = b"x-request-id"
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
@@ -83,10 +80,3 @@ def template_of(scope: Scope) -> str:
     routes = () if endpoint is None else scope["app"].routes
     taken = (r.path for r in routes if getattr(r, "endpoint", None) is endpoint)
     return next(taken, "unmatched")
-
-
-def request_id_of(given: Sequence[str]) -> str:
-    """The caller's request id when it is one that is safe to repeat, else a new one."""
-    if given and _REQUEST_ID.match(given[0]):
-        return given[0]
-    return secrets.token_hex(16)

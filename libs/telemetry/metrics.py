@@ -12,6 +12,9 @@ REQUESTS = Counter("ragtime_requests", "Answers given", ["service", "route", "st
 REQUEST_SECONDS = Histogram(
     "ragtime_request_seconds", "Time to answer", ["service", "route"], buckets=SECONDS
 )
+CONNECTIONS_CUT = Counter(
+    "ragtime_connections_cut", "Connections cut off by us, by the reason", ["reason"]
+)
 RATE_LIMIT_STORE_FAILURES = Counter(
     "ragtime_rate_limit_store_failures", "Requests limited in memory: the shared store was away"
 )

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.events.reasons import RejectCode
-from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of
+from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, request_id_in
 from services.ingest.verdicts import Refusal
-
-_HEADERS = {"Cache-Control": "no-store"}
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -34,16 +33,17 @@ class NoValidEvent(ProblemBody, frozen=True, kw_only=True):
     rejected: list[Rejection]
 
 
-def answer(accepted: int, refused: Iterable[tuple[int, Refusal]]) -> Response:
+def answer(accepted: int, refused: Iterable[tuple[int, Refusal]], request: Request) -> Response:
     """202 with the verdicts, or the problem that not one event was valid."""
     rejected = [Rejection(index, refusal.code, refusal.message) for index, refusal in refused]
     if not rejected:
         return _all_accepted(accepted)
     if accepted:
         return _verdicts(Verdicts(accepted, rejected))
-    problem = body_of(Problem(400, "no_valid_event", "Not one event of the request is valid."))
-    refusal = NoValidEvent(**msgspec.structs.asdict(problem), rejected=rejected)
-    return Response(msgspec.json.encode(refusal), 400, _HEADERS, media_type=MEDIA_TYPE)
+    problem = Problem(400, "no_valid_event", "Not one event of the request is valid.")
+    fields = msgspec.structs.asdict(body_of(problem, request_id_in(request)))
+    refusal = NoValidEvent(**fields, rejected=rejected)
+    return Response(msgspec.json.encode(refusal), 400, media_type=MEDIA_TYPE)
 
 
 @lru_cache(maxsize=1_024)
@@ -54,4 +54,4 @@ def _all_accepted(accepted: int) -> Response:
 
 def _verdicts(verdicts: Verdicts) -> Response:
     body = msgspec.json.encode(verdicts)
-    return Response(body, 202, _HEADERS, media_type="application/json")
+    return Response(body, 202, media_type="application/json")

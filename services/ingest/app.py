@@ -29,6 +29,7 @@ from libs.telemetry.logs import configure_logs, get_logger
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.room import Room
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 
@@ -87,6 +88,7 @@ def build(
         publisher=publisher,
         country_of=_country_lookup(settings),
         limits=settings.body,
+        room=Room(settings.body.max_held_bytes, settings.body.max_waiting, settings.body.wait_s),
         clock=clock,
     )
 

@@ -7,16 +7,18 @@ on it.
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from functools import lru_cache
-from io import BytesIO
+from functools import lru_cache, partial
+from itertools import islice
 
 import msgspec
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
+from libs.http.headers import header_values
 from libs.http.problems import Problem
+from services.ingest.room import Place
 from services.ingest.verdicts import explain_syntax
 
 if sys.version_info >= (3, 14):
@@ -25,6 +27,9 @@ else:
     from backports import zstd
 
 _STEP_BYTES = 256 * 1024
+
+# A body up to this size is read whenever it comes; for a larger one there must be room.
+_SMALL_BYTES = 64 * 1024
 
 # Frames in one body: each repeats a copy of the rest, so their number is bounded.
 _MAX_FRAMES = 100
@@ -38,6 +43,11 @@ _TEXT_BEFORE_HALF = re.compile(
     rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
     re.DOTALL,
 )
+
+_LINE = re.compile(rb"\S.*")
+
+# An array of more bytes could have so many elements that to list them all takes too much memory.
+_LISTED_BYTES = 256 * 1024
 
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -141,7 +151,7 @@ def split_events(body: bytes, media_type: MediaType, max_events: int) -> list[Ra
     Raises Problem where the body as a whole is no JSON, holds nothing, or too much.
     """
     ndjson = media_type is MediaType.NDJSON
-    events = _lines(body, max_events) if ndjson else _elements(body)
+    events = _lines(body, max_events) if ndjson else _elements(body, max_events)
     if len(events) > max_events:
         raise Problem(413, "too_many_events", f"A request may bring at most {max_events} events.")
     if not events:
@@ -150,37 +160,49 @@ def split_events(body: bytes, media_type: MediaType, max_events: int) -> list[Ra
 
 
 def _lines(body: bytes, max_events: int) -> list[RawEvent]:
-    events: list[RawEvent] = []
-    for line in BytesIO(body):
-        if not line.isspace():
-            events.append(line)
-            if len(events) > max_events:
-                break
-    return events
+    """What is not blank, up to one line more than is allowed."""
+    return [line[0] for line in islice(_LINE.finditer(body), max_events + 1)]
 
 
-def _elements(body: bytes) -> list[RawEvent]:
+def _elements(body: bytes, max_events: int) -> list[RawEvent]:
     start = body.lstrip()
     if not start:
         return []
     try:
         if start.startswith(b"["):
-            return [*_array(body)]
+            return [*_array(body, max_events)]
         return [msgspec.json.decode(body, type=msgspec.Raw)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = explain_syntax(error)
         raise Problem(400, "invalid_json", f"The body is {detail}.") from error
 
 
-def _array(body: bytes) -> list[msgspec.Raw]:
+def _array(body: bytes, max_events: int) -> Sequence[msgspec.Raw]:
     """The elements; what makes one of them unreadable, not the array, is left to its verdict."""
+    decode = _decode_array if len(body) <= _LISTED_BYTES else partial(_decode_long, max_events)
     try:
-        return _decode_array(body)
+        return decode(body)
     except msgspec.DecodeError:
         marked = _without_halves(body)
         if marked == body:
             raise
-    return _decode_array(marked)
+    return decode(marked)
+
+
+def _decode_long(max_events: int, body: bytes) -> Sequence[msgspec.Raw]:
+    """The elements up to one more than are allowed: the others are passed over, not listed."""
+    elements = msgspec.json.decode(body, type=_first_elements(max_events + 1))
+    return [element for element in msgspec.structs.astuple(elements) if element is not None]
+
+
+@lru_cache(maxsize=1)
+def _first_elements(number: int) -> type[msgspec.Struct]:
+    """An array as a struct with a field an element: msgspec skips what it has no field for.
+
+    A list with a maximal length would be refused as well, but only after all of it was made.
+    """
+    fields = [(f"element_{index}", msgspec.Raw, None) for index in range(number)]
+    return msgspec.defstruct("FirstElements", fields, array_like=True, gc=False)
 
 
 def _without_halves(body: bytes) -> bytes:
@@ -202,8 +224,23 @@ def body_too_large(max_bytes: int) -> Problem:
     )
 
 
-async def read_body(receive: Receive, max_bytes: int) -> bytes:
-    """The body as it came, read no further than the limit."""
+async def read_body(
+    request: Request, compression: Compression, max_bytes: int, place: Place
+) -> bytes:
+    """The body as it came, read no further than the limit, and as long as there is room for it."""
+    announced_bytes = _announced_bytes(request.scope)
+    if announced_bytes > max_bytes:
+        raise body_too_large(max_bytes)
+    is_plain = compression is Compression.NONE
+    if announced_bytes > _SMALL_BYTES:
+        await place.take(announced_bytes if is_plain else max_bytes)
+    body = await _read(request.receive, max_bytes, place)
+    if not is_plain:
+        await place.take(max_bytes)
+    return body
+
+
+async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
     chunks: list[bytes] = []
     size_bytes, is_more = 0, True
     while is_more:
@@ -215,4 +252,11 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
         if size_bytes > max_bytes:
             raise body_too_large(max_bytes)
         is_more = message.get("more_body", False)
+        if is_more and size_bytes > _SMALL_BYTES:
+            await place.take(max_bytes)  # it comes in chunks, and may become as large as allowed
     return b"".join(chunks)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    """The Content-Length, which the server has checked; 0 for a body that comes in chunks."""
+    return int(next(iter(header_values(scope, b"content-length")), "0"))

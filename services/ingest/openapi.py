@@ -140,7 +140,10 @@ _RESPONSES: Json = {
     ),
     "503": problem_response(
         503,
-        {"unavailable": "The events could not be written in time; send them again."},
+        {
+            "unavailable": "The events could not be written in time; send them again.",
+            "overloaded": "Too many large bodies are on their way; send this one again.",
+        },
         RETRY_AFTER,
     ),
 }

@@ -28,7 +28,8 @@ from services.ingest.bodies import (
 )
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
-from services.ingest.publisher import Publisher
+from services.ingest.publisher import Publisher, size_of
+from services.ingest.room import Place, Room
 from services.ingest.settings import BodySettings
 
 EVENTS_PATH = "/api/v1/projects/{projectId}/events"
@@ -64,26 +65,35 @@ class EventsRoute:
     publisher: Publisher
     country_of: CountryOf
     limits: BodySettings
+    room: Room
     clock: Callable[[], datetime]
 
     async def post(self, request: Request) -> Response:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
         project_id = request.path_params["projectId"]
         key = await self.admission.admit(request, project_id, Scope.EVENTS_WRITE)
-        batch = await self._read(request, key)
-        if batch.lines:
-            await self.publisher.publish(batch.lines)
+        place = Place(self.room)
+        try:
+            batch = await self._read(request, key, place)
+            if batch.lines:
+                await self.publisher.publish(batch.lines)
+        finally:
+            place.leave()
         _measure(batch)
-        return answer(len(batch.lines), batch.rejected)
+        return answer(len(batch.lines), batch.rejected, request)
 
-    async def _read(self, request: Request, key: ApiKey) -> Batch:
+    async def _read(self, request: Request, key: ApiKey, place: Place) -> Batch:
         """The request's events; of its body nothing is held while Kafka is waited for."""
         media_type = media_type_of(_joined(request, b"content-type"))
         compression = compression_of(_joined(request, b"content-encoding"))
         submission = self._submission(request, key)
-        packed = await read_body(request.receive, self.limits.max_body_bytes)
-        body = decompress(packed, compression, self.limits.max_body_bytes)
-        return prepare_batch(split_events(body, media_type, self.limits.max_events), submission)
+        most = self.limits.max_body_bytes
+        packed = await read_body(request, compression, most, place)
+        body = decompress(packed, compression, most)
+        batch = prepare_batch(split_events(body, media_type, self.limits.max_events), submission)
+        if place.size_bytes:
+            place.resize(sum(map(size_of, batch.lines)))
+        return batch
 
     def _submission(self, request: Request, key: ApiKey) -> Submission:
         return Submission(

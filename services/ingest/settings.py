@@ -10,7 +10,7 @@ from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
-    HttpSettings,
+    DoorSettings,
     KafkaSettings,
     Seconds,
     ServiceSettings,
@@ -22,6 +22,18 @@ class BodySettings(Block):
 
     max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 5 * 1024 * 1024
     max_events: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    max_held_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        16 * 1024 * 1024,
+        description="of large bodies that are read, or whose events wait for Kafka, at once",
+    )
+    max_waiting: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        100, description="large bodies that wait for room; one more gets 503"
+    )
+    wait_s: Seconds = Field(
+        5.0,
+        description="how long a large body waits for room; shorter than the 7 s that open requests"
+        " have when the service is stopped",
+    )
 
 
 class PublishSettings(Block):
@@ -34,7 +46,7 @@ class PublishSettings(Block):
     linger_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
     max_record_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024)] = 128 * 1024
     max_record_events: Annotated[int, Field(ge=1, le=10_000)] = 500
-    max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
+    max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
     timeout_s: Seconds = Field(
         6.0,
         description="how long a request waits for Kafka; shorter than the 7 s that open requests"
@@ -45,7 +57,7 @@ class PublishSettings(Block):
 class Settings(ServiceSettings):
     """All settings of ingest."""
 
-    http: HttpSettings = HttpSettings(port=8081)
+    http: DoorSettings = DoorSettings(port=8081)
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     access: AccessSettings

@@ -20,7 +20,7 @@ from libs.http.requests_log import RequestsLog
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
-from services.query.database import Database
+from services.query.database import Database, caps
 from services.query.openapi import document
 from services.query.routes import PATH, Analytics
 from services.query.settings import Settings
@@ -32,7 +32,8 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; exit code 0 after a clean stop."""
     settings = load_settings(Settings)
     configure_logs("query", settings.log.level)
-    app = build(settings, lambda: connect_patiently(settings.clickhouse), utc_now)
+    sent = caps(settings.query)
+    app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now)
     serve(app, settings.http)
 
 
@@ -47,7 +48,7 @@ def build(
     clock: Callable[[], datetime],
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
-    database = Database(connect, settings.clickhouse.database, settings.query_timeout_s)
+    database = Database(connect, settings.clickhouse.database, settings.query)
     keys = KeyStore(settings.access)
     admission = Admission(
         keys,
@@ -68,7 +69,8 @@ def build(
     install_problems(app)
     add_health(app, checks)
     add_openapi(app, document(PATH))
-    app.add_api_route(PATH, Analytics(admission, database, clock).read, methods=["GET"])
+    analytics = Analytics(admission, database, settings.query.max_days, clock)
+    app.add_api_route(PATH, analytics.read, methods=["GET", "HEAD"])
     app.add_middleware(RequestsLog, service="query")
     return app
 

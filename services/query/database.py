@@ -5,7 +5,10 @@ server is refreshed in the background, so that readiness answers at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import math
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -15,24 +18,42 @@ from libs.clickhouse.connection import first_line
 from libs.clickhouse.migrations import MigrationError, pending, read_ledger, read_migrations
 from libs.http.problems import Problem
 from libs.telemetry.logs import get_logger
+from services.query.settings import QuerySettings
 from services.query.statements import Statement
 
 _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
 
+# Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow.
+_TOO_MUCH = re.compile(r"Code: (?:158|307|396)\b")
+
 log = get_logger()
+
+
+def caps(settings: QuerySettings) -> dict[str, str]:
+    """ClickHouse's own settings for each statement: it reads only, and takes no more than this."""
+    return {
+        "readonly": "1",
+        "max_execution_time": str(math.ceil(settings.timeout_s)),
+        "max_memory_usage": str(settings.max_memory_bytes),
+        "max_rows_to_read": str(settings.max_rows_read),
+        "max_result_rows": str(settings.max_rows),
+        "result_overflow_mode": "throw",
+        "cancel_http_readonly_queries_on_client_close": "1",
+    }
 
 
 class Database:
     """`run` connects and watches; `rows` asks, or raises the Problem of an absent server."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[AsyncClient]], name: str, timeout_s: float
+        self, connect: Callable[[], Awaitable[AsyncClient]], name: str, settings: QuerySettings
     ) -> None:
         self._connect = connect
         self._name = name
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.timeout_s
+        self._running = asyncio.Semaphore(settings.max_running)
         self._client: AsyncClient | None = None
         self._connected = asyncio.Event()
         self._is_reachable = False
@@ -42,16 +63,26 @@ class Database:
         """What readiness needs to know, as of a few seconds ago."""
         return {"clickhouse": self._is_reachable, "migrations": self._fits}
 
-    async def rows(self, statement: Statement) -> Sequence[Sequence[Any]]:
-        """The rows of a statement; a server that is away, slow or refuses is a 503."""
-        if self._client is None:
-            raise _unavailable()
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Database"]:
+        """All statements of one question: they share one deadline, which begins with the wait.
+
+        A server that is away, slow or refuses is a 503.
+        """
         try:
-            async with asyncio.timeout(self._timeout_s):
-                result = await self._client.query(statement.sql, parameters=statement.parameters)
+            async with asyncio.timeout(self._timeout_s), self._running:
+                yield self
         except (Error, OSError, TimeoutError) as error:
+            if _TOO_MUCH.search(str(error)):
+                raise _too_much() from error
             log.warning("query.unavailable", error=first_line(error))
             raise _unavailable() from error
+
+    async def rows(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """The rows of a statement, in a session."""
+        if self._client is None:
+            raise _unavailable()
+        result = await self._client.query(statement.sql, parameters=statement.parameters)
         return result.result_rows
 
     async def client(self) -> AsyncClient:
@@ -96,4 +127,10 @@ def _unavailable() -> Problem:
         "unavailable",
         "The analytics cannot be read at the moment; try again.",
         {"Retry-After": str(_RETRY_AFTER_S)},
+    )
+
+
+def _too_much() -> Problem:
+    return Problem(
+        400, "answer_too_large", "The answer is too large; ask for fewer days, or one category."
     )

@@ -10,6 +10,7 @@ from libs.http.problems import Problem
 
 MAX_DEVICE_ID_LENGTH = 128
 DEFAULT_DAYS = timedelta(days=30)
+MAX_DAYS = 800
 ALL = "all"
 
 _PARAMETERS = ("from", "to", "category", "live", "deviceId")
@@ -43,7 +44,9 @@ class Question:
     device_id: str | None
 
 
-def parse_question(project_id: str, parameters: Sequence[tuple[str, str]], today: date) -> Question:
+def parse_question(
+    project_id: str, parameters: Sequence[tuple[str, str]], today: date, max_days: int = MAX_DAYS
+) -> Question:
     """The question of these query parameters. Raises a Problem with status 400."""
     given = _once_each(parameters)
     last_day = _day("to", given.get("to")) or today
@@ -52,6 +55,8 @@ def parse_question(project_id: str, parameters: Sequence[tuple[str, str]], today
         raise Problem(
             400, "invalid_range", f"from ({first_day}) must not be after to ({last_day})."
         )
+    if (last_day - first_day).days >= max_days:
+        raise Problem(400, "range_too_large", f"A request may ask for at most {max_days} days.")
     return Question(
         project_id=project_id,
         first_day=first_day,

@@ -9,10 +9,11 @@ from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
-    HttpSettings,
+    DoorSettings,
     Seconds,
     ServiceSettings,
 )
+from services.query.questions import MAX_DAYS
 
 Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -24,14 +25,31 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(30, description="of an address that shows no valid key")
 
 
+class QuerySettings(Block):
+    """What one question may ask of ClickHouse, and how many are asked at once."""
+
+    timeout_s: Seconds = Field(10.0, description="how long a request waits for ClickHouse")
+    max_days: Annotated[int, Field(ge=1)] = Field(MAX_DAYS, description="from `from` to `to`")
+    max_rows: Annotated[int, Field(ge=1_000)] = Field(200_000, description="of an answer")
+    max_rows_read: Annotated[int, Field(ge=1_000)] = Field(
+        1_000_000_000, description="that ClickHouse may read for one statement"
+    )
+    max_memory_bytes: Annotated[int, Field(ge=16 * 1024 * 1024)] = Field(
+        1024 * 1024 * 1024, description="that ClickHouse may take for one statement"
+    )
+    max_running: Annotated[int, Field(ge=1)] = Field(
+        16, description="questions at once; the others wait, within the same time"
+    )
+
+
 class Settings(ServiceSettings):
     """All settings of query."""
 
-    http: HttpSettings = HttpSettings(port=8080)
+    http: DoorSettings = DoorSettings(port=8080)
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: RateLimitSettings = RateLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="networks whose X-Forwarded-For counts, as a JSON list"
     )
-    query_timeout_s: Seconds = Field(10.0, description="how long a request waits for ClickHouse")
+    query: QuerySettings = QuerySettings()

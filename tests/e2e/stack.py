@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ class Stack:
     topics: Topics
     database: Client
     http: httpx.Client
+    shown_keys: list[str] = field(default_factory=list)
 
     def ragtime(self, *arguments: str) -> str:
         """What the command prints."""
@@ -79,6 +80,7 @@ class Stack:
         projects, keys = zip(*(self._with_keys(name) for name in names), strict=True)
         asyncio.run(self._add_keys([key for pair in keys for key in pair]))
         self.wait_until_key_works(projects[-1].id, projects[-1].test_key)
+        self.shown_keys.extend(key for p in projects for key in (p.live_key, p.test_key))
         return list(projects)
 
     def _with_keys(self, project_id: str) -> tuple[Project, list[ApiKey]]:

@@ -77,6 +77,15 @@ class Topics:
         records = asyncio.run(self._read(self.events, self.partitions))
         return [record.value or b"" for record in records]
 
+    def read_all(self) -> list[bytes]:
+        """Keys, headers and values of all records of both topics."""
+        topics = ((self.events, self.partitions), (self.dead_letters, 1))
+        records = [r for topic in topics for r in asyncio.run(self._read(*topic))]
+        headers = [
+            part for r in records for name, value in r.headers for part in (name.encode(), value)
+        ]
+        return [*headers, *(part or b"" for r in records for part in (r.key, r.value))]
+
     async def _read(self, topic: str, number: int) -> list[Any]:
         records: list[Any] = []
         async with self._consumer(topic, number) as (consumer, partitions):

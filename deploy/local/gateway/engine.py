@@ -32,9 +32,8 @@ from deploy.local.gateway.statements import (
 
 _THREADS = 24
 _WAITING = 200
-# Repeated values are small in a result and large in an answer: both have a bound.
+# Repeated values are small in a result and large in an answer: that has a bound beside memory.
 _MAX_RESULT_BYTES = 1 << 29
-_MAX_MEMORY_BYTES = 2 << 30
 _KILL_INTERVAL_S = 0.2
 
 T = TypeVar("T")
@@ -166,7 +165,7 @@ class Engine:
             settings = {
                 **asked.settings,
                 "implicit_select": "0",
-                "max_memory_usage": str(_MAX_MEMORY_BYTES),
+                "max_memory_usage": str(asked.max_memory_bytes),
                 "max_result_bytes": str(_MAX_RESULT_BYTES),
                 "log_comment": asked.log_comment,
             }

@@ -37,9 +37,9 @@ _TO_THE_SERVER = frozenset(
     }
 )
 # Set here for each statement: what it is parsed as, and the bounds of its answer.
-_FIXED = frozenset(
-    {"dialect", "implicit_select", "max_memory_usage", "max_result_bytes", "profile"}
-)
+_FIXED = frozenset({"dialect", "implicit_select", "max_result_bytes", "profile"})
+# What any statement may take; a client may ask for less.
+_MAX_MEMORY_BYTES = 2 << 30
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -101,6 +101,13 @@ class Parameters:
     def log_comment(self) -> str:
         """What the engine knows the statement by: the client's own comment, or its id."""
         return self.settings.get("log_comment") or f"{_ID}{self.query_id}"
+
+    @property
+    def max_memory_bytes(self) -> int:
+        """What the statement may take: what the client says, and never more than the bound."""
+        text = self.settings.get("max_memory_usage", "0")
+        asked = int(text) if text.isascii() and text.isdecimal() else 0  # 0 has no limit
+        return min(asked or _MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,18 @@ class IngestProcess:
     process: asyncio.subprocess.Process
     http: httpx.AsyncClient
     log: Path
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self.http.base_url.port is not None
+        return self.http.base_url.port
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory that the process has had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
     async def answers(self, path: str, status: int, timeout_s: float = 30.0) -> httpx.Response:
         """The first answer of that status; the process must be alive until then."""
@@ -50,9 +63,13 @@ class IngestProcess:
 
 @asynccontextmanager
 async def ingest_process(
-    folder: Path, clickhouse: ClickHouseSettings, bootstrap_servers: str, topic: str
+    folder: Path,
+    clickhouse: ClickHouseSettings,
+    bootstrap_servers: str,
+    topic: str,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[IngestProcess]:
-    """Ingest on a free port, ended with the block."""
+    """Ingest on a free port, ended with the block. `more`: settings beside those that it needs."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -65,6 +82,7 @@ async def ingest_process(
         "RAGTIME_CLICKHOUSE__DATABASE": clickhouse.database,
         "RAGTIME_ACCESS__PEPPER": PEPPER,
         "RAGTIME_PUBLISH__TIMEOUT_S": "5",
+        **(more or {}),
     }
     log = folder / "ingest.log"
     with log.open("wb") as output:

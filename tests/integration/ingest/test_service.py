@@ -13,49 +13,23 @@ import pytest
 from backports import zstd
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
-from libs.access.key_store import add_key, revoke_key
+from libs.access.api_keys import Mode, generate_key
+from libs.access.key_store import revoke_key
 from libs.events.codec import decode_record
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.settings import ClickHouseSettings
-from tests.integration.ingest.process import PEPPER, IngestProcess, free_port, ingest_process
-from tests.integration.ingest.topics import new_topic, read_topic
+from tests.integration.ingest.conftest import PARTITIONS, PROJECT
+from tests.integration.ingest.process import IngestProcess, free_port, ingest_process
+from tests.integration.ingest.topics import read_topic
 from tests.polling import until, until_answered
 from tests.servers import Servers
 
-_PARTITIONS = 3
-_PROJECT = "museum"
-_PATH = f"/api/v1/projects/{_PROJECT}/events"
+_PATH = f"/api/v1/projects/{PROJECT}/events"
 _CANARY_ADDRESS = "203.0.113.77"
 _CANARY_AGENT = "canary-agent"
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def topic(real_servers: Servers) -> AsyncIterator[str]:
-    async with new_topic(real_servers.kafka, _PARTITIONS) as name:
-        yield name
-
-
-@pytest.fixture
-async def key(clickhouse: AsyncClient) -> str:
-    text = generate_key(Mode.LIVE)
-    stored = ApiKey(
-        id="key-1",
-        key_hash=hash_key(text, PEPPER.encode()),
-        project_id=_PROJECT,
-        mode=Mode.LIVE,
-        scopes=frozenset({Scope.EVENTS_WRITE}),
-        rate_per_minute=None,
-        label="",
-        created_at=datetime.now(UTC),
-        expires_at=None,
-        revoked_at=None,
-    )
-    await add_key(clickhouse, stored)
-    return text
 
 
 @pytest.fixture
@@ -119,7 +93,7 @@ async def test_events_are_in_the_topic_when_answered_202(
     assert sorted(event.id for _, event in events) == sorted(
         [f"evt-{n}" for n in range(100)] * 2 + [f"evt-{n}" for n in range(100, 200)]
     )
-    assert all(p == partition_of(partition_key(event), _PARTITIONS) for p, event in events)
+    assert all(p == partition_of(partition_key(event), PARTITIONS) for p, event in events)
 
 
 async def test_requests_share_records_and_no_address_is_published(

@@ -123,8 +123,15 @@ def test_log_comment_is_kept_when_the_client_gave_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["dialect", "implicit_select", "max_memory_usage", "max_result_bytes", "profile"]
+    ("asked", "taken"),
+    [("1000", 1000), ("0", 2 << 30), ("99999999999", 2 << 30), ("-1", 2 << 30), ("1G", 2 << 30)],
 )
+def test_memory_is_bounded_when_a_client_asks_for_some(asked: str, taken: int) -> None:
+    assert statements.parameters({"max_memory_usage": asked}).max_memory_bytes == taken
+    assert statements.parameters({}).max_memory_bytes == 2 << 30
+
+
+@pytest.mark.parametrize("name", ["dialect", "implicit_select", "max_result_bytes", "profile"])
 def test_parameters_are_refused_when_a_setting_is_fixed(name: str) -> None:
     with pytest.raises(ServerError) as refused:
         statements.parameters({name: "1"})

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from structlog.testing import capture_logs
 
 from libs.access.rate_limits import state_of_count
 from libs.http.problems import Problem, install_problems
@@ -49,23 +50,33 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def test_error_has_the_one_shape_when_answered(
     http: httpx.AsyncClient, request_line: str, status: int, code: str, detail: str
 ) -> None:
-    answer = await http.request(*request_line.split())
+    answer = await http.request(*request_line.split(), headers={"X-Request-Id": "r-1"})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-request-id"]
+    assert answer.headers.get_list("x-request-id") == ["r-1"]
     assert answer.json() == {
         "type": "about:blank",
         "title": httpx.codes(status).name.replace("_", " ").title(),
         "status": status,
         "code": code,
         "detail": detail,
+        "requestId": "r-1",
     }
 
 
 async def test_problem_keeps_its_headers_when_answered(http: httpx.AsyncClient) -> None:
     assert (await http.get("/problem")).headers["retry-after"] == "3"
-    assert (await http.post("/problem")).headers["allow"] == "GET"
+    assert (await http.post("/problem")).headers["allow"] == "GET, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "allow"), [("/problem", 204, "GET, OPTIONS"), ("/nowhere", 404, None)]
+)
+async def test_options_tell_the_methods_when_there_is_something_at_the_path(
+    http: httpx.AsyncClient, path: str, status: int, allow: str | None
+) -> None:
+    answer = await http.options(path)
+    assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
 
 
 async def test_bug_tells_the_limit_when_it_is_known(http: httpx.AsyncClient) -> None:
@@ -73,3 +84,16 @@ async def test_bug_tells_the_limit_when_it_is_known(http: httpx.AsyncClient) -> 
     assert headers["x-ratelimit-limit"] == "30"
     assert headers["x-ratelimit-remaining"] == "29"
     assert headers["x-ratelimit-reset"] == "1000060"
+
+
+async def test_bug_is_logged_by_its_place_when_its_text_is_a_secret(
+    http: httpx.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        await http.get("/limited", headers={"X-Request-Id": "r-1"})
+
+    [bug] = [line for line in lines if line["event"] == "request.bug"]
+    assert bug["request_id"] == "r-1"
+    assert bug["trace"].endswith("ValueError")
+    assert "test_problems.py" in bug["trace"]
+    assert "secret" not in bug["trace"].replace('raise ValueError("a secret', "")

@@ -5,15 +5,23 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from libs.http import requests_log
+from libs.http.problems import answer_nobody
+from libs.http.protocol import Protocol
+from libs.http.requests_log import RequestsLog
 from libs.http.server import configuration
-from libs.settings import HttpSettings
+from libs.settings import DoorSettings
+from libs.telemetry.logs import RequestLine
+from tests.polling import until
 
 _OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
@@ -25,33 +33,64 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(shown)(scope, receive, send)
 
 
+@dataclass
+class Connection:
+    """Both ends of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    server: "CountingProtocol"
+
+    def later(self, seconds: float) -> None:
+        """Let the server look at the connection as if so much time had passed."""
+        self.server.cut_if_slow(asyncio.get_running_loop().time() + seconds)
+
+    async def arrives(self, sent: bytes) -> None:
+        """Send, and return when the server has read it."""
+        before = self.server.received
+        self.writer.write(sent)
+        await until(lambda: self.server.received >= before + len(sent))
+
+
+class CountingProtocol(Protocol):
+    """The protocol, and how many bytes it has got."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received += len(data)
+
+
 @asynccontextmanager
-async def _connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    config = configuration(_echo, HttpSettings(port=8099))
+async def _connection(
+    app: ASGIApp = _echo, state: ServerState | None = None, **door: Any
+) -> AsyncIterator[Connection]:
+    config = configuration(app, DoorSettings(port=8099, **door))
     config.load()
-    state = ServerState()
+    state = state or ServerState()
+    state.default_headers = config.encoded_headers  # what the server does every second
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
-    server, _ = await loop.connect_accepted_socket(
-        lambda: config.http_protocol_class(config, state, {}),  # type: ignore[call-arg]
-        ours,
+    transport, server = await loop.connect_accepted_socket(
+        lambda: CountingProtocol(config, state, {}), ours
     )
     reader, writer = await asyncio.open_unix_connection(sock=theirs)
     try:
-        yield reader, writer
+        yield Connection(reader, writer, server)
     finally:
         writer.close()
-        server.close()
+        transport.close()
         await asyncio.gather(*state.tasks)
 
 
 async def _answers(*parts: bytes, count: int = 1) -> list[tuple[int, str, object]]:
     """The status, the media type and the body of each answer to these bytes."""
-    async with _connection() as (reader, writer), asyncio.timeout(10):
-        sending = asyncio.create_task(_send(writer, parts))
-        answers = [await _answer(reader) for _ in range(count)]
+    async with _connection() as connection, asyncio.timeout(10):
+        sending = asyncio.create_task(_send(connection.writer, parts))
+        answers = [await _answer(connection.reader) for _ in range(count)]
         await sending
-        return answers
+        return [(status, headers["content-type"], body) for status, headers, body in answers]
 
 
 async def _send(writer: asyncio.StreamWriter, parts: Iterable[bytes]) -> None:
@@ -62,11 +101,11 @@ async def _send(writer: asyncio.StreamWriter, parts: Iterable[bytes]) -> None:
             await asyncio.sleep(0)
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, object]:
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], object]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
     body = await reader.readexactly(int(headers["content-length"]))
-    return int(head[0].split()[1]), headers["content-type"], json.loads(body)
+    return int(head[0].split()[1]), headers, json.loads(body)
 
 
 def _post(body: bytes, headers: bytes = b"") -> bytes:
@@ -125,6 +164,8 @@ async def test_bytes_are_refused_by_a_problem_when_they_are_no_request(sent: byt
     [(status, media_type, problem)] = await _answers(sent)
 
     assert (status, media_type) == (400, "application/problem+json")
+    assert isinstance(problem, dict)
+    assert len(problem.pop("requestId")) == 32
     assert problem == {
         "type": "about:blank",
         "title": "Bad Request",
@@ -154,3 +195,170 @@ async def test_next_request_is_read_when_it_begins_in_the_middle_of_a_body() -> 
     )
 
     assert [status for status, _, _ in answers] == [200] * 3
+
+
+async def _read(scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await _echo(scope, receive, send)
+    except ClientDisconnect:
+        await answer_nobody(Request(scope))(scope, receive, send)
+
+
+async def test_connection_is_closed_without_a_word_when_it_brings_nothing() -> None:
+    async with _connection(head_timeout_s=10) as connection:
+        connection.later(9)
+        assert not connection.server.transport.is_closing()
+        connection.later(11)
+
+        assert await connection.reader.read() == b""
+
+
+async def test_request_is_refused_when_its_headers_come_too_slowly() -> None:
+    async with _connection(head_timeout_s=10) as connection:
+        await connection.arrives(b"GET / HTTP/1.1\r\nX: ")
+        connection.later(9)
+        assert not connection.server.transport.is_closing()
+        connection.later(11)
+        status, headers, problem = await _answer(connection.reader)
+
+        assert await connection.reader.read() == b""
+    assert (status, headers["connection"]) == (408, "close")
+    assert isinstance(problem, dict)
+    assert problem["code"] == "request_timeout"
+    assert problem["requestId"] == headers["x-request-id"]
+
+
+async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[RequestLine] = []
+    monkeypatch.setattr(requests_log, "log_request", lines.append)
+    sent = b"POST / HTTP/1.1\r\nX-Request-Id: slow-1\r\nContent-Length: 9\r\n\r\nabc"
+    async with _connection(RequestsLog(_read, "test"), body_timeout_s=20) as connection:
+        await connection.arrives(sent)
+        await asyncio.sleep(0)
+        connection.later(19)
+        assert not connection.server.transport.is_closing()
+        connection.later(21)
+        status, headers, problem = await _answer(connection.reader)
+
+        assert await connection.reader.read() == b""
+    assert (status, headers["x-request-id"]) == (408, "slow-1")
+    assert isinstance(problem, dict)
+    assert problem["requestId"] == "slow-1"
+    assert [(line.status, line.request_id) for line in lines] == [(408, "slow-1")]
+
+
+async def test_connection_stays_when_the_answer_takes_long() -> None:
+    goes_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await _echo(scope, receive, send)
+
+    async with _connection(slow) as connection:
+        await connection.arrives(_post(b"one") + b"POST /a HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        connection.later(1_000)
+        goes_on.set()
+
+        assert (await _answer(connection.reader))[0] == 200
+
+
+async def test_connection_is_closed_when_only_line_ends_come_after_an_answer() -> None:
+    async with _connection() as connection:
+        await connection.arrives(_post(b"one"))
+        await _answer(connection.reader)
+        await connection.arrives(b"\r\n")
+        connection.later(64)
+        assert not connection.server.transport.is_closing()
+        connection.later(66)
+
+        assert await connection.reader.read() == b""
+
+
+async def test_connection_is_closed_when_a_refused_body_goes_on_and_on() -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 413)(scope, receive, send)
+
+    async with _connection(refuse) as connection:
+        await connection.arrives(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+        assert (await _answer(connection.reader))[0] == 413
+        connection.later(4)
+        assert not connection.server.transport.is_closing()
+        connection.later(6)
+
+        assert await connection.reader.read() == b""
+
+
+async def test_connection_ends_when_the_answer_is_never_read() -> None:
+    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse("a" * 10_000_000)(scope, receive, send)
+
+    async with _connection(much) as connection, asyncio.timeout(10):
+        await connection.arrives(b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: connection.server.is_idle)
+        connection.later(66)
+        assert connection.server.transport.is_closing()
+        assert connection.server in connection.server.connections
+        connection.later(72)
+
+        await until(lambda: connection.server not in connection.server.connections)
+
+
+async def test_longest_silent_connection_makes_room_when_there_are_too_many() -> None:
+    state = ServerState()
+    async with (
+        _connection(state=state, max_connections=2) as first,
+        _connection(state=state, max_connections=2) as second,
+    ):
+        await first.arrives(_post(b"one"))
+        await _answer(first.reader)
+        async with _connection(state=state, max_connections=2) as third:
+            assert await second.reader.read() == b""
+            await third.arrives(_post(b"three"))
+            assert (await _answer(third.reader))[0] == 200
+            await first.arrives(_post(b"again"))
+            assert (await _answer(first.reader))[0] == 200
+
+
+async def test_newest_connection_is_refused_when_all_others_are_at_work() -> None:
+    goes_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await _echo(scope, receive, send)
+
+    state = ServerState()
+    async with _connection(slow, state=state, max_connections=1) as first:
+        await first.arrives(_post(b"one"))
+        async with _connection(slow, state=state, max_connections=1) as second:
+            status, headers, problem = await _answer(second.reader)
+            goes_on.set()
+
+        assert (await _answer(first.reader))[0] == 200
+    assert (status, int(headers["retry-after"])) == (503, 3)
+    assert isinstance(problem, dict)
+    assert problem["code"] == "too_many_connections"
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"])
+async def test_every_answer_is_private_and_names_no_server(sent: bytes) -> None:
+    async with _connection() as connection:
+        await connection.arrives(sent)
+        _, headers, _ = await _answer(connection.reader)
+
+    assert headers["cache-control"] == "private, no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "server" not in headers
+
+
+async def test_head_is_answered_like_get_without_a_body() -> None:
+    async with _connection() as connection:
+        await connection.arrives(b"HEAD /a HTTP/1.1\r\n\r\n")
+        head = await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.arrives(b"GET /a HTTP/1.1\r\n\r\n")
+        status, headers, _ = await _answer(connection.reader)
+
+    assert b"200 OK" in head
+    assert f"content-length: {int(headers['content-length']) + 1}".encode() in head
+    assert status == 200

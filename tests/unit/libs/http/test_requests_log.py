@@ -4,11 +4,19 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from libs.http.requests_log import RequestsLog, request_id_of
+from libs.http.request_ids import request_id_of
+from libs.http.requests_log import RequestsLog
 from libs.telemetry.logs import RequestLine
 
 
-@pytest.mark.parametrize("given", [[], [""], ["a b"], ["x" * 65], ["a\n"], ["é"]])
+@pytest.mark.parametrize("given", ["a", "A-Z_a.z-0", "x" * 64])
+def test_request_id_is_the_callers_when_it_is_safe_to_repeat(given: str) -> None:
+    assert request_id_of([given]) == given
+
+
+@pytest.mark.parametrize(
+    "given", [[], [""], ["a b"], ["a:b"], ["x" * 65], ["a\n"], ["é"], ["a\x00"]]
+)
 def test_request_id_is_made_when_none_or_unsafe_was_given(given: list[str]) -> None:
     assert [request_id_of(given)] != given
     assert len(request_id_of(given)) == 32

@@ -11,7 +11,8 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message
+from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from libs.http.problems import Problem
 from services.ingest.bodies import (
@@ -23,6 +24,7 @@ from services.ingest.bodies import (
     read_body,
     split_events,
 )
+from services.ingest.room import Place, Room
 
 _LIMIT = 1024 * 1024
 
@@ -209,6 +211,99 @@ def test_bytes_become_events_or_a_problem_whatever_they_are(
         assert 1 <= len(_split(body, media_type)) <= 10
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"0," * 1_000_000 + b"0]",
+        b"[" + b"[]," * 1_000_000 + b"[]]",
+        b"[" + b"{}," * 1_000_000 + b"{}]",
+        b"1\n" * 1_000_000,
+    ],
+    ids=["numbers", "arrays", "objects", "lines"],
+)
+def test_body_is_refused_in_little_memory_when_it_brings_countless_events(body: bytes) -> None:
+    media_type = MediaType.JSON if body.startswith(b"[") else MediaType.NDJSON
+    tracemalloc.start()
+    try:
+        assert _problem(lambda: _split(body, media_type, 1_000)) == (413, "too_many_events")
+        assert tracemalloc.get_traced_memory()[1] < 4 * _LIMIT
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("number", [1_000, 1_001])
+def test_events_are_counted_alike_when_the_array_is_long(number: int) -> None:
+    elements = [b'{"n":%d,"x":"%b"}' % (n, b"x" * 300) for n in range(number)]
+    body = b"[" + b",".join(elements) + b"]"
+
+    if number > 1_000:
+        assert _problem(lambda: _split(body, most=1_000)) == (413, "too_many_events")
+    else:
+        assert _split(body, most=1_000) == elements
+
+
+def test_half_a_surrogate_pair_is_left_to_its_event_when_the_array_is_long() -> None:
+    body = rb'["\ud83d", "%b"]' % (b"x" * 300_000)
+
+    first, second = split_events(body, MediaType.JSON, 10)
+
+    assert (bytes(first), len(bytes(second))) == (b'"\xff"', 300_002)
+
+
+@pytest.mark.parametrize("body", [b"\n" * 5 * _LIMIT, b" \r\n" * _LIMIT, b" " * 5 * _LIMIT])
+def test_body_is_refused_when_it_holds_countless_blank_lines(body: bytes) -> None:
+    assert _problem(lambda: _split(body, MediaType.NDJSON)) == (400, "empty_body")
+
+
+def _place(max_bytes: int = _LIMIT) -> Place:
+    return Place(Room(max_bytes, 10, 10.0))
+
+
+def _request(receive: Receive, length: int | None = None) -> Request:
+    headers = [] if length is None else [(b"content-length", b"%d" % length)]
+    return Request({"type": "http", "headers": headers}, receive)
+
+
+async def _never() -> Message:
+    raise AssertionError
+
+
+async def test_body_is_not_read_when_it_announces_too_much() -> None:
+    with pytest.raises(Problem) as caught:
+        await read_body(_request(_never, 13), Compression.NONE, 12, _place())
+
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("compression", "length", "chunk_bytes", "chunks", "taken_bytes"),
+    [
+        ("identity", 10, 10, 1, 0),
+        ("identity", 64 * 1024, 1024, 64, 0),
+        ("identity", 64 * 1024 + 1, 64 * 1024 + 1, 1, 64 * 1024 + 1),
+        ("identity", None, 64 * 1024, 1, 0),
+        ("identity", None, 256 * 1024, 1, 0),  # it is all there already
+        ("identity", None, 50 * 1024, 3, _LIMIT),
+        ("gzip", 10, 10, 1, _LIMIT),
+        ("gzip", 64 * 1024 + 1, 64 * 1024 + 1, 1, _LIMIT),
+    ],
+)
+async def test_place_is_taken_when_the_body_is_large(
+    compression: str, length: int | None, chunk_bytes: int, chunks: int, taken_bytes: int
+) -> None:
+    place = _place()
+    rest = chunks
+
+    async def receive() -> Message:
+        nonlocal rest
+        rest -= 1
+        return {"type": "http.request", "body": b"a" * chunk_bytes, "more_body": rest > 0}
+
+    body = await read_body(_request(receive, length), Compression(compression), _LIMIT, place)
+
+    assert (len(body), place.size_bytes) == (chunk_bytes * chunks, taken_bytes)
+
+
 async def test_body_is_read_no_further_than_the_limit() -> None:
     given: list[int] = []
 
@@ -217,7 +312,7 @@ async def test_body_is_read_no_further_than_the_limit() -> None:
         return {"type": "http.request", "body": b"12345", "more_body": True}
 
     with pytest.raises(Problem) as caught:
-        await read_body(receive, 12)
+        await read_body(_request(receive), Compression.NONE, 12, _place())
 
     assert caught.value.status == 413
     assert given == [0, 1, 2]

@@ -175,7 +175,7 @@ async def test_caller_is_refused_when_the_key_is_for_something_else() -> None:
         ]
 
     assert [_problem(answer) for answer in answers] == [(403, "forbidden")] * 3
-    assert len({answer.content for answer in answers}) == 1
+    assert len({answer.json()["detail"] for answer in answers}) == 1
 
 
 async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:

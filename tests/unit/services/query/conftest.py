@@ -1,5 +1,6 @@
 """The query service in this process: a fake ClickHouse behind it, a clock that tests set."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from typing import Any
 import httpx
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import Message
 
 from libs.access.api_keys import Mode, generate_key, hash_key
 from libs.clickhouse.migrations import read_migrations
 from libs.settings import AccessSettings, ClickHouseSettings
 from services.query.app import build
-from services.query.settings import RateLimitSettings, Settings
+from services.query.settings import QuerySettings, RateLimitSettings, Settings
 from tests.fakes import FakeClickHouse
 from tests.polling import until
 
@@ -37,6 +40,8 @@ class Clock:
 class Service:
     """The running service and what the tests turn on it."""
 
+    app: FastAPI
+
     def __init__(self) -> None:
         self.clickhouse = FakeClickHouse()
         self.clickhouse.rows["FROM api_keys"] = []
@@ -48,8 +53,31 @@ class Service:
             ),
             access=AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.01),
             rate_limit=RateLimitSettings(per_key=5, per_address=3),
-            query_timeout_s=0.2,
+            query=QuerySettings(timeout_s=0.2),
         )
+
+    async def ask_and_leave(self, token: str, leaving: asyncio.Event) -> None:
+        """Ask, as a server hands it over, and go away when told to."""
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop()
+            await leaving.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_message: Message) -> None:
+            pass  # nobody is there
+
+        messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": PATH,
+            "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {token}".encode())],
+            "client": ("198.51.100.7", 4711),
+        }
+        await self.app(scope, receive, send)
 
     def add_key(self, **fields: Any) -> str:
         """Write a key into the table, as the command `ragtime` does."""
@@ -78,7 +106,7 @@ class Service:
         connect: Callable[[], Awaitable[AsyncClient]] | None = None,
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Start the service, and an HTTP client at this address."""
-        app = build(self.settings, connect or self.clickhouse.connect, self.clock)
+        self.app = app = build(self.settings, connect or self.clickhouse.connect, self.clock)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 4711))
         async with (
             app.router.lifespan_context(app),

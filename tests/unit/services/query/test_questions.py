@@ -40,7 +40,8 @@ def test_question_has_what_is_given_when_all_is() -> None:
         ("to=2026-03-10", "2026-02-08", "2026-03-10"),
         ("from=2026-03-25", "2026-03-25", "2026-03-25"),
         ("from=2024-02-29&to=2024-02-29", "2024-02-29", "2024-02-29"),
-        ("from=1900-01-01&to=9999-12-31", "1900-01-01", "9999-12-31"),
+        ("from=2024-01-01&to=2026-03-10", "2024-01-01", "2026-03-10"),  # 800 days
+        ("from=1900-01-01&to=1900-12-31", "1900-01-01", "1900-12-31"),
         ("to=0001-01-05", "0001-01-01", "0001-01-05"),
     ],
 )
@@ -49,6 +50,21 @@ def test_range_is_inclusive_and_thirty_days_when_not_given(
 ) -> None:
     question = parse(query)
     assert (str(question.first_day), str(question.last_day)) == (first_day, last_day)
+
+
+@pytest.mark.parametrize(
+    ("query", "max_days"),
+    [
+        ("from=2024-01-01&to=2026-03-11", 800),
+        ("from=0001-01-01&to=9999-12-31", 800),
+        ("from=2026-03-01&to=2026-03-02", 1),
+    ],
+)
+def test_question_is_refused_when_it_asks_for_too_many_days(query: str, max_days: int) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_question("museum", QueryParams(query).multi_items(), TODAY, max_days)
+    assert (caught.value.status, caught.value.code) == (400, "range_too_large")
+    assert str(max_days) in caught.value.detail
 
 
 @pytest.mark.parametrize("category", Category)

@@ -40,7 +40,6 @@ async def test_answer_is_the_documented_one_when_asked_like_the_documentation(
         )
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["cache-control"] == "private, no-store"
     assert limits(answer) == (5, 4)
     assert answer.json() == {
         "projectId": PROJECT,
@@ -147,7 +146,10 @@ async def test_refusal_tells_nothing_when_key_is_unknown_revoked_or_expired(
         service.add_key(expires_at=1),
     ]
     async with service.run() as http:
-        bodies = {(await http.get(PATH, headers=bearer(token))).content for token in tokens}
+        same_id = {"X-Request-Id": "r-1"}
+        bodies = {
+            (await http.get(PATH, headers=bearer(token) | same_id)).content for token in tokens
+        }
     assert len(bodies) == 1
 
 
@@ -187,7 +189,8 @@ async def test_key_is_refused_when_project_or_scope_is_not_its_own(
 async def test_bad_parameter_is_a_problem_and_counts_when_key_is_valid(service: Service) -> None:
     token = service.add_key()
     async with service.run() as http:
-        answer = await http.get(f"{PATH}?from=2026-02-30", headers=bearer(token))
+        headers = bearer(token) | {"X-Request-Id": "r-1"}
+        answer = await http.get(f"{PATH}?from=2026-02-30", headers=headers)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
@@ -196,6 +199,7 @@ async def test_bad_parameter_is_a_problem_and_counts_when_key_is_valid(service: 
         "status": 400,
         "code": "invalid_date",
         "detail": "from must be a real date written YYYY-MM-DD.",
+        "requestId": "r-1",
     }
     assert limits(answer) == (5, 4)
 
@@ -278,6 +282,74 @@ async def test_answer_is_503_within_deadline_when_clickhouse_is_slow(service: Se
         answer = await http.get(PATH, headers=bearer(token))
         service.clickhouse.hangs = False
     assert answer.status_code == 503
+
+
+async def test_answer_is_503_within_one_deadline_when_the_second_statement_is_slow(
+    service: Service,
+) -> None:
+    token = service.add_key()
+    service.clickhouse.rows["FROM daily_counts"] = [(DAY, "source", "src-1", True, 2)]
+    service.clickhouse.slow = {"last_name": 0.15, "FROM daily_counts": 0.15}
+    async with service.run() as http, asyncio.timeout(5):
+        answer = await http.get(PATH, headers=bearer(token))
+    assert answer.status_code == 503
+
+
+@pytest.mark.parametrize("code", [158, 307, 396])
+async def test_question_is_refused_when_its_answer_would_be_too_large(
+    service: Service, code: int
+) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        text = f"Code: {code}. DB::Exception: Limit exceeded in FROM daily_counts"
+        service.clickhouse.failure = DatabaseError(text)
+        answer = await http.get(PATH, headers=bearer(token))
+    assert (answer.status_code, answer.json()["code"]) == (400, "answer_too_large")
+    assert limits(answer) == (5, 4)
+    assert "daily_counts" not in answer.text
+
+
+async def test_questions_wait_for_each_other_when_many_are_asked(service: Service) -> None:
+    token = service.add_key(rate_per_minute=1000)
+    limit = service.settings.query.model_copy(update={"max_running": 2, "timeout_s": 5})
+    service.settings = service.settings.model_copy(update={"query": limit})
+    async with service.run() as http:
+        service.clickhouse.slow = {"FROM daily_counts": 0.01}
+        answers = await asyncio.gather(*(http.get(PATH, headers=bearer(token)) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert service.clickhouse.most_running == 2
+
+
+async def test_question_ends_when_its_caller_goes_away(service: Service) -> None:
+    token = service.add_key()
+    leaving = asyncio.Event()
+    async with service.run() as http, asyncio.timeout(5):
+        service.clickhouse.slow = {"FROM daily_counts": 60}
+        request = asyncio.create_task(service.ask_and_leave(token, leaving))
+        await until(lambda: service.clickhouse.running == 1)
+        leaving.set()
+        await request
+        await until(lambda: service.clickhouse.running == 0)
+        text = (await http.get("/metrics")).text
+    assert 'status="499"' in text
+
+
+async def test_head_is_answered_like_get_when_asked(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        head = await http.head(PATH, headers=bearer(token))
+        refused = await http.head(PATH)
+    assert (head.status_code, limits(head)) == (200, (5, 4))
+    assert (refused.status_code, limits(refused)) == (401, (3, 2))
+
+
+async def test_options_tell_the_methods_and_count_nowhere(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        options = await http.options(PATH)
+        answer = await http.get(PATH, headers=bearer(token))
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert limits(answer) == (5, 4)
 
 
 async def test_bad_parameter_is_told_when_clickhouse_is_away(service: Service) -> None:
