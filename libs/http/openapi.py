@@ -17,17 +17,21 @@ REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
 
 REFERENCE = "#/components/schemas/{name}"
 
-# On every answer that comes from the app.
 ANSWER_HEADERS: Json = {
     "X-Request-Id": {
         "description": "Yours, if you sent one of this form, else a new one. Leads to the log.",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$"},
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "Cache-Control": {
         "description": "Answers belong to the key that asked: nobody keeps them.",
         "required": True,
-        "schema": {"type": "string", "enum": ["no-store", "private, no-store"]},
+        "schema": {"type": "string", "const": "private, no-store"},
+    },
+    "X-Content-Type-Options": {
+        "description": "A body is what its type says.",
+        "required": True,
+        "schema": {"type": "string", "const": "nosniff"},
     },
 }
 PROJECT_ID: Json = {
@@ -71,13 +75,14 @@ def add_openapi(app: FastAPI, document: Json) -> None:
 
 def shared_problems(headers: Json) -> Json:
     """What any operation may answer, by status. `headers`: those of an answer behind the key."""
-    too_large = problem_response(
-        431, {"headers_too_large": "The request's line and headers are too large."}, {}
-    )
-    del too_large["headers"]["X-Request-Id"]  # refused before there is a request
     return {
         "404": problem_response(404, {"not_found": "There is nothing at this path."}, {}),
-        "431": too_large,
+        "408": problem_response(
+            408, {"request_timeout": "The request did not arrive in time."}, {}
+        ),
+        "431": problem_response(
+            431, {"headers_too_large": "The request's line and headers are too large."}, {}
+        ),
         "500": problem_response(
             500, {"internal_error": "Something went wrong on our side."}, headers
         ),

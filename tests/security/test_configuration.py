@@ -38,7 +38,8 @@ def test_every_answer_is_bare_and_kept_by_nobody(
     stack: Stack, tenants: Tenants, operation: Operation
 ) -> None:
     for answer in _answers(stack, tenants, operation):
-        assert "no-store" in answer.headers["Cache-Control"]
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Request-Id"]
         assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
         assert not {"Server", "X-Powered-By", "Set-Cookie"} & set(answer.headers)
