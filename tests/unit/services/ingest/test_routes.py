@@ -376,6 +376,57 @@ async def test_path_or_method_is_refused_when_there_is_no_such_route(
         assert _problem(await running.http.request(method, path)) == problem
 
 
+async def test_options_tell_the_method_when_asked_for_the_events() -> None:
+    async with service() as running:
+        options = await running.http.options(PATH)
+        head = await running.http.head(PATH)
+
+    assert (options.status_code, options.headers["Allow"]) == (204, "OPTIONS, POST")
+    assert (head.status_code, head.headers["Allow"]) == (405, "OPTIONS, POST")
+
+
+_DEEP = b"[" * 10_000 + b"]" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("odd", "code"),
+    [
+        (b'"id": "first", "id": "evt-2"', None),
+        (b'"type": "chat.message"', None),
+        (b'"type": "chat.action"', "unknown_type"),
+        (b'"live": 1', "invalid_field"),
+        (b'"occurredAt": 1e999', "invalid_field"),
+        (b'"sessionId": ' + b"9" * 5_000, "invalid_field"),
+        (b'"unknown": NaN', "invalid_json"),
+        (b'"unknown": ' + _DEEP, "invalid_json"),
+        (b'"sessionId": "\xff"', "invalid_json"),
+        (b'"sessionId": "%b"' % (b"s" * 1_000_000), "invalid_field"),
+    ],
+    ids=[
+        "id twice",
+        "type again",
+        "other type",
+        "number",
+        "infinite",
+        "long",
+        "nan",
+        "deep",
+        "bytes",
+        "text",
+    ],
+)
+async def test_event_has_a_verdict_when_its_json_is_odd(odd: bytes, code: str | None) -> None:
+    body = json.dumps(_MESSAGE).encode().removesuffix(b"}") + b", " + odd + b"}"
+    async with service() as running:
+        response = await _post(running, body, running.keys.add() | _NDJSON)
+
+    if code is None:
+        assert response.status_code == 202
+        assert _published(running)[0]["id"] in {"evt-1", "evt-2"}
+    else:
+        assert [rejection["code"] for rejection in response.json()["rejected"]] == [code]
+
+
 async def test_service_is_ready_when_it_has_keys_and_kafka() -> None:
     async with service() as running:
         waiting = await running.http.get("/healthz/ready")
