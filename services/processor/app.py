@@ -197,7 +197,10 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
         table_standby_replicas=0,
         agent_supervisor=CrashingSupervisor,
         stream_wait_empty=True,
-        stream_buffer_maxsize=64,
+        # A batch fits: with less, what came while one was inserted waits for one cycle more.
+        stream_buffer_maxsize=settings.batch.max_records,
+        # Of each partition, still compressed: it is the most of what a backlog takes in memory.
+        consumer_max_fetch_size=512 * 1024,
         consumer_auto_offset_reset="earliest",
         # A broker that has just started may know no partitions: the group is told of them soon.
         consumer_metadata_max_age_ms=5_000,

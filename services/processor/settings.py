@@ -19,7 +19,7 @@ class BatchSettings(Block):
     """How records become inserts. More a batch: fewer parts and more delay."""
 
     max_records: Annotated[int, Field(ge=1, le=10_000)] = 400
-    within_s: Seconds = 0.25
+    within_s: Seconds = 0.1
     lease_s: Annotated[float, Field(ge=1, le=60)] = Field(
         default=5.0,
         description="within how long after Kafka confirmed the membership an insert must begin;"
