@@ -28,6 +28,8 @@ from libs.http.requests_log import RequestsLog
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
@@ -50,6 +52,7 @@ def main() -> None:
         lambda: connect_patiently(settings.clickhouse),
         utc_now,
     )
+    serve_metrics(settings.http, shown_by("ingest"))
     serve(app, settings.http)
 
 
@@ -120,7 +123,12 @@ def build(
     write = Guarded(admission, Writer, route.post)
     app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest"), lifespan)
     install_problems(app)
-    add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
+    add_health(
+        app,
+        "ingest",
+        settings.http,
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+    )
     add_openapi(app, document(EVENTS_PATH))
     app.add_middleware(RequestsLog, service="ingest")
     return app

@@ -9,6 +9,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import LAG_RECORDS, PARTITIONS_STUCK, SERVER_ANSWERS
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
@@ -47,6 +48,7 @@ class Watchdog:
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
+            _measure(look, len(health.stuck))
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             await asyncio.sleep(_INTERVAL_S)
@@ -90,3 +92,13 @@ class Watchdog:
         except (Error, OSError, TimeoutError):
             return False
         return True
+
+
+def _measure(look: Look, stuck: int) -> None:
+    PARTITIONS_STUCK.set(stuck)
+    SERVER_ANSWERS.labels("kafka").set(look.ends is not None)
+    SERVER_ANSWERS.labels("clickhouse").set(look.clickhouse_answers)
+    if look.ends is not None:  # else what was known last stands
+        LAG_RECORDS.clear()  # also of partitions that have gone elsewhere
+        for number, end in look.ends.items():
+            LAG_RECORDS.labels(number).set(end - look.done[number])

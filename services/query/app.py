@@ -22,6 +22,8 @@ from libs.http.requests_log import RequestsLog
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
 from services.query.database import Database, caps
 from services.query.openapi import document
 from services.query.routes import PATH, Analytics
@@ -36,6 +38,7 @@ def main() -> None:
     configure_logs("query", settings.log.level)
     sent = caps(settings.query)
     app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now)
+    serve_metrics(settings.http, shown_by("query"))
     serve(app, settings.http)
 
 
@@ -70,7 +73,7 @@ def build(
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
     install_problems(app)
-    add_health(app, checks)
+    add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
     read = Guarded(admission, Reader, Analytics(database, settings.query.max_days, clock).read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])

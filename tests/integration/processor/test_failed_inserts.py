@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from libs.telemetry import metrics
 from tests.integration.processor.agents import Failing, KeptLetters, agent_of, counts, message
 from tests.unit.services.processor.events import record
 
@@ -24,7 +24,7 @@ def error(code: int) -> DatabaseError:
 
 
 def metric(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"ragtime_{name}_total", labels) or 0.0
+    return metrics.PROCESSOR.registry.get_sample_value(f"ragtime_{name}_total", labels) or 0.0
 
 
 @pytest.mark.parametrize(
