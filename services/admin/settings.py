@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from libs.settings import (
     AccessSettings,
@@ -12,9 +12,19 @@ from libs.settings import (
     ServiceSettings,
 )
 
+# Recovery compares the last 45 days of the raw events with the rollup, and would take back the
+# counts of those that are gone (services/processor/recovery.py).
+LEAST_EVENTS_DAYS = 60
+
+
+def _is_long_enough(days: int) -> int:
+    if 0 < days < LEAST_EVENTS_DAYS:
+        raise ValueError(f"must be 0 (for ever) or at least {LEAST_EVENTS_DAYS}")
+    return days
+
 
 class TopicSettings(Block):
-    """How `ragtime init` makes the topics. A topic that exists is left as it is."""
+    """How `ragtime init` makes the topics, and `ragtime topics --apply` changes them."""
 
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
@@ -23,15 +33,30 @@ class TopicSettings(Block):
     retention_bytes: Annotated[int, Field(ge=-1)] = Field(
         default=-1, description="a partition; -1: no limit but the time"
     )
+    dead_letter_retention_hours: Annotated[int, Field(ge=24)] = 30 * 24
 
 
-class MigrateSettings(ServiceSettings):
-    """What the tables need."""
+class RetentionSettings(Block):
+    """How long the tables keep what grows."""
+
+    events_days: Annotated[int, Field(ge=0, le=36_500), AfterValidator(_is_long_enough)] = Field(
+        default=400, description="raw events, from when Kafka took them; 0: for ever"
+    )
+
+
+class TablesSettings(ServiceSettings):
+    """What reading and writing the tables needs."""
 
     clickhouse: ClickHouseSettings
 
 
-class KeySettings(MigrateSettings):
+class MigrateSettings(TablesSettings):
+    """What making the tables needs."""
+
+    retention: RetentionSettings = RetentionSettings()
+
+
+class KeySettings(TablesSettings):
     """What the keys need."""
 
     access: AccessSettings
@@ -43,14 +68,18 @@ class DeadLetterSettings(ServiceSettings):
     kafka: KafkaSettings
 
 
-class AuditSettings(MigrateSettings):
+class AuditSettings(TablesSettings):
     """What the audit and a replay need."""
 
     kafka: KafkaSettings
 
 
-class InitSettings(MigrateSettings):
-    """What topics and tables need."""
+class TopicsSettings(ServiceSettings):
+    """What the topics need."""
 
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
+
+
+class InitSettings(MigrateSettings, TopicsSettings):
+    """What topics and tables need."""
