@@ -21,6 +21,7 @@ from services.admin import dead_letter_verbs, kept_verbs, key_verbs
 from services.admin.audit import Audit, audit
 from services.admin.contradictions import of_retention, of_topics
 from services.admin.demo import DemoError, run_demo
+from services.admin.doctor.command import doctor
 from services.admin.kept_verbs import refuse
 from services.admin.retention import carry_out
 from services.admin.running import fail, with_client
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
+app.command()(doctor)
 app.command()(kept_verbs.topics)
 app.command()(kept_verbs.retention)
 

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Container, Itera
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,16 +21,16 @@ from libs.events.codec import InvalidLine, decode_record
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.retention import complete_since, noted
+from services.admin.statements import statement
 from services.admin.topics import reading
 
-_SQL = Path(__file__).parent / "sql"
 TABLE_CHECKS = {
-    name: (_SQL / f"audit_{name}.sql").read_text("utf-8")
+    name: statement(f"audit_{name}")
     for name in ("places", "ids", "conversations", "counts", "sources")
 }
-_PARTITIONS = (_SQL / "audit_partitions.sql").read_text("utf-8")
-_WRITTEN = (_SQL / "audit_written.sql").read_text("utf-8")
-_COUNTED = (_SQL / "audit_counted.sql").read_text("utf-8")
+_PARTITIONS = statement("audit_partitions")
+_WRITTEN = statement("audit_written")
+_COUNTED = statement("audit_counted")
 _LAST_DAY = date(2149, 6, 6)  # that a Date can hold
 _LOOKS, _PAUSE_S = 4, 1.0
 _PORTION, _READ_TIMEOUT_MS = 1_000, 2_000

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.window import FARTHEST_AHEAD
+from services.admin.statements import statement
 
 FOR_EVER = 0
 
@@ -21,23 +22,7 @@ _ENGINE = (
 )
 _TTL = re.compile(r"\bTTL (?:toDateTime\(appended_at\) \+ toIntervalDay\((\d+)\)|)")
 _OLDEST = "SELECT min(appended_at) FROM events HAVING count() > 0"
-_MONTHS = """
-SELECT partition, newest, rows, bytes
-FROM
-(
-    SELECT partition, sum(rows) AS rows, sum(bytes_on_disk) AS bytes
-    FROM system.parts
-    WHERE database = currentDatabase() AND table = 'events' AND active
-    GROUP BY partition
-) AS parts
-INNER JOIN
-(
-    SELECT toString(toYYYYMM(appended_at)) AS partition, max(appended_at) AS newest
-    FROM events
-    GROUP BY partition
-) AS rows USING (partition)
-ORDER BY partition
-"""
+_MONTHS = statement("retention_months")
 _NOTED = "SELECT noted_at, events_days FROM retention ORDER BY noted_at"
 _NOTE = "INSERT INTO retention SELECT {days:UInt32}, now64(3)"
 _MODIFY = "ALTER TABLE events MODIFY TTL toDateTime(appended_at) + INTERVAL {days} DAY"

@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
+    ConsumerGroup,
     KafkaSettings,
+    RateLimitSettings,
+    Seconds,
     ServiceSettings,
 )
 
@@ -83,3 +86,48 @@ class TopicsSettings(ServiceSettings):
 
 class InitSettings(MigrateSettings, TopicsSettings):
     """What topics and tables need."""
+
+
+class _Partly(Block):
+    """A block of another service, of which only a part is looked at here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Group(_Partly, ConsumerGroup):
+    pass
+
+
+class _RateLimit(_Partly, RateLimitSettings):
+    pass
+
+
+class DoctorThresholds(Block):
+    """What `ragtime doctor` takes for well, and how it may ask about the services' users."""
+
+    deadline_s: Seconds = Field(10.0, description="for each check")
+    replicas: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="of ingest or of query, whichever has more"
+    )
+    max_skew_s: Seconds = 5.0
+    max_lag_s: Seconds = 60.0
+    dead_letter_hours: Annotated[int, Field(ge=0)] = Field(
+        default=24, description="how long a dead letter is worth a warning"
+    )
+    disk_free_percent: Annotated[float, Field(ge=0, le=100)] = 10.0
+    disk_days: Annotated[float, Field(ge=0)] = 30.0
+    ingest_user: str = "ingest"
+    ingest_password: SecretStr | None = None
+    processor_user: str = "processor"
+    processor_password: SecretStr | None = None
+    query_user: str = "query"
+    query_password: SecretStr | None = None
+
+
+class DoctorSettings(InitSettings):
+    """What there is to look at. What other services are told may be told here too."""
+
+    access: AccessSettings | None = None
+    rate_limit: _RateLimit = _RateLimit()
+    group: _Group = _Group()
+    doctor: DoctorThresholds = DoctorThresholds()

@@ -136,6 +136,17 @@ async def _configs_of(client: AIOKafkaAdminClient, topic: str) -> dict[str, tupl
 
 
 @asynccontextmanager
+async def asking(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of nothing yet, of no group. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
 async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of a whole topic from its beginning, of no group. Raises KafkaError."""
     consumer = AIOKafkaConsumer(
@@ -153,10 +164,15 @@ async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[AIOKafkaCon
 
 async def note_partitions(client: AsyncClient, topic: str, partitions: int) -> int:
     """Note how many partitions a new topic was made with; returns what was noted first."""
-    parameters = {"topic": topic, "partitions": partitions}
-    await client.command(_NOTE, parameters=parameters)
-    result = await client.query(_NOTED, parameters=parameters)
-    return int(result.result_rows[0][0])
+    await client.command(_NOTE, parameters={"topic": topic, "partitions": partitions})
+    noted = await noted_partitions(client, topic)
+    return partitions if noted is None else noted
+
+
+async def noted_partitions(client: AsyncClient, topic: str) -> int | None:
+    """How many partitions a topic was made with; None where nobody noted it."""
+    result = await client.query(_NOTED, parameters={"topic": topic})
+    return int(result.result_rows[0][0]) if result.result_rows else None
 
 
 @asynccontextmanager
