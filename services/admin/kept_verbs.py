@@ -42,7 +42,9 @@ def topics(apply: _APPLY = False) -> None:
     except KafkaError as error:
         fail(first_line(error))
     for other in found:
-        typer.echo(f"{'was changed, ' if apply else ''}{other}")
+        typer.echo(
+            f"changed: {other.topic}: {other.name} = {other.wanted}" if apply else str(other)
+        )
     if not found:
         typer.echo("the topics are as they are set")
 
