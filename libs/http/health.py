@@ -15,15 +15,23 @@ from libs.telemetry.metrics import shown_by
 def add_health(
     app: FastAPI, service: str, settings: HttpSettings, checks: Callable[[], dict[str, bool]]
 ) -> None:
-    """Add /healthz/live, /healthz/ready and /metrics. `checks` answers at once, from memory."""
-    show_checks(checks)
+    """Add /healthz/live, /healthz/ready and /metrics. `checks` answers at once, from memory.
+
+    `app.state.is_stopping` is set by the server when it was told to stop.
+    """
+    app.state.is_stopping = False
     shown = shown_by(service)
+
+    def all_checks() -> dict[str, bool]:
+        return checks() | {"running": not app.state.is_stopping}
+
+    show_checks(all_checks)
 
     async def live() -> Response:
         return _json({"status": "live"}, 200)
 
     async def ready() -> Response:
-        results = checks()
+        results = all_checks()
         is_ready = all(results.values())
         body = {"status": "ready" if is_ready else "waiting", "checks": results}
         return _json(body, 200 if is_ready else 503)

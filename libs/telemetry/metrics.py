@@ -67,9 +67,11 @@ RATE_LIMIT_STORE_FAILURES = HTTP.counter(
 )
 CONNECTIONS_CUT = HTTP.counter(
     "ragtime_connections_cut_total",
-    "Connections cut off by us: idle, or for the reason that the answer's code tells",
+    "Connections cut off by us: idle, open at a stop, or for what the answer's code tells",
     reason=(
         "idle",
+        "stopping",
+        "unavailable",
         "invalid_http",
         "headers_too_large",
         "request_timeout",

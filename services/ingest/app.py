@@ -53,7 +53,7 @@ def main() -> None:
         utc_now,
     )
     serve_metrics(settings.http, shown_by("ingest"))
-    serve(app, settings.http)
+    serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:

@@ -39,7 +39,7 @@ def main() -> None:
     sent = caps(settings.query)
     app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now)
     serve_metrics(settings.http, shown_by("query"))
-    serve(app, settings.http)
+    serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:

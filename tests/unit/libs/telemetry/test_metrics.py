@@ -8,6 +8,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.events.reasons import DeadLetterReason
+from libs.http import protocol
+from libs.http.problems import Problem
 from libs.telemetry.groups import Declared, Group
 from libs.telemetry.metrics import GROUPS, SERVICES, shown_by
 from services.processor.reactions import Reaction
@@ -65,6 +67,12 @@ def test_every_series_is_there_when_the_values_of_its_labels_are_known() -> None
 def test_every_reaction_has_its_series() -> None:
     retries = next(one for one in DECLARED if one.name == "ragtime_insert_retries_total")
     assert set(retries.labels["reaction"]) == {reaction.value for reaction in Reaction} | {"wait"}
+
+
+def test_every_reason_to_cut_a_connection_has_its_series() -> None:
+    cut = next(one for one in DECLARED if one.name == "ragtime_connections_cut_total")
+    refusals = {one.code for one in vars(protocol).values() if isinstance(one, Problem)}
+    assert set(cut.labels["reason"]) == refusals | {"idle", "stopping"}
 
 
 @each_service
