@@ -40,6 +40,7 @@ class Watchdog:
         self._topic = topic
         self._dead_letters = dead_letters
         self._client = client
+        self._told: set[int] = set()  # the partitions whose lag is shown
 
     async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
         """Look again and again, as long as it is wanted."""
@@ -49,7 +50,7 @@ class Watchdog:
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
-            _measure(look, len(health.stuck))
+            self._measure(look, len(health.stuck))
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             await asyncio.sleep(_INTERVAL_S)
@@ -95,12 +96,14 @@ class Watchdog:
             return False
         return True
 
-
-def _measure(look: Look, stuck: int) -> None:
-    PARTITIONS_STUCK.set(stuck)
-    SERVER_ANSWERS.labels("kafka").set(look.ends is not None)
-    SERVER_ANSWERS.labels("clickhouse").set(look.clickhouse_answers)
-    if look.ends is not None:  # else what was known last stands
-        LAG_RECORDS.clear()  # also of partitions that have gone elsewhere
+    def _measure(self, look: Look, stuck: int) -> None:
+        PARTITIONS_STUCK.set(stuck)
+        SERVER_ANSWERS.labels("kafka").set(look.ends is not None)
+        SERVER_ANSWERS.labels("clickhouse").set(look.clickhouse_answers)
+        if look.ends is None:
+            return  # what was known last stands
         for number, end in look.ends.items():
             LAG_RECORDS.labels(number).set(end - look.done[number])
+        for number in self._told - look.ends.keys():  # they have gone elsewhere
+            LAG_RECORDS.remove(number)
+        self._told = set(look.ends)

@@ -43,6 +43,7 @@ async def test_batch_counts_once_when_the_error_does_not_tell_what_was_written(
     agent = agent_of(processor, Failing(processor, [error(code)], after=after))
     await agent.take_over({0})
     before = metric("recoveries")
+    leases_before = metric("leases_lost", reason="passed")
 
     await agent.process([record(message("a"), message("b"), at_ms=NOW_MS)])
     await agent.process([record(message("a"), message("c"), offset=1, at_ms=NOW_MS)])
@@ -50,6 +51,8 @@ async def test_batch_counts_once_when_the_error_does_not_tell_what_was_written(
     found = await counts(clickhouse)
     assert (found["_events", ""], found["conversation", "total"]) == (3, 1)
     assert metric("recoveries") == before + 1
+    is_lease = code == VIOLATED_CONSTRAINT
+    assert metric("leases_lost", reason="passed") == leases_before + is_lease
 
 
 @pytest.mark.parametrize("code", [TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION])
