@@ -16,9 +16,10 @@ _HEAD = """# Metrics
 Written from `libs/telemetry/metrics.py` by `make documents`. Who may ask for them, and where, is in
 [operating](operating.md#metrics); what to do when one is bad, in [alerts](alerts.md).
 
-Each service shows its own metrics, and `process_…` and `python_…` of the Prometheus client. A label
-whose values are known beforehand has all its series from the start, at zero. No label tells a
-project, a key, a path or an address. A histogram has the series `…_bucket`, `…_sum` and `…_count`.
+Each service shows its own metrics, and `process_…` and `python_…` of the Prometheus client. Where
+the values of its labels are known beforehand, a counter or histogram has all its series from the
+start, at zero. No label tells a project, a key, a path or an address. A histogram has the series
+`…_bucket`, `…_sum` and `…_count`.
 """
 
 

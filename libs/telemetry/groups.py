@@ -34,9 +34,11 @@ class Declared:
 
 
 class Group:
-    """The metrics that these services have. Their series are there from the start, at zero.
+    """The metrics that these services have.
 
-    Where a series appeared with its first event, no increase would ever show that one.
+    What is counted has its series from the start, at zero, where the values of labels are known: if
+    a series appeared with its first event, no increase would ever show that one. A gauge's would
+    say 0 of what nobody has looked at yet.
     """
 
     def __init__(self, *services: str) -> None:
@@ -46,7 +48,8 @@ class Group:
 
     def counter(self, name: str, help_: str, **labels: Values) -> Counter:
         """Something that only grows; `name` ends with `_total`."""
-        return self._declare(Counter(name, help_, labels, registry=self.registry), name, labels)
+        metric = Counter(name, help_, labels, registry=self.registry)
+        return _begun(self._declare(metric, name, labels), labels)
 
     def gauge(self, name: str, help_: str, **labels: Values) -> Gauge:
         """Something that goes up and down."""
@@ -57,7 +60,7 @@ class Group:
     ) -> Histogram:
         """How long, or how many, each time."""
         metric = Histogram(name, help_, labels, registry=self.registry, buckets=buckets)
-        return self._declare(metric, name, labels)
+        return _begun(self._declare(metric, name, labels), labels)
 
     def _declare(self, metric: M, name: str, labels: Mapping[str, Values]) -> M:
         (described,) = metric.describe()
@@ -68,11 +71,16 @@ class Group:
         self.declared.append(
             Declared(name, described.type, described.documentation, self.services, known)
         )
-        closed = [values for values in known.values() if not isinstance(values, str)]
-        if labels and len(closed) == len(labels):
-            for combination in product(*closed):
-                metric.labels(*combination)
         return metric
+
+
+def _begun(metric: M, labels: Mapping[str, Values]) -> M:
+    """With all its series, where they are known."""
+    closed = [values for values in labels.values() if not isinstance(values, str)]
+    if labels and len(closed) == len(labels):
+        for combination in product(*closed):
+            metric.labels(*combination)
+    return metric
 
 
 class Shown(Collector):

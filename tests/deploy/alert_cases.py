@@ -156,6 +156,16 @@ CASES = [
     _case("Kafka is away for ingest", {_check("kafka", _INGEST): "1x30 0x90"}, "KafkaAway"),
     _case("Kafka is away for the processor", {_server("kafka"): "1x30 0x90"}, "KafkaAway"),
     _case(
+        "a processor starts while ClickHouse is away",
+        {
+            _server("kafka"): None,
+            _server("clickhouse"): None,
+            _check("kafka", _PROCESSOR): "0x120",
+            _check("clickhouse", _PROCESSOR): "0x120",
+        },
+        "ClickHouseAway",
+    ),
+    _case(
         "ClickHouse is away",
         {
             _server("clickhouse"): "1x30 0x90",
