@@ -437,7 +437,8 @@ async def test_service_is_ready_when_it_has_keys_and_kafka() -> None:
         ready = await running.http.get("/healthz/ready")
         live = await running.http.get("/healthz/live")
 
-    assert (waiting.status_code, waiting.json()["checks"]) == (503, {"kafka": True, "keys": False})
+    checks = {"kafka": True, "keys": False, "running": True}
+    assert (waiting.status_code, waiting.json()["checks"]) == (503, checks)
     assert (ready.status_code, live.status_code) == (200, 200)
 
 
