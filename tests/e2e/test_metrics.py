@@ -1,22 +1,29 @@
 """What the running services show: as it is declared, by whom it is declared, and nothing else."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.documents import DASHBOARDS
+from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS, SERVICES
 from tests.e2e.processes import Service, free_port
 from tests.e2e.stack import Project, Stack
 from tests.e2e.waiting import wait_until
-from tests.promql import known_series
+from tests.promql import known_series, names_in
 
 pytestmark = pytest.mark.e2e
 
 DECLARED = {metric.name: metric for group in GROUPS for metric in group.declared}
+RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 _OF_THE_LIBRARY = ("process_", "python_")
 
 
@@ -71,6 +78,60 @@ def test_lag_and_servers_are_told_when_all_has_been_counted(stack: Stack, projec
         ("clickhouse",): 1.0,
     }
     assert values(stack, "processor", "ragtime_partitions_stuck") == {(): 0.0}
+
+
+def test_every_series_that_alerts_and_dashboards_ask_for_is_shown(
+    stack: Stack, project: Project
+) -> None:
+    stack.analytics(project)
+    wait_until(
+        lambda: bool(values(stack, "processor", "ragtime_lag_records")), "the lag has been told"
+    )
+    shown = {
+        sample.name
+        for service in SERVICES
+        for family in families(stack, service)
+        for sample in family.samples
+    }
+    rules = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    asked = [rule["expr"] for group in rules for rule in group["rules"]]
+    asked += [target["expr"] for target in _targets("operations")]
+    of_prometheus = {"up", "ALERTS"}
+    assert set().union(*map(names_in, asked)) - of_prometheus <= shown
+
+
+def test_analytics_answer_every_question_of_the_dashboard(stack: Stack, project: Project) -> None:
+    message = {
+        "type": "chat.message",
+        "role": "user",
+        "sessionId": "dashboard",
+        "conversationId": "dashboard",
+    }
+    stack.post_events(project, [message])
+    stack.wait_until_counted()
+    today = datetime.now(UTC).date().isoformat()
+    values_of = {"project": project.id, "live": "true"} | dict.fromkeys(
+        ("__from:date:YYYY-MM-DD", "__to:date:YYYY-MM-DD"), today
+    )
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\{([^}]+)\}", lambda match: values_of[match[1]], text)
+
+    for target in _targets("analytics"):
+        answer = stack.http.get(
+            stack.services["query"].url + filled(target["url"]),
+            params={one["key"]: filled(one["value"]) for one in target["url_options"]["params"]},
+            headers={"Authorization": f"Bearer {project.live_key}"},
+        )
+        assert answer.status_code == 200, answer.text
+        columns = {column["selector"] for column in target["columns"]}
+        assert all(columns <= set(row) for row in answer.json()["stats"])
+    assert len(_targets("analytics")) == 9
+
+
+def _targets(dashboard: str) -> list[dict[str, Any]]:
+    panels = json.loads((DASHBOARDS / f"{dashboard}.json").read_text("utf-8"))["panels"]
+    return [target for panel in panels for target in panel.get("targets", ())]
 
 
 @pytest.mark.parametrize("service", SERVICES)
