@@ -434,7 +434,10 @@ async def test_service_is_ready_when_it_has_keys_and_kafka() -> None:
         ready = await running.http.get("/healthz/ready")
         live = await running.http.get("/healthz/live")
 
-    assert (waiting.status_code, waiting.json()["checks"]) == (503, {"kafka": True, "keys": False})
+    assert (waiting.status_code, waiting.json()["checks"]) == (
+        503,
+        {"kafka": True, "keys": False, "running": True},
+    )
     assert (ready.status_code, live.status_code) == (200, 200)
 
 
