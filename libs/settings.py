@@ -58,6 +58,12 @@ class ClickHouseSettings(Block):
     timeout_s: Seconds = 30.0
 
 
+class ConsumerGroup(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = "ragtime-processor"
+
+
 class AccessSettings(Block):
     """How API keys are checked."""
 
