@@ -105,6 +105,22 @@ class DoorSettings(HttpSettings):
     )
 
 
+class StopSettings(Block):
+    """How a service ends when it is told to."""
+
+    grace_s: Seconds = Field(7.0, description="for what is under way; then it is cut off")
+
+
+class DoorStopSettings(StopSettings):
+    """How a service ends that others send requests to."""
+
+    delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="how long it still takes requests while it says that it is not ready; as long"
+        " as a load balancer needs to notice",
+    )
+
+
 class LogSettings(Block):
     """How much is logged."""
 

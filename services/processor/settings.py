@@ -13,6 +13,7 @@ from libs.settings import (
     Port,
     Seconds,
     ServiceSettings,
+    StopSettings,
 )
 
 
@@ -61,6 +62,7 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     http: HealthSettings = HealthSettings()
+    stop: StopSettings = StopSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
