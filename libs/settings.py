@@ -5,10 +5,18 @@ starts, before it opens a socket, and all errors are listed at once.
 """
 
 import sys
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -90,6 +98,15 @@ class HttpSettings(Block):
 
     host: str = "127.0.0.1"
     port: Port
+    metrics_port: Port | None = Field(
+        None, description="for /metrics alone, which the port above does not answer then"
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT must be another one than PORT")
+        return self
 
 
 class DoorSettings(HttpSettings):

@@ -89,6 +89,8 @@ def _answers(service: str, route: str, status: int) -> Counter:
 
 @cache
 def _seconds(service: str, route: str) -> Histogram:
+    for status in (500, 503):  # there from the start: the first one must show as an increase
+        _answers(service, route, status)
     return REQUEST_SECONDS.labels(service, route)
 
 

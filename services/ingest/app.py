@@ -28,6 +28,8 @@ from libs.http.requests_log import NO_TELEMETRY, RequestsLog
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
@@ -52,6 +54,7 @@ def main() -> None:
             lambda: connect_patiently(settings.clickhouse),
             utc_now,
         )
+        serve_metrics(settings.http, shown_by("ingest"))
         serve(app, settings.http, settings.stop)
 
 
@@ -124,7 +127,12 @@ def build(
     traces = publisher.traces
     app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest", traces), lifespan)
     install_problems(app)
-    add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
+    add_health(
+        app,
+        "ingest",
+        settings.http,
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+    )
     add_openapi(app, document(EVENTS_PATH))
     app.add_middleware(RequestsLog, service="ingest", traces=traces)
     return app

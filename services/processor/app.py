@@ -25,6 +25,8 @@ from libs.clickhouse.migrations import wait_until_applied
 from libs.events.digest import HEADER
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import TRACEPARENT, tracing
 from services.processor.agent import Agent
 from services.processor.batch import Record
@@ -57,6 +59,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit code 0 after a clean stop."""
     settings = load_settings(Settings)
     configure_logs("processor", settings.log.level)
+    serve_metrics(settings.http, shown_by("processor"))
     with (
         tempfile.TemporaryDirectory(prefix="ragtime-processor-") as folder,
         tracing("processor", settings.traces) as traces,

@@ -23,6 +23,8 @@ from libs.http.requests_log import NO_TELEMETRY, RequestsLog
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
 from services.query.database import Database, caps
 from services.query.openapi import document
@@ -42,6 +44,7 @@ def main() -> None:
     sent = caps(settings.query)
     with tracing("query", settings.traces) as traces:
         app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now, traces)
+        serve_metrics(settings.http, shown_by("query"))
         serve(app, settings.http, settings.stop)
 
 
@@ -78,7 +81,7 @@ def build(
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
     install_problems(app)
-    add_health(app, checks)
+    add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
     read = Guarded(admission, Reader, Analytics(database, settings.query.max_days, clock).read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
