@@ -138,6 +138,17 @@ class DoorStopSettings(StopSettings):
     )
 
 
+class TraceSettings(Block):
+    """Where traces are sent. Without an endpoint there are none."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None, description="of OTLP over HTTP: http://collector:4318/v1/traces"
+    )
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the requests that no caller has decided about"
+    )
+
+
 class LogSettings(Block):
     """How much is logged."""
 
