@@ -49,7 +49,7 @@ def demo() -> None:
 
 
 def show_keys() -> None:
-    """Print the addresses on the host, the project and its keys. Raises StackError before `demo`."""
+    """Print the host's addresses and the keys. Raises StackError where `demo` never ran."""
     if not _KEPT.exists():
         raise StackError("there are no keys yet: docker compose run --rm demo makes them")
     sys.stdout.write(lines(_outside() | read_environment(_KEPT)))

@@ -1,4 +1,4 @@
-"""Images and a stack of containers for the tests marked `docker`, and a loud word where there is none."""
+"""Images and containers for the tests marked `docker`, and a loud word where there are none."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.containers import (
     SERVICES,
     Compose,
-    NoDaemon,
+    NoDaemonError,
     base_images,
     check_daemon,
     docker,
@@ -33,7 +33,7 @@ def compose(figures: list[str]) -> Iterator[Compose]:
     """A compose project whose images are built. An error where there is no daemon, never a skip."""
     try:
         check_daemon()
-    except NoDaemon as error:
+    except NoDaemonError as error:
         figures.append(f"NOTHING ABOUT IMAGES AND COMPOSE WAS PROVEN: {error}")
         pytest.fail(f"no Docker daemon to test with: {error}", pytrace=False)
     bases = base_images()
@@ -71,9 +71,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Tell the figures, and loudly that containers were not tested."""
     for line in config.stash.get(_FIGURES, []):
-        loud = _LOUD if line.isupper() or line.startswith("NOTHING") else {}
+        loud = _LOUD if line.startswith("NOTHING") else {}
         terminalreporter.write_line(line, **loud)
-    if "docker" in {word for one in terminalreporter.stats.get("deselected", []) for word in one.keywords}:
+    left_out = terminalreporter.stats.get("deselected", [])
+    if any(item.get_closest_marker("docker") for item in left_out):
         terminalreporter.write_line(
             "images and docker-compose.yml were not run here: make test-deploy", yellow=True
         )

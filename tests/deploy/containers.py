@@ -21,7 +21,7 @@ _REAL_BASE = "python:3.13-slim"
 _PULL_S = 120.0
 
 
-class NoDaemon(Exception):
+class NoDaemonError(Exception):
     """There is nothing to build and run images with."""
 
 
@@ -69,14 +69,14 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def check_daemon() -> None:
-    """Raise NoDaemon with what is missing, unless images can be built and composed here."""
+    """Raise NoDaemonError with what is missing, unless images can be built and composed here."""
     try:
         for question in (("info",), ("compose", "version"), ("buildx", "version")):
             done = docker(*question, check=False)
             if done.returncode != 0:
-                raise NoDaemon(f"`docker {' '.join(question)}` says: {done.stderr.strip()}")
+                raise NoDaemonError(f"`docker {' '.join(question)}` says: {done.stderr.strip()}")
     except FileNotFoundError:
-        raise NoDaemon("there is no command `docker`") from None
+        raise NoDaemonError("there is no command `docker`") from None
 
 
 def base_images() -> dict[str, str]:
@@ -95,7 +95,7 @@ def base_images() -> dict[str, str]:
 
 @contextmanager
 def project(images: dict[str, str]) -> Iterator[Compose]:
-    """A project with secrets and ports of its own; containers, networks and volumes go at the end."""
+    """A project with secrets and ports of its own; all that it made goes at the end."""
     ports = {name: free_port() for name in ("ingest", "query")}
     lines = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()} | images
     with tempfile.TemporaryDirectory(prefix="ragtime-compose-") as folder:

@@ -98,7 +98,7 @@ def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "deploy" / "clickhouse" / "users.d", tmp_path / "users.d")
     (tmp_path / "config.xml").write_text(_SERVER)
     (tmp_path / "users.xml").write_text(_DEFAULT_USER)
-    with pytest.raises(AssertionError, match="(?s)default.*there is no user"):
+    with pytest.raises(AssertionError, match=r"(?s)default.*there is no user"):
         _asked(tmp_path)
 
 

@@ -84,7 +84,7 @@ def _service(status: int) -> Iterator[tuple[int, list[str]]]:
     asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(status)
             self.end_headers()

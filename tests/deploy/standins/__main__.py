@@ -1,4 +1,4 @@
-"""`python -m tests.deploy.standins`: builds stand-in images, and prints the variables that name them.
+"""`python -m tests.deploy.standins`: builds stand-in images, prints the variables for them.
 
 Needs a Docker daemon, mmdebstrap (Debian: apt install mmdebstrap) and the package registries. What
 is printed can be given to compose: `docker compose --env-file .env --env-file standins.env up`.
@@ -51,7 +51,9 @@ def _have_base(folder: Path) -> None:
 def _fill(context: Path) -> None:
     """What the images are made of: this checkout, Kafka's jars, what this machine trusts."""
     for part in ("libs", "deploy", "services", "tests/deploy/standins"):
-        shutil.copytree(CHECKOUT / part, context / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            CHECKOUT / part, context / part, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (context / "requirements").mkdir()
     shutil.copy(CHECKOUT / "requirements" / "local.txt", context / "requirements")
     kafka.have_jars(layout().cache)
