@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance
+.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
@@ -39,14 +39,17 @@ status: ## say what runs
 demo: local ## send more demo data
 	@$(venv) -m deploy.local demo
 
+env: ## write .env with new secrets for docker compose; never overwrites one
+	@$(python) -m deploy.docker.environment
+
 check: dev ## format, lint, types, imports, unit tests: under a minute, no servers
 	@$(venv) -m deploy.local.check
 
 test: dev ## all tests, against real servers of their own
 	@$(venv) -m pytest
 
-test-deploy: dev ## alert rules, dashboards, metrics, by tools that Go builds first, in minutes
-	@$(venv) -m pytest -m deploy tests/deploy
+test-deploy: dev ## the images in docker compose (needs a daemon); rules, dashboards, chart by tools of Go
+	@$(venv) -m pytest -m "docker or deploy" tests/deploy
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
