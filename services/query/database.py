@@ -25,8 +25,12 @@ _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
 
-# Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow.
-_TOO_MUCH = re.compile(r"Code: (?:158|307|396)\b")
+# Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow, or one
+# statement took more memory than it may. The same question would meet that again; where the server
+# as a whole is short of memory it may pass later on.
+_TOO_MUCH = re.compile(
+    r"Code: (?:158|307|396)\b|Code: 241\b.*(?:Query memory limit|Memory limit \(for query\))"
+)
 
 log = get_logger()
 
