@@ -58,6 +58,12 @@ class ClickHouseSettings(Block):
     timeout_s: Seconds = 30.0
 
 
+class ConsumerGroup(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = "ragtime-processor"
+
+
 class AccessSettings(Block):
     """How API keys are checked."""
 
@@ -96,6 +102,22 @@ class DoorSettings(HttpSettings):
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description="web pages of these origins may read answers, as a JSON list"
+    )
+
+
+class StopSettings(Block):
+    """How a service ends when it is told to."""
+
+    grace_s: Seconds = Field(7.0, description="for what is under way; then it is cut off")
+
+
+class DoorStopSettings(StopSettings):
+    """How a service ends that others send requests to."""
+
+    delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="how long it still takes requests while it says that it is not ready; as long"
+        " as a load balancer needs to notice",
     )
 
 

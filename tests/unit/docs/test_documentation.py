@@ -21,7 +21,8 @@ from deploy.local.ports import Ports, variable
 from libs.events.reasons import DeadLetterReason, RejectCode
 from libs.settings import ENVIRONMENT_PREFIX
 from libs.telemetry import metrics
-from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from services.admin.doctor.examination import CHECKS
+from services.admin.settings import DoctorThresholds, InitSettings, KeySettings, MigrateSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
@@ -98,7 +99,8 @@ def _worded(value: object) -> str:
 
 
 def all_settings() -> set[tuple[str, str]]:
-    return set().union(*(settings_of(settings) for settings in SETTINGS))
+    doctor = settings_of(DoctorThresholds, f"{ENVIRONMENT_PREFIX}DOCTOR__")
+    return doctor.union(*(settings_of(settings) for settings in SETTINGS))
 
 
 def known_variables() -> set[str]:
@@ -238,6 +240,11 @@ def test_every_risk_has_a_test_or_a_reason_and_every_test_its_risk() -> None:
     )
     linked = set(re.findall(r"\]\(tests/security/(test_\w+\.py)\)", text_of(SECURITY)))
     assert linked == {path.name for path in (CHECKOUT / "tests" / "security").glob("test_*.py")}
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    documented = re.findall(r"^\| `([a-z-]+)` \| .* \| .* \|$", text_of(OPERATING), re.MULTILINE)
+    assert [name for name in documented if name in CHECKS] == list(CHECKS)
 
 
 def test_every_folder_of_tests_is_in_the_readme() -> None:
