@@ -57,8 +57,8 @@ def _environment(requirements: list[Path]) -> Path:
     if not (place / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
         for file in requirements:
-            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", file], check=True)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(file)], check=True)
         (place / "complete").touch()
     return python
 
