@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check upgrade-test fmt requirements schema documents conformance
+.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check upgrade-test fmt requirements schema documents conformance
 .NOTPARALLEL:
 
 help:
@@ -44,6 +44,9 @@ check: dev ## format, lint, types, imports, unit tests: under a minute, no serve
 
 test: dev ## all tests, against real servers of their own
 	@$(venv) -m pytest
+
+test-deploy: dev ## alert rules, dashboards, metrics, by tools that Go builds first, in minutes
+	@$(venv) -m pytest -m deploy tests/deploy
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
@@ -79,7 +82,7 @@ requirements: dev ## compile the hashed requirements files from pyproject.toml
 schema: dev ## write libs/clickhouse/schema.sql from the migrations
 	@$(venv) -m libs.clickhouse.schema
 
-documents: dev ## write docs/schemas (OpenAPI, AsyncAPI, JSON Schema) from the code
+documents: dev ## write docs/schemas, docs/metrics.md and Grafana's dashboards from the code
 	@$(venv) -m deploy.documents
 
 conformance: dev ## schemathesis against both services, 2,000 cases each, in 5 minutes (CASES=…)

@@ -42,9 +42,8 @@ def topics(apply: _APPLY = False) -> None:
     except KafkaError as error:
         fail(first_line(error))
     for other in found:
-        typer.echo(
-            f"changed: {other.topic}: {other.name} = {other.wanted}" if apply else str(other)
-        )
+        changed = f"changed: {other.topic}: {other.name} = {other.wanted}"
+        typer.echo(changed if apply else str(other))
     if not found:
         typer.echo("the topics are as they are set")
 

@@ -25,6 +25,8 @@ class Reaction(StrEnum):
     OPERATOR = "operator"  # nothing was written, and nothing will be until a person mends it
 
 
+LEASE_PASSED = 469  # VIOLATED_CONSTRAINT: the table's one constraint is the lease
+
 _REACTIONS = {
     202: Reaction.RETRY,  # TOO_MANY_SIMULTANEOUS_QUERIES: refused at the door
     203: Reaction.RETRY,  # NO_FREE_CONNECTION

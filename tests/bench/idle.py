@@ -99,7 +99,17 @@ def main() -> None:
             before = look(stack, pids, folder)
             time.sleep(minutes * 60)
             after = look(stack, pids, folder)
-            sys.stdout.write("".join(f"{line}\n" for line in report(before, after)))
+            lines = [*report(before, after), *_said(stack, before)]
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _said(stack: Stack, before: Look) -> list[str]:
+    """The first lines that services have logged since; there should be none."""
+    new = {
+        name: service.log.read_bytes()[before.disk_bytes[f"log of {name}"] :].splitlines()
+        for name, service in stack.services.items()
+    }
+    return [f"{name}: {line.decode()}" for name, lines in new.items() for line in lines[:5]]
 
 
 def _use_once(stack: Stack) -> None:

@@ -72,8 +72,10 @@ async def log_tables(installation: Installation) -> Finding:
     total = sum(bytes_ for _, bytes_, _ in result.result_rows)
     endless = [f"system.{name} ({size(bytes_)})" for name, bytes_, ends in result.result_rows
                if not ends]  # fmt: skip
+    if not result.result_rows:
+        return ok("none")
     if not endless:
-        return ok(f"{len(result.result_rows)} log tables, {size(total)}, all with a TTL")
+        return ok(f"{len(result.result_rows)}, {size(total)}, all with a TTL")
     return warn(
         f"without a TTL: {listed(endless)}",
         "a TTL on each, or none of it",

@@ -33,7 +33,7 @@ async def test_service_is_ready_when_keys_server_and_tables_are_there(service: S
         await settle(service)
         assert await readiness(http) == (
             200,
-            {"keys": True, "clickhouse": True, "migrations": True},
+            {"keys": True, "clickhouse": True, "migrations": True, "running": True},
         )
     assert service.clickhouse.is_closed
 
