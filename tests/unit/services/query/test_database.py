@@ -56,14 +56,6 @@ async def test_service_is_ready_when_a_newer_release_has_migrated(service: Servi
         assert (await readiness(http))[1]["migrations"]
 
 
-async def test_service_is_not_ready_when_a_migration_is_missing(service: Service) -> None:
-    service.clickhouse.rows[".migrations"].pop()
-    async with service.run() as http:
-        await settle(service)
-        status, checks = await readiness(http)
-    assert (status, checks["migrations"]) == (503, False)
-
-
 async def test_service_goes_on_when_clickhouse_comes_back(service: Service) -> None:
     token = service.add_key()
     async with service.run() as http:
