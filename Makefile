@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance env
+.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
@@ -62,6 +62,9 @@ chaos-mutants: dev ## break the processor on purpose; the tests must notice
 
 chaos-outages: dev ## ClickHouse and Kafka away for 5 minutes each, under load
 	@$(venv) -m tests.chaos.outages
+
+upgrade-test: dev ## replace the last release under load, and count, in 5 minutes (FROM=…)
+	@$(venv) -m tests.upgrade $(if $(FROM),--from $(FROM))
 
 bench: dev ## measure speed beside bare versions, in 15 minutes (PARTS="write-path ingest")
 	@$(venv) -m tests.bench $(PARTS)

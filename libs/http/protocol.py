@@ -167,8 +167,10 @@ class Protocol(HttpToolsProtocol):
         """The server waits no longer for what is under way here."""
         if self.transport.is_closing():
             self.transport.abort()
-        elif self._in_head or not (self.is_idle or self.cycle.response_started):
+        elif self._in_head and self.is_idle:
             self._refuse(_STOPPING)
+        elif self._due == 1 and not (self._in_head or self.cycle.response_started):
+            self._say(_STOPPING, self.scope["state"])
         else:
             self.cut("stopping")
 
