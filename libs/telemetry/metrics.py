@@ -76,6 +76,7 @@ CONNECTIONS_CUT = HTTP.counter(
         "headers_too_large",
         "request_timeout",
         "too_many_connections",
+        "too_many_waiting",
     ),
 )
 KEY_SNAPSHOT_AGE_SECONDS = HTTP.gauge(
