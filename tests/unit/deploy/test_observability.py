@@ -10,12 +10,14 @@ import yaml
 
 from deploy.documents import DASHBOARDS
 from deploy.local.layout import CHECKOUT
-from libs.telemetry.metrics import GROUPS
+from libs.telemetry.metrics import GROUPS, SERVICES
 from services.query.routes import PATH
 from tests.promql import faults, names_in
 
 RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 PROVISIONING = CHECKOUT / "deploy" / "grafana" / "provisioning"
+COMPOSE = CHECKOUT / "docker-compose.yml"
+SCRAPED = CHECKOUT / "deploy" / "prometheus" / "prometheus.yml"
 ALERTS_PAGE = CHECKOUT / "docs" / "alerts.md"
 
 
@@ -123,6 +125,20 @@ def test_analytics_ask_each_category_once_and_show_no_key() -> None:
     text = (DASHBOARDS / "analytics.json").read_text("utf-8")
     assert "rt_live" not in text
     assert "Authorization" not in text
+
+
+def test_prometheus_asks_each_service_where_its_metrics_are_and_nobody_else_can() -> None:
+    jobs = yaml.safe_load(SCRAPED.read_text("utf-8"))["scrape_configs"]
+    services = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
+    asked = {one["names"][0]: one["port"] for job in jobs for one in job.get("dns_sd_configs", ())}
+    assert set(asked) == set(SERVICES)
+    for name, port in asked.items():
+        environment = services[name]["environment"]
+        own = environment.get("RAGTIME_HTTP__METRICS_PORT", environment["RAGTIME_HTTP__PORT"])
+        published = [one.rpartition(":")[2] for one in services[name].get("ports", ())]
+        assert str(port) == own
+        assert own not in published
+    assert all("ragtime" in job["job_name"] for job in jobs if "dns_sd_configs" in job)
 
 
 def test_provisioned_sources_are_those_that_dashboards_name() -> None:
