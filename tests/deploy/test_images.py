@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from deploy.docker import healthcheck
 from deploy.local.layout import CHECKOUT
@@ -46,7 +47,7 @@ def test_the_builder_gets_nothing_that_is_not_named() -> None:
 
 
 def test_the_health_check_knows_the_ports_of_the_settings() -> None:
-    classes = {
+    classes: dict[str, type[BaseSettings]] = {
         "ingest": IngestSettings,
         "processor": ProcessorSettings,
         "query": QuerySettings,
