@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from deploy.docker import healthcheck
 from deploy.local.layout import CHECKOUT
-from libs.settings import ServiceSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
@@ -47,7 +47,7 @@ def test_the_builder_gets_nothing_that_is_not_named() -> None:
 
 
 def test_the_health_check_knows_the_ports_of_the_settings() -> None:
-    classes: dict[str, type[ServiceSettings]] = {
+    classes: dict[str, type[BaseSettings]] = {
         "ingest": IngestSettings,
         "processor": ProcessorSettings,
         "query": QuerySettings,
