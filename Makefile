@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance
+.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance test-deploy
 .NOTPARALLEL:
 
 help:
@@ -43,7 +43,10 @@ check: dev ## format, lint, types, imports, unit tests: under a minute, no serve
 	@$(venv) -m deploy.local.check
 
 test: dev ## all tests, against real servers of their own
-	@$(venv) -m pytest
+	@$(venv) -m pytest -m "not deploy"
+
+test-deploy: dev ## the chart against Kubernetes' schemas; builds helm with Go the first time
+	@$(venv) -m pytest -m deploy tests/deploy
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
@@ -76,7 +79,7 @@ requirements: dev ## compile the hashed requirements files from pyproject.toml
 schema: dev ## write libs/clickhouse/schema.sql from the migrations
 	@$(venv) -m libs.clickhouse.schema
 
-documents: dev ## write docs/schemas (OpenAPI, AsyncAPI, JSON Schema) from the code
+documents: dev ## write docs/schemas, docs/settings.md and the chart's schema from the code
 	@$(venv) -m deploy.documents
 
 conformance: dev ## schemathesis against both services, 2,000 cases each, in 5 minutes (CASES=…)

@@ -1,13 +1,15 @@
-"""The documents for other programs: `make documents` writes docs/schemas from the code.
+"""What is written from the code: `make documents` writes schemas and docs/settings.md.
 
-They are committed so that a change of the contract shows in a diff; a test compares.
+All is committed so that a change shows in a diff; a test compares.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from deploy import settings
 from deploy.local.layout import CHECKOUT
 from libs.events import asyncapi
 from libs.events.models import AnyEvent
@@ -46,11 +48,20 @@ def text_of(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def files() -> dict[Path, str]:
+    """The text of each file that is written from the code."""
+    return {
+        **{FOLDER / name: text_of(document) for name, document in documents().items()},
+        settings.PAGE: settings.page(),
+        settings.CHART_SCHEMA: text_of(settings.chart_schema()),
+    }
+
+
 def main() -> None:
     """Write them all."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, document in documents().items():
-        (FOLDER / name).write_text(text_of(document), "utf-8")
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
