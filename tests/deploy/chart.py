@@ -1,6 +1,7 @@
 """The chart as helm renders it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,9 @@ class RefusedError(Exception):
     """Helm rendered nothing; the text says why."""
 
 
-def render(*arguments: str, kubernetes: str = KUBERNETES[-1]) -> str:
+def render(*arguments: str, kubernetes: str = KUBERNETES[-1], chart: Path = CHART) -> str:
     """What `helm template` writes. Raises RefusedError with what helm says."""
-    command = [go_tool(HELM), "template", RELEASE, CHART, "--kube-version", kubernetes, *arguments]
+    command = [go_tool(HELM), "template", RELEASE, chart, "--kube-version", kubernetes, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RefusedError(done.stderr)
@@ -70,3 +71,16 @@ def containers(pod: Json) -> list[Json]:
 def process_of(container: Json) -> str:
     """Which of our processes it runs."""
     return container["name"] if container["name"] in {"ingest", "processor", "query"} else "ragtime"
+
+
+def notes(folder: Path, *arguments: str) -> str:
+    """What `helm install` prints last; `helm template` leaves it out, so it is made a file."""
+    copy = shutil.copytree(CHART, folder / "chart")
+    file = copy / "templates" / "NOTES.txt"
+    text = '{{- define "notes" -}}' + file.read_text("utf-8") + "{{- end -}}\n"
+    (copy / "templates" / "notes.yaml").write_text(
+        text + 'kind: Notes\ntext: {{ include "notes" . | toJson }}\n', "utf-8"
+    )
+    (rendered,) = manifests(render(*arguments, "--show-only", "templates/notes.yaml", chart=copy))
+    printed: str = rendered["text"]
+    return printed

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.settings import SET_BY_CHART, all_settings, chart_schema
-from libs.http.server import _GRACE_S
+from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
 from services.admin.settings import InitSettings, KeySettings, MigrateSettings
 from services.ingest.settings import Settings as IngestSettings
@@ -18,6 +17,7 @@ from tests.deploy.chart import (
     RefusedError,
     containers,
     manifests,
+    notes,
     of_kind,
     pods,
     process_of,
@@ -25,7 +25,7 @@ from tests.deploy.chart import (
     values_file,
     with_values,
 )
-from tests.deploy.tools import KUBECONFORM, KUBERNETES, go_tool, write_schemas
+from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, go_tool, write_schemas
 
 pytestmark = pytest.mark.deploy
 
@@ -44,6 +44,9 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 # In place of what a Secret would hold: long enough for a pepper, and a URL of a store.
 SECRETS = {"RAGTIME_RATE_LIMIT__STORE_URL": "valkeys://u:p@store:6380/0"}
 SECRET = "s" * 32
+
+# What ingest and query leave open requests when they stop.
+DRAIN_S = 7.0
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "no brokers": ({"kafka.bootstrapServers": ""}, "name some brokers as host:port"),
@@ -134,6 +137,13 @@ def given(container: Json) -> dict[str, str]:
         name: one.get("value") or SECRETS.get(name, SECRET)
         for name, one in environment(container).items()
     }
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_chart_is_content_with_itself_when_linted(values: str) -> None:
+    command = [go_tool(HELM), "lint", "--strict", CHART, *values_file(values)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
@@ -290,7 +300,7 @@ def test_time_to_stop_holds_the_drain_when_rendered(rendered: list[Json]) -> Non
         (service,) = pod["containers"]
         pause = service.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         timeout = float(given(service).get("RAGTIME_CLICKHOUSE__TIMEOUT_S", 30))
-        drain = timeout if part == "processor" else _GRACE_S
+        drain = timeout if part == "processor" else DRAIN_S
         assert pod["terminationGracePeriodSeconds"] >= pause + drain + 5
 
 
@@ -420,3 +430,17 @@ def test_processor_has_a_name_that_stays_when_it_is_one_of_several(rendered: lis
     name = environment(pod["containers"][0])["RAGTIME_GROUP__INSTANCE"]
 
     assert name["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_notes_lead_to_the_first_answer_when_installed(tmp_path: Path) -> None:
+    objects = manifests(render(*values_file("everything")))
+    text = notes(tmp_path, *values_file("everything"))
+
+    cronjob = of_kind(objects, "CronJob")["admin"]["metadata"]["name"]
+    service = of_kind(objects, "Service")["query"]
+    (port,) = service["spec"]["ports"]
+    assert f"--from=cronjob/{cronjob}" in text
+    assert f"port-forward service/{service['metadata']['name']} 8080:{port['port']}" in text
+    assert "curl " in text
+    assert "query.settings.RAGTIME_TRUSTED_PROXIES is not set" in text
+    assert "ingest.settings.RAGTIME_TRUSTED_PROXIES" not in text, "it is set there"

@@ -135,13 +135,14 @@ spec:
   {{- with include "ragtime.pullSecrets" .root }}
   {{- . | nindent 2 }}
   {{- end }}
+  {{- $drain := index $own.settings "RAGTIME_STOP__GRACE_S" | default 7 }}
   {{- if eq .part "processor" }}
-  # An insert that is under way is waited for: RAGTIME_CLICKHOUSE__TIMEOUT_S at the most, and a stop.
-  {{- $timeout := index $own.settings "RAGTIME_CLICKHOUSE__TIMEOUT_S" | default 30 }}
-  terminationGracePeriodSeconds: {{ add (ceil $timeout) 15 }}
+  # An insert that is under way is waited for, as long as a statement may take; and then a stop.
+  {{- $statement := index $own.settings "RAGTIME_CLICKHOUSE__TIMEOUT_S" | default 30 }}
+  terminationGracePeriodSeconds: {{ add (ceil (max $statement $drain)) 15 }}
   {{- else }}
-  # The pause of preStop, 7 s for open requests, and a stop.
-  terminationGracePeriodSeconds: {{ add .root.Values.leaveSeconds 15 }}
+  # The pause of preStop, what is left for open requests (7 s), and a stop.
+  terminationGracePeriodSeconds: {{ add .root.Values.leaveSeconds (ceil $drain) 8 }}
   {{- end }}
   securityContext:
     {{- include "ragtime.podSecurityContext" .root | nindent 4 }}
