@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -58,7 +58,18 @@ SET_BY_CHART = frozenset(
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS",
         "RAGTIME_KAFKA__DEAD_LETTER_TOPIC",
         "RAGTIME_KAFKA__EVENTS_TOPIC",
+        "RAGTIME_STOP__DELAY_S",
         "RAGTIME_TOPICS__PARTITIONS",
+    }
+)
+# What `ragtime doctor` is told of the services: the chart knows it.
+TOLD_TO_DOCTOR = frozenset(
+    {
+        "RAGTIME_DOCTOR__INGEST_USER",
+        "RAGTIME_DOCTOR__PROCESSOR_USER",
+        "RAGTIME_DOCTOR__QUERY_USER",
+        "RAGTIME_DOCTOR__REPLICAS",
+        "RAGTIME_GROUP__NAME",
     }
 )
 
@@ -96,23 +107,28 @@ def _classes() -> Iterator[tuple[str, type[ServiceSettings]]]:
 @cache
 def all_settings() -> tuple[Setting, ...]:
     """Each variable once for each process that reads it."""
-    found = {
-        (one.variable, one.process): one
-        for process, settings in _classes()
-        for one in _settings_of(process, settings)
-    }
+    found: dict[tuple[str, str], Setting] = {}
+    for process, settings in _classes():
+        for one in _settings_of(process, settings):
+            found.setdefault((one.variable, one.process), one)
     return tuple(found.values())
 
 
 def _settings_of(process: str, settings: type[ServiceSettings]) -> Iterator[Setting]:
     schemas = settings.model_json_schema()["properties"]
     for name, info in settings.model_fields.items():
-        block = info.annotation
-        if isinstance(block, type) and issubclass(block, Block):
+        if block := _block_of(info):
             yield from _settings_of_block(process, name, info, block)
         else:
             variable = ENVIRONMENT_PREFIX + name.upper()
             yield Setting(variable, process, "", None, _default(info), _plain(schemas[name]))
+
+
+def _block_of(info: FieldInfo) -> type[Block] | None:
+    """The block that a field holds; one that may be left out too."""
+    candidates = [info.annotation, *get_args(info.annotation)]
+    blocks = (one for one in candidates if isinstance(one, type) and issubclass(one, Block))
+    return next(blocks, None)
 
 
 def _settings_of_block(
@@ -213,16 +229,17 @@ def _range(schema: Json) -> str:
 def chart_schema() -> Json:
     """The chart's values schema: as it stands, with what `<part>.settings` may name made anew."""
     schema: Json = json.loads(CHART_SCHEMA.read_text("utf-8"))
-    parts = {"ingest": "ingest", "processor": "processor", "query": "query", "init": "ragtime"}
+    parts = {"ingest": "ingest", "processor": "processor", "query": "query", "admin": "ragtime"}
     written = {f"{part}Settings": _chart_settings(process) for part, process in parts.items()}
     return schema | {"definitions": schema["definitions"] | written}
 
 
 def _chart_settings(process: str) -> Json:
+    chosen = SET_BY_CHART | (TOLD_TO_DOCTOR if process == "ragtime" else frozenset())
     properties = {
         one.variable: _chart_setting(one.schema)
         for one in all_settings()
-        if one.process == process and one.variable not in SET_BY_CHART and not one.is_secret
+        if one.process == process and one.variable not in chosen and not one.is_secret
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}
 

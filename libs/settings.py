@@ -64,6 +64,12 @@ class ClickHouseSettings(Block):
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
 
 
+class ConsumerGroup(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = Field("ragtime-processor", description="its name; the same for all processors")
+
+
 class AccessSettings(Block):
     """How API keys are checked."""
 
@@ -107,6 +113,22 @@ class DoorSettings(HttpSettings):
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description='whose web pages may read answers: `["https://a.example"]`'
+    )
+
+
+class StopSettings(Block):
+    """How a service ends when it is told to."""
+
+    grace_s: Seconds = Field(7.0, description="for what is under way then; what is left is cut off")
+
+
+class DoorStopSettings(StopSettings):
+    """How a service ends that others send requests to."""
+
+    delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="how long it still takes requests after SIGTERM, while it says that it is not"
+        " ready; see [stopping](operating.md#stopping-and-restarting)",
     )
 
 

@@ -9,13 +9,17 @@ from starlette.responses import Response
 
 
 def add_health(app: FastAPI, checks: Callable[[], dict[str, bool]]) -> None:
-    """Add /healthz/live, /healthz/ready and /metrics. `checks` answers at once, from memory."""
+    """Add /healthz/live, /healthz/ready and /metrics. `checks` answers at once, from memory.
+
+    `app.state.is_stopping` is set by the server when it was told to stop.
+    """
+    app.state.is_stopping = False
 
     async def live() -> Response:
         return _json({"status": "live"}, 200)
 
     async def ready() -> Response:
-        results = checks()
+        results = checks() | {"running": not app.state.is_stopping}
         is_ready = all(results.values())
         body = {"status": "ready" if is_ready else "waiting", "checks": results}
         return _json(body, 200 if is_ready else 503)

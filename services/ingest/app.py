@@ -50,7 +50,7 @@ def main() -> None:
         lambda: connect_patiently(settings.clickhouse),
         utc_now,
     )
-    serve(app, settings.http)
+    serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:

@@ -30,7 +30,7 @@ from services.ingest.settings import PublishSettings
 _RETRY_INTERVAL_S = 2.0
 _RETRY_AFTER_S = "3"
 
-# The server gives open requests 7 s before that, and 10 s is all that a process manager waits.
+# Open requests have had their grace before that.
 _STOP_TIMEOUT_S = 2.0
 
 # What a broker takes by default; a batch stays well below, a single record always fits.
@@ -193,13 +193,15 @@ class Publisher:
         """Send what is open and wait for what is on its way, as long as there is time."""
         for partition in list(self._open):
             self._dispatch(partition)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 if self._tasks:
                     await asyncio.wait(self._tasks)
                 producer, self._producer = self._producer, None
                 if producer is not None:
                     await _close(producer)
+        except TimeoutError:
+            log.error("publish.cut_off", pending_bytes=self._pending_bytes)
 
     async def _start_producer(self) -> Producer:
         while True:

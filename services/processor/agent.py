@@ -80,6 +80,11 @@ class Agent:
         # Up to which offset each partition is done, at any moment.
         self.done: dict[int, int] = {}
 
+    @property
+    def waits(self) -> int:
+        """How often it has begun to wait for something that it knows: a server, a lease."""
+        return self._ownership.waits
+
     async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
         async with self._busy:

@@ -38,8 +38,6 @@ from services.processor.writer import Writer
 _RETRY_S = 3.0
 _MISMATCH_S = 5.0
 _AGREE_S = 0.2
-# After a crash nobody else ends this process, and what is left of it may hang.
-_STOP_AFTER_CRASH_S = 10.0
 _JOIN_S = 3.0
 
 T = TypeVar("T")
@@ -74,14 +72,17 @@ async def run(settings: Settings, folder: str) -> None:
         log.info("processor.stopping")
         crashed = app.crashed
         try:
-            async with asyncio.timeout(_STOP_AFTER_CRASH_S if crashed else None):
+            async with asyncio.timeout(settings.stop.grace_s):
                 await app.stop()
                 await _join_threads()
         except TimeoutError:
-            log.error("processor.stop_hangs")
+            # A server is away, say. The next owner finds out what arrived; threads may hang.
+            log.error("processor.cut_off", grace_s=settings.stop.grace_s)
+            os._exit(1 if crashed else 0)
     if crashed:
         log.error("processor.crashed")
         os._exit(1)  # no destructor may try anything after a crash; the batch is read again
+    log.info("processor.stopped")
 
 
 async def _join_threads() -> None:

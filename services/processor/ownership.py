@@ -49,6 +49,7 @@ class Ownership:
         self._is_wanted = is_wanted
         self._monotonic = monotonic
         self._sleep = sleep
+        self.waits = 0  # how often something was waited for that is known: a server, a lease
         self._given_at = monotonic()
         self._confirmed_at: float | None = None
         # The latest server time less our monotonic time that cannot be too late.
@@ -82,6 +83,7 @@ class Ownership:
     async def pause(self, seconds: float) -> None:
         """Let some time pass. Raises StoppedError when this process should not go on."""
         self.check()
+        self.waits += 1
         await self._sleep(seconds)
         self.check()
 

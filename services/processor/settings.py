@@ -7,11 +7,13 @@ from pydantic import Field
 from libs.settings import (
     Block,
     ClickHouseSettings,
+    ConsumerGroup,
     HttpSettings,
     KafkaSettings,
     Port,
     Seconds,
     ServiceSettings,
+    StopSettings,
 )
 
 
@@ -29,10 +31,9 @@ class BatchSettings(Block):
     )
 
 
-class GroupSettings(Block):
-    """The consumer group, which spreads the partitions over the processors."""
+class GroupSettings(ConsumerGroup):
+    """The consumer group, and how this process is a member of it."""
 
-    name: str = Field("ragtime-processor", description="its name")
     instance: str | None = Field(
         default=None,
         description="a name of this process that stays over restarts, and that no other has: it"
@@ -65,6 +66,7 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     http: HealthSettings = HealthSettings()
+    stop: StopSettings = StopSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

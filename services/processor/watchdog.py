@@ -44,6 +44,7 @@ class Watchdog:
         """Look again and again, as long as it is wanted."""
         watch = ProgressWatch(PATIENCE_S)
         while is_wanted():
+            health.looked_at_s = time.monotonic()
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
@@ -61,6 +62,7 @@ class Watchdog:
             is_settled=(
                 health.owns and self._membership.is_wanted() and not self._dead_letters.is_held
             ),
+            waits=self._agent.waits,
         )
 
     async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:

@@ -36,7 +36,7 @@ def main() -> None:
     configure_logs("query", settings.log.level)
     sent = caps(settings.query)
     app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now)
-    serve(app, settings.http)
+    serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:

@@ -10,6 +10,7 @@ from libs.settings import (
     Block,
     ClickHouseSettings,
     DoorSettings,
+    DoorStopSettings,
     Rate,
     RateLimitSettings,
     Seconds,
@@ -51,6 +52,7 @@ class Settings(ServiceSettings):
     """All settings of query."""
 
     http: DoorSettings = DoorSettings(port=8080)
+    stop: DoorStopSettings = DoorStopSettings()
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()

@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 def render(*arguments: str, kubernetes: str = KUBERNETES[-1], chart: Path = CHART) -> str:
     """What `helm template` writes. Raises RefusedError with what helm says."""
-    command = [go_tool(HELM), "template", RELEASE, chart, "--kube-version", kubernetes, *arguments]
+    command = [str(go_tool(HELM)), "template", RELEASE, str(chart), "--kube-version", kubernetes, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RefusedError(done.stderr)

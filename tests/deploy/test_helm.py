@@ -8,7 +8,7 @@ import pytest
 
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
-from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from services.admin.settings import DoctorSettings, InitSettings, MigrateSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
@@ -39,14 +39,11 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "query": QuerySettings,
     "tables": MigrateSettings,
     "init": InitSettings,
-    "admin": KeySettings,
+    "admin": DoctorSettings,
 }
 # In place of what a Secret would hold: long enough for a pepper, and a URL of a store.
 SECRETS = {"RAGTIME_RATE_LIMIT__STORE_URL": "valkeys://u:p@store:6380/0"}
 SECRET = "s" * 32
-
-# What ingest and query leave open requests when they stop.
-DRAIN_S = 7.0
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "no brokers": ({"kafka.bootstrapServers": ""}, "name some brokers as host:port"),
@@ -122,7 +119,7 @@ def complaints(text: str, kubernetes: str, schemas: str, folder: Path) -> str:
     file.write_text(text, "utf-8")
     options = ["-strict", "-kubernetes-version", kubernetes, "-schema-location", schemas]
     done = subprocess.run(
-        [go_tool(KUBECONFORM), *options, file], capture_output=True, text=True, check=False
+        [str(go_tool(KUBECONFORM)), *options, str(file)], capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr
 
@@ -141,7 +138,7 @@ def given(container: Json) -> dict[str, str]:
 
 @pytest.mark.parametrize("values", SETS)
 def test_chart_is_content_with_itself_when_linted(values: str) -> None:
-    command = [go_tool(HELM), "lint", "--strict", CHART, *values_file(values)]
+    command = [str(go_tool(HELM)), "lint", "--strict", str(CHART), *values_file(values)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -188,7 +185,7 @@ def test_values_are_refused_with_a_sentence_when_they_are_wrong(case: str) -> No
 
 def test_cluster_is_refused_when_it_is_too_old() -> None:
     with pytest.raises(RefusedError, match="requires kubeVersion"):
-        render(*values_file("required"), kubernetes="1.29.0")
+        render(*values_file("required"), kubernetes="1.26.0")
 
 
 def test_every_service_has_its_objects_when_rendered(rendered: list[Json]) -> None:
@@ -298,10 +295,11 @@ def test_time_to_stop_holds_the_drain_when_rendered(rendered: list[Json]) -> Non
         if part not in SERVICES:
             continue
         (service,) = pod["containers"]
-        pause = service.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        timeout = float(given(service).get("RAGTIME_CLICKHOUSE__TIMEOUT_S", 30))
-        drain = timeout if part == "processor" else DRAIN_S
-        assert pod["terminationGracePeriodSeconds"] >= pause + drain + 5
+        told = given(service)
+        delay_s = float(told.get("RAGTIME_STOP__DELAY_S", 0))
+        settings: Any = SETTINGS[part].model_fields["stop"].default
+        grace_s = float(told.get("RAGTIME_STOP__GRACE_S", settings.grace_s))
+        assert pod["terminationGracePeriodSeconds"] >= delay_s + grace_s + 3
 
 
 def test_no_secret_is_rendered_when_all_is_on(rendered: list[Json]) -> None:
@@ -362,6 +360,21 @@ def test_numbers_arrive_in_full_when_they_are_large() -> None:
     assert told["query"]["RAGTIME_QUERY__MAX_ROWS_READ"] == "1000000000"
     assert told["ingest"]["RAGTIME_PUBLISH__LINGER_MS"] == "2.5"
     assert told["ingest"]["RAGTIME_TRUSTED_PROXIES"] == '["10.0.0.0/8","fd00::/8"]'
+
+
+def test_doctor_is_told_what_the_services_are_when_it_is_called() -> None:
+    objects = manifests(render(*values_file("everything")))
+    found = {part: pod["containers"][0] for part, pod in pods(objects)}
+    told = given(found["admin"])
+
+    assert told["RAGTIME_GROUP__NAME"] == given(found["processor"])["RAGTIME_GROUP__NAME"]
+    assert told["RAGTIME_DOCTOR__REPLICAS"] == "6"
+    assert "RAGTIME_RATE_LIMIT__STORE_URL" in told
+    password = "RAGTIME_CLICKHOUSE__PASSWORD"
+    for part in SERVICES:
+        own = environment(found[part])[password]["valueFrom"]
+        seen = environment(found["admin"])[f"RAGTIME_DOCTOR__{part.upper()}_PASSWORD"]["valueFrom"]
+        assert seen == own
 
 
 def test_tables_are_made_first_when_installed() -> None:

@@ -22,7 +22,7 @@ from deploy.local.locking import locked
 HELM = "helm.sh/helm/v3/cmd/helm@v3.21.4"
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 # The oldest that the chart is for (Chart.yaml), and the newest that is known.
-KUBERNETES = ("1.30.0", "1.37.0")
+KUBERNETES = ("1.27.0", "1.37.0")
 
 _CRDS = {
     "github.com/kedacore/keda/v2@v2.20.2": "config/crd/bases/keda.sh_scaledobjects.yaml",

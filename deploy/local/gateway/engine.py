@@ -35,6 +35,7 @@ _WAITING = 200
 # Repeated values are small in a result and large in an answer: that has a bound beside memory.
 _MAX_RESULT_BYTES = 1 << 29
 _KILL_INTERVAL_S = 0.2
+_PIECE_BYTES = 1 << 20
 
 T = TypeVar("T")
 
@@ -119,8 +120,8 @@ class Engine:
         """
         file = await self._call(self._new_upload)
         try:
-            async for chunk in data:
-                await self._call(file.write, chunk)
+            async for piece in _large(data):
+                await self._call(file.write, piece)
             await self._call(file.flush)
             with self._named(asked.query_id):
                 async with self._place():
@@ -216,6 +217,17 @@ class _Place:
 
     async def __aexit__(self, *_: object) -> None:
         self._engine._running.release()  # noqa: SLF001
+
+
+async def _large(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in few pieces: each of them goes to another thread."""
+    piece = bytearray()
+    async for chunk in data:
+        piece += chunk
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _translated(work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import MIGRATIONS

@@ -18,6 +18,7 @@ from deploy.local.ports import Ports, variable
 from deploy.settings import CHART, all_settings
 from libs.events.reasons import DeadLetterReason, RejectCode
 from libs.telemetry import metrics
+from services.admin.doctor.examination import CHECKS
 
 README = CHECKOUT / "README.md"
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
@@ -183,6 +184,11 @@ def test_every_risk_has_a_test_or_a_reason_and_every_test_its_risk() -> None:
     )
     linked = set(re.findall(r"\]\(tests/security/(test_\w+\.py)\)", text_of(SECURITY)))
     assert linked == {path.name for path in (CHECKOUT / "tests" / "security").glob("test_*.py")}
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    documented = re.findall(r"^\| `([a-z-]+)` \| .* \| .* \|$", text_of(OPERATING), re.MULTILINE)
+    assert [name for name in documented if name in CHECKS] == list(CHECKS)
 
 
 def test_every_folder_of_tests_is_in_the_readme() -> None:

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.layout import CHECKOUT
 from deploy.settings import CHART, PAGE, Setting, all_settings
 from libs.settings import ServiceSettings, load_settings
-from services.admin.settings import InitSettings
+from services.admin.settings import DoctorSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
@@ -17,7 +17,7 @@ PROCESSES: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
     "processor": ProcessorSettings,
     "query": QuerySettings,
-    "ragtime": InitSettings,
+    "ragtime": DoctorSettings,
 }
 
 
@@ -42,10 +42,7 @@ def test_every_setting_says_what_it_means_when_the_code_has_it() -> None:
 def test_setting_is_read_by_its_process_when_the_page_says_so(
     process: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Refresh interval: read by `ragtime` with the verbs that need the pepper alone.
-    expected = {one.variable for one in numbers(process)} - (
-        {"RAGTIME_ACCESS__REFRESH_INTERVAL_S"} if process == "ragtime" else set()
-    )
+    expected = {one.variable for one in numbers(process)}
     for name in expected:
         monkeypatch.setenv(name, "many")
 
@@ -73,7 +70,7 @@ def test_no_secret_may_be_a_value_when_the_charts_schema_is_read() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     named = {
         name
-        for part in ("ingest", "processor", "query", "init")
+        for part in ("ingest", "processor", "query", "admin")
         for name in schema["definitions"][f"{part}Settings"]["properties"]
     }
     secrets = {one.variable for one in all_settings() if one.is_secret}

@@ -73,7 +73,32 @@
 {{ include "ragtime.kafka" $scope }}
 - name: RAGTIME_TOPICS__PARTITIONS
   value: {{ int .Values.kafka.partitions | quote }}
-{{- include "ragtime.settings" .Values.init.settings }}
+{{- include "ragtime.settings" .Values.admin.settings }}
+{{- end -}}
+
+{{/* What `ragtime doctor` holds against what it finds: the services' users, names and numbers. */}}
+{{- define "ragtime.patients" -}}
+{{- $clickhouse := .Values.clickhouse -}}
+{{- range $part := list "ingest" "processor" "query" }}
+{{- $user := index $clickhouse.users $part }}
+- name: RAGTIME_DOCTOR__{{ upper $part }}_USER
+  value: {{ $user.name | quote }}
+{{ include "ragtime.fromSecret" (dict "variable" (printf "RAGTIME_DOCTOR__%s_PASSWORD" (upper $part)) "secret" ($user.existingSecret | default $clickhouse.existingSecret) "key" $user.passwordKey) }}
+{{- end }}
+{{- $numbers := list -}}
+{{- range $part := list "ingest" "query" }}
+{{- $own := index $.Values $part }}
+{{- $numbers = append $numbers (int (ternary $own.autoscaling.maxReplicas $own.replicas $own.autoscaling.enabled)) }}
+{{- end }}
+- name: RAGTIME_DOCTOR__REPLICAS
+  value: {{ max 1 (first $numbers) (last $numbers) | quote }}
+- name: RAGTIME_GROUP__NAME
+  value: {{ include "ragtime.group" . }}
+{{- include "ragtime.rateLimits" (dict "root" .) }}
+{{- end -}}
+
+{{- define "ragtime.group" -}}
+{{- index .Values.processor.settings "RAGTIME_GROUP__NAME" | default "ragtime-processor" | quote -}}
 {{- end -}}
 
 {{- define "ragtime.environment" -}}
@@ -97,6 +122,11 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- end }}
+{{- if ne .part "processor" }}
+# Until every node and proxy knows that this pod goes, requests still come: they are answered.
+- name: RAGTIME_STOP__DELAY_S
+  value: {{ .root.Values.leaveSeconds | quote }}
 {{- end }}
 {{- include "ragtime.settings" $own.settings }}
 {{- with $own.extraEnv }}

@@ -99,12 +99,6 @@ readinessProbe:
   ports:
     - {name: http, containerPort: {{ include "ragtime.port" .part }}}
   {{- include "ragtime.probes" . | nindent 2 }}
-  {{- if and (ne .part "processor") .root.Values.leaveSeconds }}
-  lifecycle:
-    # Until every node and proxy knows that this pod goes, requests still come: they are answered.
-    preStop:
-      sleep: {seconds: {{ .root.Values.leaveSeconds }}}
-  {{- end }}
   resources:
     {{- toYaml $own.resources | nindent 4 }}
   securityContext:
@@ -135,15 +129,10 @@ spec:
   {{- with include "ragtime.pullSecrets" .root }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- $drain := index $own.settings "RAGTIME_STOP__GRACE_S" | default 7 }}
-  {{- if eq .part "processor" }}
-  # An insert that is under way is waited for, as long as a statement may take; and then a stop.
-  {{- $statement := index $own.settings "RAGTIME_CLICKHOUSE__TIMEOUT_S" | default 30 }}
-  terminationGracePeriodSeconds: {{ add (ceil (max $statement $drain)) 15 }}
-  {{- else }}
-  # The pause of preStop, what is left for open requests (7 s), and a stop.
-  terminationGracePeriodSeconds: {{ add .root.Values.leaveSeconds (ceil $drain) 8 }}
-  {{- end }}
+  {{- $delay := ternary 0 .root.Values.leaveSeconds (eq .part "processor") }}
+  {{- $grace := index $own.settings "RAGTIME_STOP__GRACE_S" | default 7 }}
+  # RAGTIME_STOP__DELAY_S, RAGTIME_STOP__GRACE_S, and what a slow node needs besides.
+  terminationGracePeriodSeconds: {{ add $delay (ceil $grace) 8 }}
   securityContext:
     {{- include "ragtime.podSecurityContext" .root | nindent 4 }}
   initContainers:

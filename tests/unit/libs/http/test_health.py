@@ -7,9 +7,10 @@ from fastapi import FastAPI
 from libs.http.health import add_health
 
 
-async def ask(path: str, checks: dict[str, bool]) -> httpx.Response:
+async def ask(path: str, checks: dict[str, bool], *, is_stopping: bool = False) -> httpx.Response:
     app = FastAPI(openapi_url=None)
     add_health(app, lambda: checks)
+    app.state.is_stopping = is_stopping
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.get(path)
@@ -27,7 +28,14 @@ async def test_service_is_ready_when_all_checks_pass(
 ) -> None:
     answer = await ask("/healthz/ready", checks)
     assert answer.status_code == status
-    assert answer.json() == {"status": word, "checks": checks}
+    assert answer.json() == {"status": word, "checks": checks | {"running": True}}
+
+
+async def test_service_lives_and_is_not_ready_when_it_was_told_to_stop() -> None:
+    answer = await ask("/healthz/ready", {"keys": True}, is_stopping=True)
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "waiting", "checks": {"keys": True, "running": False}}
+    assert (await ask("/healthz/live", {}, is_stopping=True)).status_code == 200
 
 
 async def test_service_is_live_when_nothing_is_ready() -> None:

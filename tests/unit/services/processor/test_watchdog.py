@@ -33,6 +33,7 @@ class World:
     caught_up: set[int] = field(default_factory=set)
     wanted: bool = True
     is_held: bool = False
+    waits: int = 0
     clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
     health: Health = field(default_factory=lambda: Health(owns=True))
 
@@ -143,6 +144,19 @@ async def test_nothing_is_stuck_when_waiting_is_right(
 ) -> None:
     situation(world)
     assert await world.look() == []
+
+
+async def test_service_lives_only_as_long_as_somebody_looks(world: World) -> None:
+    health = world.health
+    assert health.trouble(1_000_000.0) == {}, "it starts, and has nothing to do yet"
+    world.done = {}
+    await world.look()
+    looked_at_s = health.looked_at_s
+    assert looked_at_s is not None
+    assert health.trouble(looked_at_s + 59.0) == {}
+    assert health.trouble(looked_at_s + 61.0) == {"status": "unwatched"}
+    health.stopping = True
+    assert health.trouble(looked_at_s + 61.0) == {}
 
 
 async def test_health_tells_when_the_limit_of_dead_letters_holds(world: World) -> None:
