@@ -1,4 +1,4 @@
-"""What is written from the code: `make documents` writes schemas and docs/settings.md.
+"""What `make documents` writes from the code: schemas, dashboards, pages, a part of the chart.
 
 All is committed so that a change shows in a diff; a test compares.
 """
@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from deploy import settings
+from deploy.grafana import analytics, operations
 from deploy.local.layout import CHECKOUT
+from deploy.metrics_table import metrics_document
 from libs.events import asyncapi
 from libs.events.models import AnyEvent
 from services.ingest import openapi as ingest
@@ -22,6 +24,8 @@ from services.query.routes import PATH as ANALYTICS_PATH
 Json = dict[str, Any]
 
 FOLDER = CHECKOUT / "docs" / "schemas"
+DASHBOARDS = CHECKOUT / "deploy" / "grafana" / "dashboards"
+METRICS = CHECKOUT / "docs" / "metrics.md"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _IN_DEFS = "#/$defs/"
 
@@ -52,6 +56,9 @@ def files() -> dict[Path, str]:
     """The text of each file that is written from the code."""
     return {
         **{FOLDER / name: text_of(document) for name, document in documents().items()},
+        DASHBOARDS / "operations.json": text_of(operations.dashboard()),
+        DASHBOARDS / "analytics.json": text_of(analytics.dashboard()),
+        METRICS: metrics_document(),
         settings.PAGE: settings.page(),
         settings.CHART_SCHEMA: text_of(settings.chart_schema()),
     }

@@ -5,10 +5,18 @@ starts, before it opens a socket, and all errors are listed at once.
 """
 
 import sys
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -101,6 +109,17 @@ class HttpSettings(Block):
 
     host: str = Field("127.0.0.1", description="the address; `0.0.0.0` in a container")
     port: Port = Field(description="the API, health and metrics; the processor has no API")
+    metrics_port: Port | None = Field(
+        None,
+        description="for [`/metrics`](operating.md#metrics) alone, which the port above does not"
+        " answer then",
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT must be another one than PORT")
+        return self
 
 
 class DoorSettings(HttpSettings):
@@ -129,6 +148,19 @@ class DoorStopSettings(StopSettings):
         0.0,
         description="how long it still takes requests after SIGTERM, while it says that it is not"
         " ready; see [stopping](operating.md#stopping-and-restarting)",
+    )
+
+
+class TraceSettings(Block):
+    """Where traces are sent. Without an endpoint there are none."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None,
+        description="where [traces](operating.md#traces) are sent by OTLP over HTTP:"
+        " `http://collector:4318/v1/traces`",
+    )
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the requests that no caller has decided about"
     )
 
 

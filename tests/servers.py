@@ -39,6 +39,7 @@ _INTERVAL_S = 0.1
 _TAIL_LINES = 30
 _KAFKA_IMAGE = f"apache/kafka:{kafka.VERSION}"
 _CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
+_BACKUPS = str(CHECKOUT / "deploy" / "clickhouse" / "backups.xml")
 # Fails where no daemon answers, or it neither has an image nor can pull it.
 _GET_IMAGES = """
 import sys, docker
@@ -127,6 +128,7 @@ def _in_containers(started: ExitStack) -> Servers | None:
         .with_exposed_ports(8123)
         .with_envs(CLICKHOUSE_USER=admin.user, CLICKHOUSE_PASSWORD=admin.password)
         .with_env("CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT", "1")
+        .with_volume_mapping(_BACKUPS, "/etc/clickhouse-server/config.d/backups.xml")
     )
     started.enter_context(broker)
     started.enter_context(clickhouse)

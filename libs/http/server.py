@@ -32,7 +32,6 @@ def serve(app: FastAPI, settings: DoorSettings, stop: DoorStopSettings) -> None:
     logging.getLogger("uvicorn.error").addFilter(without_texts)
     _collect_garbage_seldom()
     Server(configuration(app, settings, stop), app, stop).run()
-    log.info("http.stopped")
 
 
 def configuration(
@@ -102,6 +101,7 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             cutting.cancel()
+        log.info("http.stopped")
 
     async def _serve_on(self) -> None:
         """A load balancer sends requests until it has noticed: they are taken as ever."""

@@ -149,8 +149,8 @@ def run_audit(
         for difference in done.differences:
             typer.echo(str(difference))
         verdict = f"{len(done.differences)} differences" if done.differences else "no difference"
-        read = f"{done.partitions} partitions, {done.records} records read"
-        typer.echo(f"{read}, days since {done.since}: {verdict}")
+        looked_at = f"{done.partitions} partitions, days since {done.since}"
+        typer.echo(f"{looked_at}, {done.records} records read: {verdict}")
     if done.differences:
         sys.exit(1)
 

@@ -16,6 +16,7 @@ from libs.settings import (
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 
 
@@ -74,6 +75,7 @@ class Settings(ServiceSettings):
 
     http: DoorSettings = DoorSettings(port=8081)
     stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     access: AccessSettings

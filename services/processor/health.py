@@ -9,6 +9,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from libs.settings import HttpSettings
+from libs.telemetry.checks import show_checks
+from libs.telemetry.metrics import shown_by
 
 # Two looks and the time-outs in them take a third of it.
 _LOOKS_WITHIN_S = 60.0
@@ -48,6 +50,8 @@ class Health:
 @asynccontextmanager
 async def serve_health(settings: HttpSettings, health: Health) -> AsyncIterator[None]:
     """Answer /healthz/live, /healthz/ready and /metrics while the block runs."""
+    show_checks(health.checks)
+    shown = shown_by("processor")
 
     async def live(_request: web.Request) -> web.Response:
         if trouble := health.trouble(time.monotonic()):
@@ -61,16 +65,14 @@ async def serve_health(settings: HttpSettings, health: Health) -> AsyncIterator[
         return web.json_response(body, status=200 if is_ready else 503)
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(shown), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     app = web.Application()
-    app.add_routes(
-        [
-            web.get("/healthz/live", live),
-            web.get("/healthz/ready", ready),
-            web.get("/metrics", metrics),
-        ]
-    )
+    app.add_routes([web.get("/healthz/live", live), web.get("/healthz/ready", ready)])
+    if settings.metrics_port is None:
+        app.add_routes([web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

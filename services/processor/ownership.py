@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import LEASES_LOST
 
 _RETRY_S = 0.5
 
@@ -105,4 +106,5 @@ class Ownership:
                 self._confirmed_at = now
             else:
                 log.warning("membership.not_confirmed")
+                LEASES_LOST.labels("not_confirmed").inc()
                 await self._sleep(_RETRY_S)

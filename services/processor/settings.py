@@ -14,6 +14,7 @@ from libs.settings import (
     Seconds,
     ServiceSettings,
     StopSettings,
+    TraceSettings,
 )
 
 
@@ -67,6 +68,7 @@ class Settings(ServiceSettings):
     clickhouse: ClickHouseSettings
     http: HealthSettings = HealthSettings()
     stop: StopSettings = StopSettings()
+    traces: TraceSettings = TraceSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

@@ -15,6 +15,7 @@ from libs.settings import (
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 from services.query.questions import MAX_DAYS
 
@@ -53,6 +54,7 @@ class Settings(ServiceSettings):
 
     http: DoorSettings = DoorSettings(port=8080)
     stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()

@@ -24,7 +24,15 @@ class RefusedError(Exception):
 
 def render(*arguments: str, kubernetes: str = KUBERNETES[-1], chart: Path = CHART) -> str:
     """What `helm template` writes. Raises RefusedError with what helm says."""
-    command = [str(go_tool(HELM)), "template", RELEASE, str(chart), "--kube-version", kubernetes, *arguments]
+    command = [
+        str(go_tool(HELM)),
+        "template",
+        RELEASE,
+        str(chart),
+        "--kube-version",
+        kubernetes,
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RefusedError(done.stderr)
@@ -49,9 +57,13 @@ def manifests(text: str) -> list[Json]:
 
 def of_kind(objects: list[Json], kind: str) -> dict[str, Json]:
     """The objects of one kind, by the part of the product that they are of."""
-    found = [one for one in objects if one["kind"] == kind]
+    found = [one for one in objects if one["kind"] == kind and not _is_for_metrics(one)]
     labels = "app.kubernetes.io/component"
     return {one["metadata"]["labels"].get(labels, "all"): one for one in found}
+
+
+def _is_for_metrics(one: Json) -> bool:
+    return bool(one["metadata"]["name"].endswith("-metrics"))
 
 
 def pods(objects: list[Json]) -> Iterator[tuple[str, Json]]:

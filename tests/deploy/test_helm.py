@@ -119,7 +119,10 @@ def complaints(text: str, kubernetes: str, schemas: str, folder: Path) -> str:
     file.write_text(text, "utf-8")
     options = ["-strict", "-kubernetes-version", kubernetes, "-schema-location", schemas]
     done = subprocess.run(
-        [str(go_tool(KUBECONFORM)), *options, str(file)], capture_output=True, text=True, check=False
+        [str(go_tool(KUBECONFORM)), *options, str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr
 
@@ -282,7 +285,11 @@ def test_services_are_asked_where_they_answer_when_probed(rendered: list[Json]) 
             continue
         (service,) = pod["containers"]
         settings: Any = SETTINGS[part].model_fields["http"].default
-        assert service["ports"] == [{"name": "http", "containerPort": settings.port}]
+        metrics = int(given(service)["RAGTIME_HTTP__METRICS_PORT"])
+        assert service["ports"] == [
+            {"name": "http", "containerPort": settings.port},
+            {"name": "metrics", "containerPort": metrics},
+        ]
         for probe, path in (("liveness", "live"), ("readiness", "ready"), ("startup", "live")):
             assert service[f"{probe}Probe"]["httpGet"] == {
                 "path": f"/healthz/{path}",
@@ -426,6 +433,38 @@ def test_pods_reach_the_servers_they_need_when_policies_are_on() -> None:
     assert ports("processor") == ports("init") == ports("admin") == {dns, clickhouse, kafka}
     assert ports("query") == {dns, clickhouse, store}
     assert "ingress" not in policies["processor"]["spec"], "nobody asks the processor"
+
+
+def test_metrics_are_for_prometheus_alone_when_the_api_is_open() -> None:
+    objects = manifests(render(*values_file("everything")))
+    policies = of_kind(objects, "NetworkPolicy")
+    prometheus = {"kubernetes.io/metadata.name": "monitoring"}
+
+    for part in SERVICES:
+        (rule,) = (
+            rule
+            for rule in policies[part]["spec"]["ingress"]
+            if rule["ports"][0]["port"] == "metrics"
+        )
+        assert rule["from"] == [{"namespaceSelector": {"matchLabels": prometheus}}]
+    for part in ("ingest", "query"):
+        (port,) = of_kind(objects, "Service")[part]["spec"]["ports"]
+        assert port["name"] == "http"
+    watched = [
+        one["metadata"]["labels"]["app.kubernetes.io/component"]
+        for one in objects
+        if one["kind"] == "Service" and "metrics" in {port["name"] for port in one["spec"]["ports"]}
+    ]
+    assert sorted(watched) == sorted(SERVICES)
+
+
+def test_job_is_found_by_the_alert_rules_when_prometheus_watches() -> None:
+    objects = manifests(render(*values_file("everything")))
+    (monitor,) = (one for one in objects if one["kind"] == "ServiceMonitor")
+    labels = of_kind(objects, "Service")["processor"]["metadata"]["labels"]
+
+    assert "ragtime" in labels[monitor["spec"]["jobLabel"]], "the rules say job=~'.*ragtime.*'"
+    assert [one["port"] for one in monitor["spec"]["endpoints"]] == ["metrics"]
 
 
 def test_only_the_api_is_shown_when_an_ingress_is_on() -> None:

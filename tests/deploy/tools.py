@@ -1,4 +1,4 @@
-"""Go's tools for the chart, built once a machine, and the schemas that manifests are held against.
+"""Go's tools, built once a machine, and the schemas that the chart's manifests are held against.
 
 Kubernetes' schemas come with the package kubernetes-validate; those of KEDA's and the Prometheus
 operator's kinds with their Go modules.
@@ -20,6 +20,7 @@ from deploy.local.layout import layout
 from deploy.local.locking import locked
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.21.4"
+PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 # The oldest that the chart is for (Chart.yaml), and the newest that is known.
 KUBERNETES = ("1.27.0", "1.37.0")
@@ -51,7 +52,7 @@ def go_tool(package: str) -> Path:
 
 def _go(*arguments: str, **variables: str) -> str:
     if shutil.which("go") is None:
-        pytest.skip("NOT TESTED: Go is not on the PATH, so there is no helm to render the chart")
+        pytest.skip("NOT TESTED: Go is not on the PATH, so there is no tool to test with")
     done = subprocess.run(
         ["go", *arguments],
         env=os.environ | variables,

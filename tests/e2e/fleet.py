@@ -18,7 +18,7 @@ REPLICAS = 2
 ROLES = ("ingest", "query", "processor")
 # Kubernetes asks each ten seconds or so; what counts is that the delay is longer.
 _PROBE_INTERVAL_S = 0.1
-_DELAY_S = 2.0
+_DELAY_S = 1.0
 _STOPS_WITHIN_S = _DELAY_S + 7.0 + 3.0
 
 
@@ -75,15 +75,19 @@ class Fleet:
     )
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def add(self, role: str) -> Service:
-        """Start one more process of a role; returns when it is ready."""
+    def add(self, *roles: str) -> None:
+        """Start one more process of each of these roles; returns when all are ready."""
+        added = [self._start(role) for role in roles]
+        for role, replica in zip(roles, added, strict=True):
+            replica.wait_until_ready()
+            self.stack.services[role] = replica
+
+    def _start(self, role: str) -> Service:
         label = f"{role}-{next(self._numbers)}"
         log = self.folder / f"{label}.log"
         replica = Service(role, self.environments[role], log, label=label)
         replica.start()
         self.replicas[role].append(replica)
-        replica.wait_until_ready()
-        self.stack.services[role] = replica
         return replica
 
     def replace(self, role: str) -> None:
@@ -126,6 +130,5 @@ def running_fleet(servers: Servers, folder: Path, lease_s: float) -> Iterator[Fl
         http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
         fleet = Fleet(Stack(environment, {}, topics, database, http), own, folder)
         closing.callback(fleet.close)
-        for role in ROLES:
-            fleet.add(role)
+        fleet.add(*ROLES)
         yield fleet

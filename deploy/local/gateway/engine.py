@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.sax.saxutils import escape
 
 import chdb
 
@@ -36,6 +37,15 @@ _WAITING = 200
 _MAX_RESULT_BYTES = 1 << 29
 _KILL_INTERVAL_S = 0.2
 _PIECE_BYTES = 1 << 20
+# Where BACKUP DATABASE … TO Disk('backups', 'name') writes, as on a server with this configuration.
+_BACKUPS = """\
+<clickhouse>
+    <storage_configuration>
+        <disks><backups><type>local</type><path>{path}/</path></backups></disks>
+    </storage_configuration>
+    <backups><allowed_disk>backups</allowed_disk></backups>
+</clickhouse>
+"""
 
 T = TypeVar("T")
 
@@ -46,6 +56,8 @@ class Engine:
     def __init__(self, data_dir: Path) -> None:
         self._path = str(data_dir)
         self._uploads = data_dir.with_name(f"{data_dir.name}-uploads")
+        self._backups = data_dir.with_name(f"{data_dir.name}-backups")
+        self._configuration = data_dir.with_name(f"{data_dir.name}-server.xml")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
         self._running = asyncio.Semaphore(_THREADS - 2)  # two are left for KILL and /ping
         self._waiting = 0
@@ -56,7 +68,12 @@ class Engine:
         """Open the data directory and keep it open."""
         shutil.rmtree(self._uploads, ignore_errors=True)  # of a process that was killed
         self._uploads.mkdir(mode=0o700)
-        self._root = await self._call(chdb.connect, self._path)
+        self._backups.mkdir(mode=0o700, exist_ok=True)
+        text = _BACKUPS.format(path=escape(str(self._backups)))
+        self._configuration.write_text(text, "utf-8")
+        # The first handle starts the engine; those after it take what it was started with.
+        where = f"{self._path}?config-file={self._configuration}"
+        self._root = await self._call(chdb.connect, where)
 
     async def stop(self) -> None:
         """Wait for running statements, then close."""

@@ -11,14 +11,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.local.layout import CHECKOUT
 from deploy.local.ports import Ports, variable
 from deploy.settings import CHART, all_settings
 from libs.events.reasons import DeadLetterReason, RejectCode
-from libs.telemetry import metrics
+from libs.telemetry.metrics import GROUPS
 from services.admin.doctor.examination import CHECKS
+from tests.promql import known_series
 
 README = CHECKOUT / "README.md"
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
@@ -42,7 +42,7 @@ _VARIABLE = re.compile(r"RAGTIME_[A-Z0-9_]*")
 _METRIC = re.compile(r"`(ragtime_[a-z_]+)`")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
-_MAKE = re.compile(r"\bmake ([a-z-]+)")
+_MAKE = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -70,16 +70,6 @@ def known_variables() -> set[str]:
 def is_known(name: str, known: set[str]) -> bool:
     """Whether a name is known; one that ends with an underscore stands for those it begins."""
     return name in known or (name.endswith("_") and any(one.startswith(name) for one in known))
-
-
-def metric_names() -> set[str]:
-    """The names that Prometheus sees."""
-    return {
-        family.name + ("_total" if family.type == "counter" else "")
-        for metric in vars(metrics).values()
-        if isinstance(metric, MetricWrapperBase)
-        for family in metric.describe()
-    }
 
 
 def problem_codes() -> set[str]:
@@ -138,8 +128,10 @@ def test_every_variable_exists_when_a_document_names_it(document: str) -> None:
     assert not {name for name in named if not is_known(name, known)}
 
 
-def test_metrics_are_the_same_when_documents_and_code_are_compared() -> None:
-    assert set(_METRIC.findall(text_of(OPERATING))) == metric_names()
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_metric_exists_when_a_document_names_it(document: str) -> None:
+    named = set(_METRIC.findall(text_of(BY_NAME[document])))
+    assert named <= set(known_series()) | {one.name for group in GROUPS for one in group.declared}
 
 
 @pytest.mark.parametrize("codes", [RejectCode, DeadLetterReason])

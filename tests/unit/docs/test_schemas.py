@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from deploy.documents import FOLDER, files
+from deploy.documents import DASHBOARDS, FOLDER, files
 from deploy.local.layout import CHECKOUT
 from tests.golden_events import read_examples
 
@@ -18,8 +18,9 @@ def test_file_is_what_the_code_says_when_make_documents_was_run(path: Path) -> N
     assert path.read_text("utf-8") == _FILES[path], "run `make documents`"
 
 
-def test_no_file_is_left_over_when_a_document_is_gone() -> None:
-    assert set(FOLDER.glob("*.json")) == {path for path in _FILES if path.parent == FOLDER}
+@pytest.mark.parametrize("folder", [FOLDER, DASHBOARDS])
+def test_no_file_is_left_over_when_a_document_is_gone(folder: Path) -> None:
+    assert set(folder.glob("*.json")) == {path for path in _FILES if path.parent == folder}
 
 
 @pytest.mark.parametrize(("name", "side"), [("event", "sent"), ("line", "line")])

@@ -105,6 +105,9 @@
 {{- $own := index .root.Values .part -}}
 - name: RAGTIME_HTTP__HOST
   value: {{ .root.Values.listen | quote }}
+# A port of its own: who may ask the API need not see how much is going on.
+- name: RAGTIME_HTTP__METRICS_PORT
+  value: {{ include "ragtime.metricsPort" . | quote }}
 {{ include "ragtime.clickhouse" . }}
 {{- if ne .part "query" }}
 {{ include "ragtime.kafka" . }}

@@ -48,6 +48,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{- define "ragtime.metricsPort" -}}9090{{- end -}}
+
 {{/* The container port; the Settings classes have the same defaults. */}}
 {{- define "ragtime.port" -}}
 {{- index (dict "query" 8080 "ingest" 8081 "processor" 8082) . -}}

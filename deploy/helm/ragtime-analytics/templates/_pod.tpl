@@ -98,6 +98,7 @@ readinessProbe:
     {{- include "ragtime.environment" . | nindent 4 }}
   ports:
     - {name: http, containerPort: {{ include "ragtime.port" .part }}}
+    - {name: metrics, containerPort: {{ include "ragtime.metricsPort" . }}}
   {{- include "ragtime.probes" . | nindent 2 }}
   resources:
     {{- toYaml $own.resources | nindent 4 }}

@@ -7,6 +7,7 @@ import pytest
 
 from libs.clickhouse.migrations import (
     MigrationError,
+    missing,
     pending,
     read_migrations,
     split_statements,
@@ -40,6 +41,19 @@ def test_pending_is_what_the_ledger_lacks() -> None:
 def test_pending_refuses_when_an_applied_file_was_edited() -> None:
     with pytest.raises(MigrationError, match="edited"):
         pending(read_migrations(), {1: "0" * 64})
+
+
+def test_service_misses_nothing_when_a_newer_release_has_migrated() -> None:
+    migrations = read_migrations()
+    applied = {migration.number: migration.checksum for migration in migrations}
+    assert missing(migrations, applied | {999: "x"}) == []
+    del applied[1]
+    assert missing(migrations, applied | {999: "x"}) == migrations[:1]
+
+
+def test_service_refuses_when_an_applied_file_was_edited() -> None:
+    with pytest.raises(MigrationError, match="edited"):
+        missing(read_migrations(), {1: "0" * 64})
 
 
 def test_pending_refuses_when_a_newer_release_was_here() -> None:

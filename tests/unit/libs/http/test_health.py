@@ -5,11 +5,19 @@ import pytest
 from fastapi import FastAPI
 
 from libs.http.health import add_health
+from libs.settings import HttpSettings
 
 
-async def ask(path: str, checks: dict[str, bool], *, is_stopping: bool = False) -> httpx.Response:
+async def ask(
+    path: str,
+    checks: dict[str, bool],
+    *,
+    is_stopping: bool = False,
+    metrics_port: int | None = None,
+) -> httpx.Response:
     app = FastAPI(openapi_url=None)
-    add_health(app, lambda: checks)
+    settings = HttpSettings(port=8080, metrics_port=metrics_port)
+    add_health(app, "query", settings, lambda: checks)
     app.state.is_stopping = is_stopping
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -47,3 +55,13 @@ async def test_metrics_are_text_when_asked_for() -> None:
     answer = await ask("/metrics", {})
     assert answer.headers["content-type"].startswith("text/plain")
     assert "ragtime_requests_total" in answer.text
+
+
+async def test_metrics_tell_each_check_when_they_are_asked_for() -> None:
+    answer = await ask("/metrics", {"keys": True, "clickhouse": False})
+    assert 'ragtime_ready_check{check="keys"} 1.0\n' in answer.text
+    assert 'ragtime_ready_check{check="clickhouse"} 0.0\n' in answer.text
+
+
+async def test_metrics_are_not_on_the_port_of_strangers_when_they_have_their_own() -> None:
+    assert (await ask("/metrics", {}, metrics_port=9090)).status_code == 404

@@ -51,9 +51,10 @@ class Running:
 @asynccontextmanager
 async def running(folder: Path, **stop: float) -> AsyncIterator[Running]:
     app = FastAPI(openapi_url=None)
-    add_health(app, dict)
+    door = DoorSettings(port=8099)
+    add_health(app, "query", door, dict)
     settings = DoorStopSettings(**stop)
-    server = Server(configuration(app, DoorSettings(port=8099), settings), app, settings)
+    server = Server(configuration(app, door, settings), app, settings)
     path = folder / "server.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
