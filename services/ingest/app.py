@@ -25,13 +25,13 @@ from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import RequestsLog
+from libs.http.room import Room
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
-from services.ingest.room import Room
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 

@@ -72,7 +72,9 @@ def build(
     install_problems(app)
     add_health(app, checks)
     add_openapi(app, document(PATH))
-    read = Guarded(admission, Reader, Analytics(database, settings.query.max_days, clock).read)
+    asked = settings.query
+    analytics = Analytics(database, asked.max_days, asked.timeout_s, clock)
+    read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     app.add_middleware(RequestsLog, service="query")
     return app

@@ -7,7 +7,7 @@ from typing import Any
 NOW = datetime.now(UTC)
 
 
-def line(project_id: str, event_id: str, **fields: Any) -> bytes:
+def line(project_id: str, event_id: str, /, **fields: Any) -> bytes:
     """A message as a line; what is given replaces a field, and `...` takes it away."""
     event = {
         "type": "chat.message",
