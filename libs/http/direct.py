@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.http.problems import Problem, answer_bug, answer_nobody, answer_problem
 from libs.http.requests_log import RequestsLog
+from libs.http.routes import take_whole_paths
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -23,6 +24,7 @@ class DirectRoute:
 
     def __init__(self, path: str, endpoint: Endpoint, method: str, service: str) -> None:
         self.route = Route(path, endpoint, methods=[method])
+        take_whole_paths([self.route])
         self._method = method
         self._endpoint = endpoint
         logged = RequestsLog(self._answer, service)

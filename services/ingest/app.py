@@ -26,6 +26,7 @@ from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import RequestsLog
 from libs.http.room import Room
+from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
@@ -122,6 +123,7 @@ def build(
     install_problems(app)
     add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
     add_openapi(app, document(EVENTS_PATH))
+    take_whole_paths(app.routes)
     app.add_middleware(RequestsLog, service="ingest")
     return app
 
