@@ -38,6 +38,9 @@ class QuerySettings(Block):
     max_rows: Annotated[int, Field(ge=1_000)] = Field(
         200_000, description="of an answer; more is 400 `answer_too_large`"
     )
+    max_result_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        8 * 1024 * 1024, description="that ClickHouse may find for one statement; likewise"
+    )
     max_rows_read: Annotated[int, Field(ge=1_000)] = Field(
         1_000_000_000, description="that ClickHouse may read for one statement; likewise"
     )
@@ -45,7 +48,7 @@ class QuerySettings(Block):
         1024 * 1024 * 1024, description="that ClickHouse may take for one statement"
     )
     max_running: Annotated[int, Field(ge=1)] = Field(
-        16, description="questions at once; the others wait, within the same time"
+        16, description="statements at once; the others wait, within the same time"
     )
 
 
