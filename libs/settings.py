@@ -5,10 +5,18 @@ starts, before it opens a socket, and all errors are listed at once.
 """
 
 import sys
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -58,6 +66,12 @@ class ClickHouseSettings(Block):
     timeout_s: Seconds = 30.0
 
 
+class ConsumerGroup(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = "ragtime-processor"
+
+
 class AccessSettings(Block):
     """How API keys are checked."""
 
@@ -84,6 +98,15 @@ class HttpSettings(Block):
 
     host: str = "127.0.0.1"
     port: Port
+    metrics_port: Port | None = Field(
+        None, description="for /metrics alone, which the port above does not answer then"
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT must be another one than PORT")
+        return self
 
 
 class DoorSettings(HttpSettings):
@@ -96,6 +119,33 @@ class DoorSettings(HttpSettings):
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description="web pages of these origins may read answers, as a JSON list"
+    )
+
+
+class StopSettings(Block):
+    """How a service ends when it is told to."""
+
+    grace_s: Seconds = Field(7.0, description="for what is under way; then it is cut off")
+
+
+class DoorStopSettings(StopSettings):
+    """How a service ends that others send requests to."""
+
+    delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="how long it still takes requests while it says that it is not ready; as long"
+        " as a load balancer needs to notice",
+    )
+
+
+class TraceSettings(Block):
+    """Where traces are sent. Without an endpoint there are none."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None, description="of OTLP over HTTP: http://collector:4318/v1/traces"
+    )
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the requests that no caller has decided about"
     )
 
 

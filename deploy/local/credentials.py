@@ -11,9 +11,21 @@ from deploy.local.layout import Layout
 # Who may do what in ClickHouse; each service has the least it needs.
 ROLES: dict[str, dict[str, object]] = {
     "admin": {"role": "admin"},
-    "ingest": {"role": "reader", "inserts_into": ["key_uses"]},
-    "processor": {"role": "writer", "inserts_into": ["events", "daily_counts", "sources"]},
-    "query": {"role": "reader", "inserts_into": ["key_uses"]},
+    "ingest": {
+        "role": "reader",
+        "reads": ["api_keys", "migrations"],
+        "inserts_into": ["key_uses"],
+    },
+    "processor": {
+        "role": "writer",
+        "reads": ["events", "daily_counts", "topics", "migrations"],
+        "inserts_into": ["events", "daily_counts", "sources"],
+    },
+    "query": {
+        "role": "reader",
+        "reads": ["events", "daily_counts", "sources", "api_keys", "migrations"],
+        "inserts_into": ["key_uses"],
+    },
 }
 
 

@@ -22,7 +22,7 @@ _ALL = "requirements/dev.txt"
 def main() -> int:
     """Compile `dev` first; all others take its versions."""
     _compile("dev", _PROJECT, "--all-extras", "--group=dev")
-    for extra in _EXTRAS:
+    for extra in (*_EXTRAS, "traces"):
         _compile(extra, _PROJECT, f"--extra={extra}", f"--constraints={_ALL}")
     local = (f"--extra={extra}" for extra in (*_EXTRAS, "local"))
     _compile("local", _PROJECT, *local, f"--constraints={_ALL}")

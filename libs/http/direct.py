@@ -5,6 +5,7 @@ does this path with another method.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -15,17 +16,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from libs.http.problems import Problem, answer_bug, answer_nobody, answer_problem
 from libs.http.requests_log import RequestsLog
 
+if TYPE_CHECKING:
+    from libs.telemetry.spans import Traces
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoute:
     """ASGI: one route with its line in the log and its problems, without the app around it."""
 
-    def __init__(self, path: str, endpoint: Endpoint, method: str, service: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        method: str,
+        service: str,
+        traces: "Traces | None" = None,
+    ) -> None:
         self.route = Route(path, endpoint, methods=[method])
         self._method = method
         self._endpoint = endpoint
-        logged = RequestsLog(self._answer, service)
+        logged = RequestsLog(self._answer, service, traces)
         self._app: ASGIApp = ServerErrorMiddleware(logged, answer_bug)
 
     def takes(self, scope: Scope) -> bool:

@@ -62,6 +62,15 @@ CHALLENGE: Json = {
     }
 }
 
+# What is answered by status before a key, and often before a path, is looked at.
+EARLY_PROBLEMS: dict[str, dict[str, str]] = {
+    "400": {"invalid_http": "The request is not valid HTTP/1.1."},
+    "503": {
+        "too_many_connections": "Too many are connected at the moment.",
+        "too_many_waiting": "At most 32 requests may wait for their turn in one connection.",
+    },
+}
+
 
 def add_openapi(app: FastAPI, document: Json) -> None:
     """Serve the document at /openapi.json, encoded once."""

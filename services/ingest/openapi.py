@@ -9,6 +9,7 @@ from libs.access.api_keys import Scope
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
+    EARLY_PROBLEMS,
     PROJECT_ID,
     REFERENCE,
     RETRY_AFTER,
@@ -146,7 +147,8 @@ _RESPONSES: Json = {
         {
             "unavailable": "The events could not be written in time; send them again.",
             "overloaded": "Too many large bodies are on their way; send this one again.",
-        },
+        }
+        | EARLY_PROBLEMS["503"],
         RETRY_AFTER,
     ),
 }
@@ -221,7 +223,8 @@ def _bad_request() -> Json:
             "invalid_idempotency_key": "Idempotency-Key must be given once, with 1 to 255"
             " printable ASCII characters.",
             "no_valid_event": "Not one event of the request is valid.",
-        },
+        }
+        | EARLY_PROBLEMS["400"],
         {},
     )
     content = response["content"]["application/problem+json"]

@@ -2,19 +2,21 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
     DoorSettings,
+    DoorStopSettings,
     KafkaSettings,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 
 
@@ -32,8 +34,8 @@ class BodySettings(Block):
     )
     wait_s: Seconds = Field(
         5.0,
-        description="how long a large body waits for room; shorter than the 7 s that open requests"
-        " have when the service is stopped",
+        description="how long a large body waits for room; shorter than the grace that open"
+        " requests have when the service is stopped",
     )
 
 
@@ -50,15 +52,20 @@ class PublishSettings(Block):
     max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
     timeout_s: Seconds = Field(
         6.0,
-        description="how long a request waits for Kafka; shorter than the 7 s that open requests"
+        description="how long a request waits for Kafka; shorter than the grace that open requests"
         " have when the service is stopped, so that each is still answered",
     )
+
+
+B = TypeVar("B", BodySettings, PublishSettings)
 
 
 class Settings(ServiceSettings):
     """All settings of ingest."""
 
     http: DoorSettings = DoorSettings(port=8081)
+    stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     access: AccessSettings
@@ -72,3 +79,16 @@ class Settings(ServiceSettings):
         default=None,
         description="an .mmdb file in MaxMind's country layout; without it the registries' data",
     )
+
+    @field_validator("body", "publish")
+    @classmethod
+    def _ends_within_the_grace(cls, block: B, others: ValidationInfo) -> B:
+        wait, wait_s = (
+            ("WAIT_S", block.wait_s)
+            if isinstance(block, BodySettings)
+            else ("TIMEOUT_S", block.timeout_s)
+        )
+        stop = others.data.get("stop")
+        if stop is not None and wait_s >= stop.grace_s:
+            raise ValueError(f"{wait} must be less than RAGTIME_STOP__GRACE_S ({stop.grace_s:g})")
+        return block

@@ -7,11 +7,14 @@ from pydantic import Field
 from libs.settings import (
     Block,
     ClickHouseSettings,
+    ConsumerGroup,
     HttpSettings,
     KafkaSettings,
     Port,
     Seconds,
     ServiceSettings,
+    StopSettings,
+    TraceSettings,
 )
 
 
@@ -27,10 +30,9 @@ class BatchSettings(Block):
     )
 
 
-class GroupSettings(Block):
-    """The consumer group, which spreads the partitions over the processors."""
+class GroupSettings(ConsumerGroup):
+    """The consumer group, and how this process is a member of it."""
 
-    name: str = "ragtime-processor"
     instance: str | None = Field(
         default=None,
         description="a name of this process that stays over restarts: it then gets its partitions"
@@ -61,6 +63,8 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     http: HealthSettings = HealthSettings()
+    stop: StopSettings = StopSettings()
+    traces: TraceSettings = TraceSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

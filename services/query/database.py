@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
-from libs.clickhouse.migrations import MigrationError, pending, read_ledger, read_migrations
+from libs.clickhouse.migrations import MigrationError, missing, read_ledger, read_migrations
 from libs.http.problems import Problem
 from libs.telemetry.logs import get_logger
 from services.query.settings import QuerySettings
@@ -25,8 +25,12 @@ _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
 
-# Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow.
-_TOO_MUCH = re.compile(r"Code: (?:158|307|396)\b")
+# Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow, or one
+# statement took more memory than it may. The same question would meet that again; where the server
+# as a whole is short of memory it may pass later on.
+_TOO_MUCH = re.compile(
+    r"Code: (?:158|307|396)\b|Code: 241\b.*(?:Query memory limit|Memory limit \(for query\))"
+)
 
 log = get_logger()
 
@@ -104,10 +108,10 @@ class Database:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 applied = await read_ledger(client, self._name)
             self._is_reachable = True
-            missing = [migration.name for migration in pending(read_migrations(), applied)]
-            self._fits = not missing
-            if missing:
-                log.warning("migrations.waiting", missing=missing)
+            lacking = [migration.name for migration in missing(read_migrations(), applied)]
+            self._fits = not lacking
+            if lacking:
+                log.warning("migrations.waiting", missing=lacking)
         except MigrationError as error:
             self._fits = False
             log.warning("migrations.waiting", error=first_line(error))

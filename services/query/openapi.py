@@ -10,6 +10,7 @@ from libs.access.api_keys import Scope
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
+    EARLY_PROBLEMS,
     PROJECT_ID,
     REFERENCE,
     RETRY_AFTER,
@@ -63,15 +64,29 @@ def _header(description: str, minimum: int) -> Json:
     }
 
 
-_RATE_LIMIT_HEADERS = {
+_RATE_LIMIT_HEADERS: Json = {
     "X-RateLimit-Limit": _header("Maximum requests per window.", 1),
     "X-RateLimit-Remaining": _header("Remaining requests in current window.", 0),
     "X-RateLimit-Reset": _header("Unix timestamp when the window resets.", 1),
 }
 
 
+# Whose limit it is, nobody knows before the key is looked at.
+_HEADERS_IF_KNOWN: Json = {
+    name: header
+    | {
+        "required": False,
+        "description": f"{header['description']} Absent where the request was refused before"
+        " its key was looked at.",
+    }
+    for name, header in _RATE_LIMIT_HEADERS.items()
+}
+
+
 def _problem(status: int, examples: dict[str, str], headers: Json | None = None) -> Json:
-    return problem_response(status, examples, _RATE_LIMIT_HEADERS | (headers or {}))
+    early = EARLY_PROBLEMS.get(str(status), {})
+    limit = _HEADERS_IF_KNOWN if early else _RATE_LIMIT_HEADERS
+    return problem_response(status, examples | early, limit | (headers or {}))
 
 
 def _query(name: str, description: str, schema: Json, example: Json) -> Json:

@@ -10,10 +10,12 @@ from libs.settings import (
     Block,
     ClickHouseSettings,
     DoorSettings,
+    DoorStopSettings,
     Rate,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 from services.query.questions import MAX_DAYS
 
@@ -45,6 +47,8 @@ class Settings(ServiceSettings):
     """All settings of query."""
 
     http: DoorSettings = DoorSettings(port=8080)
+    stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()

@@ -1,36 +1,21 @@
 """`ragtime dead-letters` on the running product: bad lines are shown, corrected, counted once."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.lines import NOW, line
 from tests.e2e.processes import Done
 from tests.e2e.stack import Project, Stack
 
 pytestmark = pytest.mark.e2e
 
-NOW = datetime.now(UTC)
 PARTITION = 3
 BYTES = b'{"id": "nul\0 and \xff\xfe", no newline'
 NONE_SENT = b"0 sent, 0 counted already, 1 refused\n"
-
-
-def _line(project: Project, event_id: str, **fields: Any) -> bytes:
-    event = {
-        "type": "chat.message",
-        "project_id": project.id,
-        "is_live": True,
-        "id": event_id,
-        "occurred_at": NOW.isoformat(),
-        "accepted_at": NOW.isoformat(),
-        "session_id": "s-1",
-        "conversation_id": "c-1",
-        "role": "user",
-    }
-    return json.dumps(event | fields).encode()
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +24,11 @@ def letters(stack: Stack, project: Project) -> dict[str, int]:
     long_ago = (NOW - timedelta(days=60)).isoformat()
     bad: dict[str, bytes | None] = {
         "bytes": BYTES,
-        "role": _line(project, "no-role", role="[/robot]"),
-        "old": _line(project, "old", occurred_at=long_ago),
+        "role": line(project.id, "no-role", role="[/robot]"),
+        "old": line(project.id, "old", occurred_at=long_ago),
         "empty": None,
     }
-    good = _line(project, "good")
+    good = line(project.id, "good")
     records = [None if line is None else good + b"\n" + line for line in bad.values()]
     first = stack.topics.write(records, PARTITION)
     stack.wait_until_counted()
@@ -151,7 +136,7 @@ def test_replay_counts_corrected_lines_once_when_it_is_repeated(
     wrong = stack.try_ragtime("dead-letters", "show", str(letters["role"]), "--raw").stdout
     corrected = wrong.replace(b"[/robot]", b"user")
     file = tmp_path / "corrected.ndjson"
-    other = _line(project, "other-line", conversation_id="c-2")
+    other = line(project.id, "other-line", conversation_id="c-2")
     file.write_bytes(b"\n".join([corrected, b"", other]) + b"\r\n")
 
     first = _replay(stack, "--file", str(file))
@@ -169,7 +154,7 @@ def test_replay_sends_the_good_lines_and_exits_1_when_others_are_bad(
 ) -> None:
     before = _counted(stack, project)
     file = tmp_path / "mixed.ndjson"
-    file.write_bytes(b"{oops\n\n" + _line(project, "good-among-bad"))
+    file.write_bytes(b"{oops\n\n" + line(project.id, "good-among-bad"))
 
     done = _replay(stack, "--file", str(file))
 

@@ -1,42 +1,24 @@
 """Thousands of malformed records, of twenty kinds, among good ones: each where it belongs."""
 
-import json
 import random
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
 from libs.events.partitions import partition_of
+from tests.e2e.lines import NOW, line
 from tests.e2e.stack import PARTITIONS, Project, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_traces")]
 
 OF_A_KIND = 500
 GOOD = 2_000
-NOW = datetime.now(UTC)
-
-
-def _line(project: Project, event_id: str, **fields: Any) -> bytes:
-    event = {
-        "type": "chat.message",
-        "project_id": project.id,
-        "is_live": True,
-        "id": event_id,
-        "occurred_at": NOW.isoformat(),
-        "accepted_at": NOW.isoformat(),
-        "session_id": "s-1",
-        "conversation_id": "c-1",
-        "role": "user",
-    } | fields
-    present = {name: value for name, value in event.items() if value is not ...}
-    return json.dumps(present, ensure_ascii=False).encode()
 
 
 def _kinds(project: Project) -> list[tuple[bytes | None, str]]:
     """One malformed record of each kind, with the reason that it should get."""
-    good = _line(project, "never-counted")
+    good = line(project.id, "never-counted")
     return [
         (None, "empty_record"),
         (b"", "empty_record"),
@@ -49,19 +31,19 @@ def _kinds(project: Project) -> list[tuple[bytes | None, str]]:
         (b'{"nested": ' + b"[" * 2_000, "not_json"),
         (b"null", "invalid_event"),
         (b"[" + good + b"]", "invalid_event"),
-        (_line(project, "x", type="chat.whisper"), "invalid_event"),
-        (_line(project, "x", role=...), "invalid_event"),
-        (_line(project, "x", project_id=7), "invalid_event"),
-        (_line(project, "x" * 65), "invalid_event"),
-        (_line(project, "x", occurred_at="2026-02-30T00:00:00Z"), "invalid_event"),
-        (_line(project, "x", occurred_at="2026-03-01T00:00:00"), "invalid_event"),
-        (_line(project, "x", is_live="yes", conversation_id="🦖" * 100), "invalid_event"),
+        (line(project.id, "x", type="chat.whisper"), "invalid_event"),
+        (line(project.id, "x", role=...), "invalid_event"),
+        (line(project.id, "x", project_id=7), "invalid_event"),
+        (line(project.id, "x" * 65), "invalid_event"),
+        (line(project.id, "x", occurred_at="2026-02-30T00:00:00Z"), "invalid_event"),
+        (line(project.id, "x", occurred_at="2026-03-01T00:00:00"), "invalid_event"),
+        (line(project.id, "x", is_live="yes", conversation_id="🦖" * 100), "invalid_event"),
         (
-            _line(project, "x", occurred_at=(NOW - timedelta(days=40)).isoformat()),
+            line(project.id, "x", occurred_at=(NOW - timedelta(days=40)).isoformat()),
             "occurred_at_out_of_range",
         ),
         (
-            _line(project, "x", occurred_at=(NOW + timedelta(hours=9)).isoformat()),
+            line(project.id, "x", occurred_at=(NOW + timedelta(hours=9)).isoformat()),
             "occurred_at_out_of_range",
         ),
     ]
@@ -106,8 +88,8 @@ def _shuffled(
     records: list[list[tuple[bytes | None, str]]] = [[] for _ in range(PARTITIONS)]
     for at in range(GOOD):
         name = f"c-{at % 97}"
-        line = _line(project, f"good-{at}", conversation_id=name)
-        records[partition_of(f"{project.id}:{name}", PARTITIONS)].append((line, ""))
+        good = line(project.id, f"good-{at}", conversation_id=name)
+        records[partition_of(f"{project.id}:{name}", PARTITIONS)].append((good, ""))
     for at, kind in enumerate(kinds * OF_A_KIND):
         records[at // len(kinds) % PARTITIONS].append(kind)
     chance = random.Random(5)

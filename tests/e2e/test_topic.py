@@ -1,33 +1,14 @@
 """Records that others wrote to the topic: what is no event is dead-lettered and stops nobody."""
 
-import json
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
+from tests.e2e.lines import NOW, line
 from tests.e2e.stack import Project, Stack
 from tests.e2e.topics import DeadLetter
 
 pytestmark = pytest.mark.e2e
-
-NOW = datetime.now(UTC)
-
-
-def _line(project: Project, event_id: str, **fields: Any) -> bytes:
-    """A line as ingest writes it."""
-    event = {
-        "type": "chat.message",
-        "project_id": project.id,
-        "is_live": True,
-        "id": event_id,
-        "occurred_at": NOW.isoformat(),
-        "accepted_at": NOW.isoformat(),
-        "session_id": "s-1",
-        "conversation_id": "c-1",
-        "role": "user",
-    }
-    return json.dumps(event | fields).encode()
 
 
 @pytest.fixture(scope="module")
@@ -35,29 +16,29 @@ def letters(stack: Stack, project: Project) -> dict[tuple[int, str | None], Dead
     """The dead letters of a few records, good lines beside bad ones, by record and line."""
     long_ago = (NOW - timedelta(days=60)).isoformat()
     records: list[bytes | None] = [
-        _line(project, "good-1"),
+        line(project.id, "good-1"),
         b"no json",
         None,
         b"",
         b"  \n ",
         b"\n".join(
             [
-                _line(project, "good-2"),
+                line(project.id, "good-2"),
                 b'{"type": "chat.message"',
                 b"",
                 b"\xff\xfe",
-                _line(project, "unknown-type", type="chat.whisper"),
-                _line(project, "no-project", project_id=None),
-                _line(project, "good-3"),
-                _line(project, "too-old", occurred_at=long_ago),
-                _line(project, "no-zone", occurred_at="2026-03-01T00:00:00"),
+                line(project.id, "unknown-type", type="chat.whisper"),
+                line(project.id, "no-project", project_id=None),
+                line(project.id, "good-3"),
+                line(project.id, "too-old", occurred_at=long_ago),
+                line(project.id, "no-zone", occurred_at="2026-03-01T00:00:00"),
                 b"[]",
                 b'{"nested": ' + b"[" * 100_000,
             ]
         ),
-        _line(project, "good-4"),
-        _line(
-            project,
+        line(project.id, "good-4"),
+        line(
+            project.id,
             "good-5",
             type="rag.retrieval",
             hit=True,

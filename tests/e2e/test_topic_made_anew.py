@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from libs.events.partitions import partition_of
+from tests.e2e.lines import line
 from tests.e2e.processes import Service, run_command
 from tests.e2e.stack import database_client, environment_of, topics_of, user_of
 from tests.e2e.topics import Topics
@@ -34,7 +34,7 @@ class Alone:
     database: Client
 
     def write(self, prefix: str, records: int) -> None:
-        _write(self.topics, [_line(f"{prefix}-{at}") for at in range(records)])
+        _write(self.topics, [line("p", f"{prefix}-{at}") for at in range(records)])
 
     def counted(self) -> list[str]:
         """The ids of all rows."""
@@ -65,23 +65,6 @@ class Alone:
 
 def _write(topics: Topics, lines: list[bytes]) -> None:
     topics.write(lines, partition_of("p:c", topics.partitions))
-
-
-def _line(event_id: str) -> bytes:
-    now = datetime.now(UTC).isoformat()
-    return json.dumps(
-        {
-            "type": "chat.message",
-            "project_id": "p",
-            "is_live": True,
-            "id": event_id,
-            "occurred_at": now,
-            "accepted_at": now,
-            "session_id": "s",
-            "conversation_id": "c",
-            "role": "user",
-        }
-    ).encode()
 
 
 @pytest.fixture
@@ -130,7 +113,7 @@ def test_processor_goes_on_when_the_events_move_to_a_topic_of_another_name(alone
     }
     run_command(moved, "init")
     new = replace(alone.topics, events=f"{alone.topics.events}-2", partitions=MOVED_PARTITIONS)
-    _write(new, [_line("before-0"), _line("new")])
+    _write(new, [line("p", "before-0"), line("p", "new")])
 
     alone.processor.environment |= {"RAGTIME_KAFKA__EVENTS_TOPIC": new.events}
     alone.processor.start()

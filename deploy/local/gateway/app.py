@@ -21,7 +21,15 @@ from deploy.local.gateway.errors import (
     status_of,
 )
 from deploy.local.gateway.settings import Settings
-from deploy.local.gateway.users import User, authenticate, check_rights, check_settings, read_users
+from deploy.local.gateway.users import (
+    User,
+    authenticate,
+    check_rights,
+    check_settings,
+    check_tables,
+    read_users,
+    tables_of,
+)
 
 _PING_S = 5.0
 _GRACE_S = 6.0
@@ -53,6 +61,7 @@ def build(settings: Settings) -> web.Application:
             return _error(error)
 
     app = web.Application(client_max_size=_MAX_FORM, handler_args={"auto_decompress": False})
+    app[TABLES] = tables_of(users.values())
     app.cleanup_ctx.append(with_engine)
     app.router.add_get("/ping", _ping)
     app.router.add_get("/", handle)
@@ -61,6 +70,7 @@ def build(settings: Settings) -> web.Application:
 
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+TABLES: web.AppKey[frozenset[str]] = web.AppKey("tables", frozenset)
 
 
 def main() -> None:
@@ -141,9 +151,11 @@ async def _run(
     statements.check_allowed(sql)
     if user.role != "admin":
         statements.check_no_files(sql)
+        statements.check_plain_names(sql)
     engine = request.app[ENGINE]
     kind = await engine.classify(sql)
     check_rights(user, kind, statements.target_of_insert(sql) or "")
+    check_tables(user, kind, statements.names(sql), request.app[TABLES])
     if request.method != "POST" and kind != "read":
         raise _readonly()
     readonly = _readonly_level(request, user, kind)

@@ -83,6 +83,11 @@ _REFUSED = tuple(
 # The engine's own database takes any file for a table, and cannot be dropped.
 FILES = "default"
 _NAMES_FILES = re.compile(rb"\bdefault\s*\.|:\s*Identifier\b|\bloop\s*\(", re.IGNORECASE)
+# These name a table in a text, where its name is not seen.
+_NAMES_IN_TEXTS = re.compile(
+    rb"\b(?:merge(?:Tree\w*)?|dictionary|dictGet\w*|joinGet\w*|hasColumnInTable|view\w*)\s*\(",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,18 @@ def check_no_files(sql: bytes) -> None:
     """Refuse what could name a table of the database whose tables are files. Raises 48."""
     if _NAMES_FILES.search(bare(sql)):
         raise ServerError(NOT_IMPLEMENTED, f"The database `{FILES}` is not served here")
+
+
+def check_plain_names(sql: bytes) -> None:
+    """Refuse functions that take the name of a table as a text. Raises ServerError 48."""
+    if _NAMES_IN_TEXTS.search(bare(sql)):
+        raise ServerError(NOT_IMPLEMENTED, "Tables must be named, not told in a text")
+
+
+def names(sql: bytes) -> frozenset[str]:
+    """All words and quoted names of a statement, whatever they name."""
+    found = (token for token in words(sql) if token.kind in {"word", "name"})
+    return frozenset(token.text.decode(errors="replace").strip('`"') for token in found)
 
 
 def check_single(statement_count: int) -> None:

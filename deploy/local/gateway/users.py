@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +17,16 @@ from deploy.local.gateway.errors import (
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user. All read everything and insert into the tables of `inserts_into`.
+    """A user. It reads the tables of `reads` and inserts into those of `inserts_into`.
 
-    A reader brings the rows along: its statements run in the engine's `readonly` mode.
+    An admin may do everything. A reader brings the rows along: its statements run in the engine's
+    `readonly` mode.
     """
 
     name: str
     password_sha256: str
     role: Literal["admin", "writer", "reader"]
+    reads: tuple[str, ...] = ()
     inserts_into: tuple[str, ...] = ()
 
 
@@ -56,6 +58,21 @@ def check_rights(user: User, kind: str, table: str) -> None:
     )
     if not allowed:
         raise ServerError(ACCESS_DENIED, f"{user.name}: Not enough privileges for this statement")
+
+
+def tables_of(users: Iterable[User]) -> frozenset[str]:
+    """The tables that somebody may read or fill, by name."""
+    return frozenset(table for user in users for table in (*user.reads, *user.inserts_into))
+
+
+def check_tables(user: User, kind: str, named: frozenset[str], known: frozenset[str]) -> None:
+    """Refuse a statement that names a known table which is not for this user. Raises 497."""
+    own = {*user.reads, *(user.inserts_into if kind == "insert" else ())}
+    foreign = (named & known) - own
+    if user.role != "admin" and foreign:
+        raise ServerError(
+            ACCESS_DENIED, f"{user.name}: Not enough privileges for {', '.join(sorted(foreign))}"
+        )
 
 
 def check_settings(user: User, settings: Mapping[str, str]) -> None:

@@ -145,8 +145,13 @@ def new_gateway(directory: Path, inserts_into: tuple[str, ...] = ("events",)) ->
     """A gateway with its users, not started yet."""
     users: list[dict[str, Any]] = [
         {"name": ADMIN, "role": "admin"},
-        {"name": WRITER, "role": "writer", "inserts_into": inserts_into},
-        {"name": READER, "role": "reader"},
+        {
+            "name": WRITER,
+            "role": "writer",
+            "reads": ("events", "others"),
+            "inserts_into": inserts_into,
+        },
+        {"name": READER, "role": "reader", "reads": ("events",)},
     ]
     for user in users:
         password = password_of(user["name"])

@@ -31,6 +31,35 @@ def secret(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM others",
+        "SELECT a FROM {database}.others",
+        "SELECT a FROM events, `others`",
+        'SELECT a FROM events JOIN "others" USING a',
+        "SELECT a FROM events WHERE a IN others",
+        "SELECT a FROM events WHERE in(a, others)",
+        "SELECT (SELECT max(a) FROM others)",
+        "WITH x AS (SELECT * FROM others) SELECT * FROM x",
+        "FROM others SELECT a",
+        "EXPLAIN SELECT a FROM others",
+        "SHOW CREATE TABLE others",
+        "SELECT * FROM merge(currentDatabase(), '^other')",
+        "SELECT * FROM mergeTreeIndex(currentDatabase(), 'others')",
+        "SELECT * FROM viewIfPermitted(SELECT a FROM events ELSE null('a UInt64'))",
+    ],
+)
+def test_table_is_not_read_when_it_is_not_for_the_reader(
+    gateway: Gateway, database: str, events: str, sql: str
+) -> None:
+    own = ask(gateway, "SELECT count() FROM events", user=READER, database=database)
+    answer = ask(gateway, sql.format(database=database), user=READER, database=database)
+
+    assert own.status == 200
+    assert answer.code in {"497", "48"}
+
+
 @pytest.mark.parametrize("user", [READER, WRITER])
 @pytest.mark.parametrize(
     "sql",

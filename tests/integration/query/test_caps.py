@@ -60,14 +60,14 @@ async def test_question_is_refused_when_it_has_too_many_rows(
     assert "numbers" not in problem.detail
 
 
-async def test_question_is_given_up_when_it_takes_too_much_memory(
+async def test_question_is_refused_when_it_takes_too_much_memory(
     clickhouse_settings: ClickHouseSettings, clickhouse: AsyncClient
 ) -> None:
     sql = "SELECT length(groupArray(number)) FROM numbers(100000000)"
     query = QuerySettings(max_memory_bytes=32 * 1024 * 1024)
     async with _database(clickhouse_settings, query) as database:
         problem = await _problem(database, sql)
-    assert (problem.status, problem.code) == (503, "unavailable")
+    assert (problem.status, problem.code) == (400, "answer_too_large")
 
 
 async def test_nothing_can_be_changed_when_a_statement_goes_with_the_caps(

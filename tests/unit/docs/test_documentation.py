@@ -11,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -20,11 +19,13 @@ from deploy.local.layout import CHECKOUT
 from deploy.local.ports import Ports, variable
 from libs.events.reasons import DeadLetterReason, RejectCode
 from libs.settings import ENVIRONMENT_PREFIX
-from libs.telemetry import metrics
-from services.admin.settings import InitSettings, KeySettings, MigrateSettings
+from libs.telemetry.metrics import GROUPS
+from services.admin.doctor.examination import CHECKS
+from services.admin.settings import DoctorThresholds, InitSettings, KeySettings, MigrateSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
+from tests.promql import known_series
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     IngestSettings,
@@ -50,7 +51,7 @@ _METRIC = re.compile(r"`(ragtime_[a-z_]+)`")
 _SETTING_ROW = re.compile(r"^\| `(RAGTIME_[A-Z0-9_]+)` \| ([^|]*) \|", re.MULTILINE)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
-_MAKE = re.compile(r"\bmake ([a-z]+)")
+_MAKE = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -98,7 +99,8 @@ def _worded(value: object) -> str:
 
 
 def all_settings() -> set[tuple[str, str]]:
-    return set().union(*(settings_of(settings) for settings in SETTINGS))
+    doctor = settings_of(DoctorThresholds, f"{ENVIRONMENT_PREFIX}DOCTOR__")
+    return doctor.union(*(settings_of(settings) for settings in SETTINGS))
 
 
 def known_variables() -> set[str]:
@@ -113,16 +115,6 @@ def known_variables() -> set[str]:
 def is_known(name: str, known: set[str]) -> bool:
     """Whether a name is known; one that ends with an underscore stands for those it begins."""
     return name in known or (name.endswith("_") and any(one.startswith(name) for one in known))
-
-
-def metric_names() -> set[str]:
-    """The names that Prometheus sees."""
-    return {
-        family.name + ("_total" if family.type == "counter" else "")
-        for metric in vars(metrics).values()
-        if isinstance(metric, MetricWrapperBase)
-        for family in metric.describe()
-    }
 
 
 def problem_codes() -> set[str]:
@@ -192,8 +184,10 @@ def test_every_variable_exists_when_a_document_names_it(document: str) -> None:
     assert not {name for name in named if not is_known(name, known)}
 
 
-def test_metrics_are_the_same_when_documents_and_code_are_compared() -> None:
-    assert set(_METRIC.findall(text_of(OPERATING))) == metric_names()
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_metric_exists_when_a_document_names_it(document: str) -> None:
+    named = set(_METRIC.findall(text_of(BY_NAME[document])))
+    assert named <= set(known_series()) | {one.name for group in GROUPS for one in group.declared}
 
 
 @pytest.mark.parametrize("codes", [RejectCode, DeadLetterReason])
@@ -213,7 +207,7 @@ def test_every_problem_is_documented_when_code_has_it() -> None:
 
 @pytest.mark.parametrize("document", BY_NAME)
 def test_every_verb_of_make_exists_when_a_document_names_it(document: str) -> None:
-    verbs = set(re.findall(r"^([a-z]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
+    verbs = set(re.findall(r"^([a-z-]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
     named = {verb for code in code_in(text_of(BY_NAME[document])) for verb in _MAKE.findall(code)}
     assert named <= verbs
 
@@ -238,6 +232,11 @@ def test_every_risk_has_a_test_or_a_reason_and_every_test_its_risk() -> None:
     )
     linked = set(re.findall(r"\]\(tests/security/(test_\w+\.py)\)", text_of(SECURITY)))
     assert linked == {path.name for path in (CHECKOUT / "tests" / "security").glob("test_*.py")}
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    documented = re.findall(r"^\| `([a-z-]+)` \| .* \| .* \|$", text_of(OPERATING), re.MULTILINE)
+    assert [name for name in documented if name in CHECKS] == list(CHECKS)
 
 
 def test_every_folder_of_tests_is_in_the_readme() -> None:
