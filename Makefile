@@ -85,7 +85,7 @@ requirements: dev ## compile the hashed requirements files from pyproject.toml
 schema: dev ## write libs/clickhouse/schema.sql from the migrations
 	@$(venv) -m libs.clickhouse.schema
 
-documents: dev ## write docs/schemas, docs/metrics.md and Grafana's dashboards from the code
+documents: dev ## write what is written from the code: docs/schemas, settings, metrics, dashboards
 	@$(venv) -m deploy.documents
 
 conformance: dev ## schemathesis against both services, 2,000 cases each, in 5 minutes (CASES=…)

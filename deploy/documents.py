@@ -1,4 +1,4 @@
-"""What is written from the code: `make documents` writes schemas, dashboards, docs/metrics.md.
+"""What `make documents` writes from the code: schemas, dashboards, pages, a part of the chart.
 
 All is committed so that a change shows in a diff; a test compares.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from deploy import settings
 from deploy.grafana import analytics, operations
 from deploy.local.layout import CHECKOUT
 from deploy.metrics_table import metrics_document
@@ -58,6 +59,8 @@ def files() -> dict[Path, str]:
         DASHBOARDS / "operations.json": text_of(operations.dashboard()),
         DASHBOARDS / "analytics.json": text_of(analytics.dashboard()),
         METRICS: metrics_document(),
+        settings.PAGE: settings.page(),
+        settings.CHART_SCHEMA: text_of(settings.chart_schema()),
     }
 
 

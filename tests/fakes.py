@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import ProgrammingError
+from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 from clickhouse_connect.driver.query import QueryResult
 
 Row = Sequence[Any]
@@ -23,9 +23,15 @@ class FakeClickHouse:
         self.slow: dict[str, float] = {}
         self.running = self.most_running = 0
         self.is_closed = False
+        self.sent = {"max_result_rows": "200000", "max_result_bytes": "8000000"}
         self.inserted: list[tuple[str, bytes]] = []
 
-    async def query(self, query: str, parameters: dict[str, Any] | None = None) -> QueryResult:
+    async def query(
+        self,
+        query: str,
+        parameters: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> QueryResult:
         self.attempts += 1
         if self.is_closed:
             raise ProgrammingError("the client was closed")
@@ -37,8 +43,13 @@ class FakeClickHouse:
         self.asked.append((query, parameters or {}))
         for part, rows in self.rows.items():
             if part in query:
+                if len(rows) > int((settings or {}).get("max_result_rows", 200_000)):
+                    raise DatabaseError("Code: 396. DB::Exception: Limit for result exceeded")
                 return QueryResult([tuple(row) for row in rows])
         return QueryResult([])
+
+    def get_client_setting(self, key: str) -> str | None:
+        return self.sent.get(key)
 
     async def raw_insert(self, table: str, *, insert_block: bytes, fmt: str) -> None:
         if self.failure is not None:

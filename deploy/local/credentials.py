@@ -5,11 +5,12 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from deploy.local.layout import Layout
 
 # Who may do what in ClickHouse; each service has the least it needs.
-ROLES: dict[str, dict[str, object]] = {
+ROLES: dict[str, dict[str, Any]] = {
     "admin": {"role": "admin"},
     "ingest": {
         "role": "reader",

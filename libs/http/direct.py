@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.http.problems import Problem, answer_bug, answer_nobody, answer_problem
 from libs.http.requests_log import RequestsLog
+from libs.http.routes import take_whole_paths
 
 if TYPE_CHECKING:
     from libs.telemetry.spans import Traces
@@ -34,6 +35,7 @@ class DirectRoute:
         traces: "Traces | None" = None,
     ) -> None:
         self.route = Route(path, endpoint, methods=[method])
+        take_whole_paths([self.route])
         self._method = method
         self._endpoint = endpoint
         logged = RequestsLog(self._answer, service, traces)

@@ -29,21 +29,33 @@ def _is_long_enough(days: int) -> int:
 class TopicSettings(Block):
     """How `ragtime init` makes the topics, and `ragtime topics --apply` changes them."""
 
-    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
-    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = 1
-    retention_hours: Annotated[int, Field(ge=24)] = 7 * 24
+    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        12, description="of the events; the dead letters have one. The most processors with work"
+    )
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="3 where there are three brokers"
+    )
+    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="2 with a factor of 3: then 202 means two copies"
+    )
+    retention_hours: Annotated[int, Field(ge=24)] = Field(
+        7 * 24, description="of the events; longer than the longest outage of ClickHouse"
+    )
     retention_bytes: Annotated[int, Field(ge=-1)] = Field(
         default=-1, description="a partition; -1: no limit but the time"
     )
-    dead_letter_retention_hours: Annotated[int, Field(ge=24)] = 30 * 24
+    dead_letter_retention_hours: Annotated[int, Field(ge=24)] = Field(
+        30 * 24, description="of the dead letters"
+    )
 
 
 class RetentionSettings(Block):
     """How long the tables keep what grows."""
 
     events_days: Annotated[int, Field(ge=0, le=36_500), AfterValidator(_is_long_enough)] = Field(
-        default=400, description="raw events, from when Kafka took them; 0: for ever"
+        default=400,
+        description="of the raw events, from when Kafka took them, at least 60; 0: for ever. See"
+        " [what is kept](operating.md#what-is-kept)",
     )
 
 
@@ -109,19 +121,25 @@ class DoctorThresholds(Block):
     replicas: Annotated[int, Field(ge=1)] = Field(
         default=1, description="of ingest or of query, whichever has more"
     )
-    max_skew_s: Seconds = 5.0
-    max_lag_s: Seconds = 60.0
+    max_skew_s: Seconds = Field(5.0, description="by which clocks may differ")
+    max_lag_s: Seconds = Field(60.0, description="how long a record may wait to be counted")
     dead_letter_hours: Annotated[int, Field(ge=0)] = Field(
         default=24, description="how long a dead letter is worth a warning"
     )
-    disk_free_percent: Annotated[float, Field(ge=0, le=100)] = 10.0
-    disk_days: Annotated[float, Field(ge=0)] = 30.0
-    ingest_user: str = "ingest"
-    ingest_password: SecretStr | None = None
-    processor_user: str = "processor"
-    processor_password: SecretStr | None = None
-    query_user: str = "query"
-    query_password: SecretStr | None = None
+    disk_free_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        10.0, description="what must be free of ClickHouse's disk"
+    )
+    disk_days: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="for how long there should be room"
+    )
+    ingest_user: str = Field("ingest", description="ClickHouse's user of ingest")
+    ingest_password: SecretStr | None = Field(
+        default=None, description="with it the user's rights are tried"
+    )
+    processor_user: str = Field("processor", description="ClickHouse's user of the processor")
+    processor_password: SecretStr | None = Field(default=None, description="likewise")
+    query_user: str = Field("query", description="ClickHouse's user of query")
+    query_password: SecretStr | None = Field(default=None, description="likewise")
 
 
 class DoctorSettings(InitSettings):

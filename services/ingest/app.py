@@ -25,6 +25,8 @@ from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import NO_TELEMETRY, RequestsLog
+from libs.http.room import Room
+from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
@@ -34,7 +36,6 @@ from libs.telemetry.tracing import tracing
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
-from services.ingest.room import Room
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 
@@ -134,6 +135,7 @@ def build(
         lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
     )
     add_openapi(app, document(EVENTS_PATH))
+    take_whole_paths(app.routes)
     app.add_middleware(RequestsLog, service="ingest", traces=traces)
     return app
 

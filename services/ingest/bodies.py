@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope
 
 from libs.http.headers import header_values
 from libs.http.problems import Problem
-from services.ingest.room import Place
+from libs.http.room import Place
 from services.ingest.verdicts import explain_syntax
 
 if sys.version_info >= (3, 14):

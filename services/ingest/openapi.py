@@ -146,7 +146,8 @@ _RESPONSES: Json = {
         503,
         {
             "unavailable": "The events could not be written in time; send them again.",
-            "overloaded": "Too many large bodies are on their way; send this one again.",
+            "overloaded": "Too many large requests or answers are on their way; send this request"
+            " again.",
         }
         | EARLY_PROBLEMS["503"],
         RETRY_AFTER,

@@ -17,6 +17,7 @@ from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
 from libs.http.headers import header_values
 from libs.http.problems import Problem
+from libs.http.room import Place, Room
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, prepare_batch
@@ -30,7 +31,6 @@ from services.ingest.bodies import (
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Publisher, size_of
-from services.ingest.room import Place, Room
 from services.ingest.settings import BodySettings
 
 EVENTS_PATH = "/api/v1/projects/{projectId}/events"

@@ -20,6 +20,7 @@ from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import NO_TELEMETRY, RequestsLog
+from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
@@ -83,8 +84,11 @@ def build(
     install_problems(app)
     add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
-    read = Guarded(admission, Reader, Analytics(database, settings.query.max_days, clock).read)
+    asked = settings.query
+    analytics = Analytics(database, asked.max_days, asked.timeout_s, clock)
+    read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
+    take_whole_paths(app.routes)
     app.add_middleware(RequestsLog, service="query", traces=traces)
     return app
 

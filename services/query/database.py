@@ -25,12 +25,17 @@ _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
 
+# What an answer may be made of beside others; a larger one is made alone.
+_SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
+
 # Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow, or one
 # statement took more memory than it may. The same question would meet that again; where the server
 # as a whole is short of memory it may pass later on.
 _TOO_MUCH = re.compile(
     r"Code: (?:158|307|396)\b|Code: 241\b.*(?:Query memory limit|Memory limit \(for query\))"
 )
+
+_TOO_MANY_FOUND = re.compile(r"Code: 396\b")
 
 log = get_logger()
 
@@ -43,9 +48,14 @@ def caps(settings: QuerySettings) -> dict[str, str]:
         "max_memory_usage": str(settings.max_memory_bytes),
         "max_rows_to_read": str(settings.max_rows_read),
         "max_result_rows": str(settings.max_rows),
+        "max_result_bytes": str(settings.max_result_bytes),
         "result_overflow_mode": "throw",
         "cancel_http_readonly_queries_on_client_close": "1",
     }
+
+
+class NotSmallError(Exception):
+    """More was found than an answer may have that is made beside others."""
 
 
 class Database:
@@ -60,6 +70,7 @@ class Database:
         self._running = asyncio.Semaphore(settings.max_running)
         self._client: AsyncClient | None = None
         self._connected = asyncio.Event()
+        self._sends_limits = True
         self._is_reachable = False
         self._fits = False
 
@@ -69,12 +80,12 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Database"]:
-        """All statements of one question: they share one deadline, which begins with the wait.
+        """All statements of one question: they share one deadline, waiting included.
 
         A server that is away, slow or refuses is a 503.
         """
         try:
-            async with asyncio.timeout(self._timeout_s), self._running:
+            async with asyncio.timeout(self._timeout_s):
                 yield self
         except (Error, OSError, TimeoutError) as error:
             if _TOO_MUCH.search(str(error)):
@@ -82,11 +93,25 @@ class Database:
             log.warning("query.unavailable", error=first_line(error))
             raise _unavailable() from error
 
-    async def rows(self, statement: Statement) -> Sequence[Sequence[Any]]:
-        """The rows of a statement, in a session."""
+    async def rows(
+        self, statement: Statement, *, if_small: bool = False
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement, in a session. Raises NotSmallError when that was asked for."""
         if self._client is None:
             raise _unavailable()
-        result = await self._client.query(statement.sql, parameters=statement.parameters)
+        if if_small and not self._sends_limits:
+            raise NotSmallError
+        try:
+            async with self._running:
+                result = await self._client.query(
+                    statement.sql,
+                    parameters=statement.parameters,
+                    settings=_SMALL if if_small else None,
+                )
+        except Error as error:
+            if if_small and _TOO_MANY_FOUND.search(str(error)):
+                raise NotSmallError from error
+            raise
         return result.result_rows
 
     async def client(self) -> AsyncClient:
@@ -98,6 +123,8 @@ class Database:
     async def run(self) -> None:
         """Connect, then look every few seconds whether the server answers and the tables fit."""
         self._client = await self._connect()
+        # Where the user's profile has fixed them, nobody knows in time what is small.
+        self._sends_limits = all(self._client.get_client_setting(name) for name in _SMALL)
         self._connected.set()
         while True:
             await self._check(self._client)

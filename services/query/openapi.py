@@ -172,7 +172,11 @@ _RESPONSES: Json = {
     ),
     "503": _problem(
         503,
-        {"unavailable": "The analytics cannot be read at the moment; try again."},
+        {
+            "unavailable": "The analytics cannot be read at the moment; try again.",
+            "overloaded": "Too many large requests or answers are on their way; send this request"
+            " again.",
+        },
         RETRY_AFTER,
     ),
 }

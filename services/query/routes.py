@@ -1,6 +1,7 @@
 """The analytics endpoint: the question, the rows, the answer."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from starlette.requests import Request
@@ -8,21 +9,32 @@ from starlette.responses import Response
 
 from libs.access.callers import Reader
 from libs.http.leaving import unless_gone
+from libs.http.pacing import PacedResponse
+from libs.http.room import Place, Room
 from services.query.answers import cites_sources, encode_answer, sources_of, stats_of
-from services.query.database import Database
+from services.query.database import Database, NotSmallError
 from services.query.questions import Question, parse_question
 from services.query.statements import counts, source_names
 
 PATH = "/api/v1/projects/{projectId}/analytics"
 
+# An answer up to this size is given away at once; a larger one keeps its place until it is read.
+_SMALL_BYTES = 64 * 1024
+_MAX_UNREAD_BYTES = 16 * 1024 * 1024
+_MAX_WAITING = 32
+
 
 class Analytics:
     """What the endpoint needs, and its one route."""
 
-    def __init__(self, database: Database, max_days: int, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, max_days: int, wait_s: float, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._max_days = max_days
         self._clock = clock
+        self._unread = Room(_MAX_UNREAD_BYTES, _MAX_WAITING, wait_s)
+        self._large = asyncio.Semaphore(1)
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
@@ -32,14 +44,39 @@ class Analytics:
             self._clock().date(),
             self._max_days,
         )
-        return Response(
-            await unless_gone(request, self._answer(question)),
-            headers=request.state.rate_limit.headers(),
-            media_type="application/json",
-        )
+        place = Place(self._unread)
+        try:
+            body = await unless_gone(request, self._answer(question, place))
+        except BaseException:
+            place.leave()
+            raise
+        headers = request.state.rate_limit.headers()
+        if place.size_bytes:
+            return PacedResponse(body, place, headers, "application/json")
+        return Response(body, headers=headers, media_type="application/json")
 
-    async def _answer(self, question: Question) -> bytes:
+    async def _answer(self, question: Question, place: Place) -> bytes:
+        """The body; a large one has taken its place. One of many rows is made while no other is.
+
+        How many there are is known when ClickHouse has looked: then it looks once more.
+        """
         async with self._database.session() as database:
-            stats = stats_of(await database.rows(counts(question)))
-            names = await database.rows(source_names(question)) if cites_sources(stats) else ()
-        return encode_answer(question, stats, sources_of(stats, names))
+            try:
+                return await _placed(await _body(database, question, if_small=True), place)
+            except NotSmallError:
+                async with self._large:
+                    return await _placed(await _body(database, question, if_small=False), place)
+
+
+async def _body(database: Database, question: Question, *, if_small: bool) -> bytes:
+    stats = stats_of(await database.rows(counts(question), if_small=if_small))
+    names: Sequence[Sequence[str]] = ()
+    if cites_sources(stats):
+        names = await database.rows(source_names(question), if_small=if_small)
+    return encode_answer(question, stats, sources_of(stats, names))
+
+
+async def _placed(body: bytes, place: Place) -> bytes:
+    if len(body) > _SMALL_BYTES:
+        await place.take(len(body))
+    return body

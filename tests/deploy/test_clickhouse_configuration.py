@@ -110,7 +110,7 @@ def test_a_service_may_insert_where_it_must_and_change_nothing(answer: Answer, n
     assert all(grant["table"] for grant in grants)
     assert not any(grant["grant_option"] for grant in grants)
     inserts = {grant["table"] for grant in grants if grant["access"] == "INSERT"}
-    assert inserts == set(ROLES[name]["inserts_into"])  # type: ignore[call-overload]
+    assert inserts == set(ROLES[name]["inserts_into"])
 
 
 def test_the_command_may_do_all_in_its_database_alone(answer: Answer) -> None:

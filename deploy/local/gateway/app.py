@@ -158,17 +158,17 @@ async def _run(
     check_tables(user, kind, statements.names(sql), request.app[TABLES])
     if request.method != "POST" and kind != "read":
         raise _readonly()
-    readonly = _readonly_level(request, user, kind)
+    readonly = _readonly_level(request, user, kind, sql)
     text, fmt = statements.split_format(statements.rewritten(sql))
     answer = await engine.query(text, fmt, asked, readonly=readonly)
     return _success(answer, fmt, asked, 0)
 
 
-def _readonly_level(request: web.Request, user: User, kind: str) -> int:
-    """The engine's `readonly`. With 2 settings may change: a client reads which, and a writer
-    sends some with its inserts."""
+def _readonly_level(request: web.Request, user: User, kind: str, sql: bytes) -> int:
+    """The engine's `readonly`. With 2 settings may change: a client reads which it may send, as
+    all may beside a statement, and a writer changes some in its inserts."""
     if user.role == "reader":
-        return 1
+        return 2 if statements.asks_for_settings(sql) else 1
     return 2 if kind == "read" and (user.role == "writer" or request.method != "POST") else 0
 
 

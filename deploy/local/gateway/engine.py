@@ -33,8 +33,6 @@ from deploy.local.gateway.statements import (
 
 _THREADS = 24
 _WAITING = 200
-# Repeated values are small in a result and large in an answer: that has a bound beside memory.
-_MAX_RESULT_BYTES = 1 << 29
 _KILL_INTERVAL_S = 0.2
 _PIECE_BYTES = 1 << 20
 # Where BACKUP DATABASE … TO Disk('backups', 'name') writes, as on a server with this configuration.
@@ -184,7 +182,7 @@ class Engine:
                 **asked.settings,
                 "implicit_select": "0",
                 "max_memory_usage": str(asked.max_memory_bytes),
-                "max_result_bytes": str(_MAX_RESULT_BYTES),
+                "max_result_bytes": str(asked.max_result_bytes),
                 "log_comment": asked.log_comment,
             }
             if readonly:

@@ -37,9 +37,11 @@ _TO_THE_SERVER = frozenset(
     }
 )
 # Set here for each statement: what it is parsed as, and the bounds of its answer.
-_FIXED = frozenset({"dialect", "implicit_select", "max_result_bytes", "profile"})
-# What any statement may take; a client may ask for less.
+_FIXED = frozenset({"dialect", "implicit_select", "profile"})
+# What any statement may take and find; a client may ask for less. Repeated values are small in a
+# result and large in an answer: that has a bound beside memory.
 _MAX_MEMORY_BYTES = 2 << 30
+_MAX_RESULT_BYTES = 1 << 29
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -89,6 +91,10 @@ _NAMES_IN_TEXTS = re.compile(
     re.IGNORECASE,
 )
 
+_ASKS_FOR_SETTINGS = re.compile(
+    rb"\s*SELECT\b[\w\s,]*\bFROM\s+system\.settings\s*(?:LIMIT\s+\d+\s*)?", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -110,9 +116,17 @@ class Parameters:
     @property
     def max_memory_bytes(self) -> int:
         """What the statement may take: what the client says, and never more than the bound."""
-        text = self.settings.get("max_memory_usage", "0")
+        return self._least("max_memory_usage", _MAX_MEMORY_BYTES)
+
+    @property
+    def max_result_bytes(self) -> int:
+        """What the statement may find, likewise."""
+        return self._least("max_result_bytes", _MAX_RESULT_BYTES)
+
+    def _least(self, name: str, most: int) -> int:
+        text = self.settings.get(name, "0")
         asked = int(text) if text.isascii() and text.isdecimal() else 0  # 0 has no limit
-        return min(asked or _MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES)
+        return min(asked or most, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +226,11 @@ def is_kill(sql: bytes) -> bool:
     """Whether a statement is a KILL QUERY."""
     first = words(sql)[:2]
     return len(first) == 2 and first[0].is_word(b"KILL") and first[1].is_word(b"QUERY")
+
+
+def asks_for_settings(sql: bytes) -> bool:
+    """Whether a statement asks which settings may be sent, and does nothing else."""
+    return _ASKS_FOR_SETTINGS.fullmatch(split_format(sql)[0]) is not None
 
 
 def rewritten(sql: bytes) -> bytes:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from libs.clickhouse.connection import connect
 from libs.http.problems import Problem
 from libs.settings import ClickHouseSettings
-from services.query.database import Database, caps
+from services.query.database import Database, NotSmallError, caps
 from services.query.settings import QuerySettings
 from services.query.statements import Statement
 from tests.polling import until_answered
@@ -58,6 +58,35 @@ async def test_question_is_refused_when_it_has_too_many_rows(
             assert len(await database.rows(Statement("SELECT number FROM numbers(999)", {}))) == 999
     assert (problem.status, problem.code) == (400, "answer_too_large")
     assert "numbers" not in problem.detail
+
+
+async def test_question_is_refused_when_its_answer_has_too_many_bytes(
+    clickhouse_settings: ClickHouseSettings, clickhouse: AsyncClient
+) -> None:
+    sql = "SELECT repeat(toString(number), 100) FROM numbers({rows})"
+    query = QuerySettings(max_result_bytes=1024 * 1024)
+    async with _database(clickhouse_settings, query) as database:
+        problem = await _problem(database, sql.format(rows=10_000))
+        async with database.session():
+            few = await database.rows(Statement(sql.format(rows=1_000), {}))
+    assert (problem.status, problem.code) == (400, "answer_too_large")
+    assert len(few) == 1_000
+
+
+async def test_answer_is_not_small_when_it_has_many_rows_or_bytes(
+    clickhouse_settings: ClickHouseSettings, clickhouse: AsyncClient
+) -> None:
+    many = (
+        "SELECT number FROM numbers(5001)",
+        "SELECT repeat(toString(number), 100) FROM numbers(4000)",
+    )
+    async with _database(clickhouse_settings, QuerySettings()) as database:
+        for sql in many:
+            with pytest.raises(NotSmallError):
+                async with database.session():
+                    await database.rows(Statement(sql, {}), if_small=True)
+            async with database.session():
+                assert len(await database.rows(Statement(sql, {}))) > 3_999
 
 
 async def test_question_is_refused_when_it_takes_too_much_memory(

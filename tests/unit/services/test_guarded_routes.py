@@ -5,7 +5,7 @@ from inspect import signature
 
 import pytest
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from libs.access.api_keys import Scope
 from libs.access.callers import Caller, Reader, Writer
@@ -60,3 +60,14 @@ def test_route_names_its_caller_when_it_is_not_open(name: str, caller: type[Call
 
 def test_every_scope_has_a_caller() -> None:
     assert {kind.scope for kind in Caller.__subclasses__()} == set(Scope)
+
+
+@pytest.mark.parametrize("name", ["query", "ingest"])
+def test_no_route_takes_a_path_with_a_line_end_behind_it(name: str) -> None:
+    for route in apps()[name].routes:
+        assert isinstance(route, Route)
+        path = route.path.replace("{projectId}", "museum")
+        scope = {"type": "http", "method": "GET", "path": path}
+
+        assert route.matches(scope)[0] is not Match.NONE
+        assert route.matches(scope | {"path": f"{path}\n"})[0] is Match.NONE

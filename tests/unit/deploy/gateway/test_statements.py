@@ -131,7 +131,7 @@ def test_memory_is_bounded_when_a_client_asks_for_some(asked: str, taken: int) -
     assert statements.parameters({}).max_memory_bytes == 2 << 30
 
 
-@pytest.mark.parametrize("name", ["dialect", "implicit_select", "max_result_bytes", "profile"])
+@pytest.mark.parametrize("name", ["dialect", "implicit_select", "profile"])
 def test_parameters_are_refused_when_a_setting_is_fixed(name: str) -> None:
     with pytest.raises(ServerError) as refused:
         statements.parameters({name: "1"})

@@ -150,7 +150,7 @@ def test_topic_is_named_when_its_copies_are_too_few(
 
 def test_services_need_the_rights_that_the_local_stack_gives() -> None:
     for service, needs in NEEDS.items():
-        assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])  # type: ignore[call-overload]
+        assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])
         assert needs.reads <= set(TABLES)
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from libs.http.problems import Problem
+from libs.http.room import Place, Room
 from services.ingest.bodies import (
     Compression,
     MediaType,
@@ -24,7 +25,6 @@ from services.ingest.bodies import (
     read_body,
     split_events,
 )
-from services.ingest.room import Place, Room
 
 _LIMIT = 1024 * 1024
 

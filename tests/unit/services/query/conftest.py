@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
 from pydantic import SecretStr
-from starlette.types import Message
+from starlette.types import Message, Send
 
 from libs.access.api_keys import Mode, generate_key, hash_key
 from libs.clickhouse.migrations import read_migrations
@@ -47,6 +47,7 @@ class Service:
         self.clickhouse.rows["FROM api_keys"] = []
         self.clickhouse.rows[".migrations"] = [(m.number, m.checksum) for m in read_migrations()]
         self.keys: list[dict[str, Any]] = []
+        self.stalled: list[asyncio.Event] = []
         self.clock = Clock()
         self.settings = Settings(
             clickhouse=ClickHouseSettings(
@@ -60,14 +61,28 @@ class Service:
     async def ask_and_leave(self, token: str, leaving: asyncio.Event) -> None:
         """Ask, as a server hands it over, and go away when told to."""
 
+        async def send(_message: Message) -> None:
+            pass  # nobody is there
+
+        await self._ask(token, leaving, send)
+
+    async def ask_and_stall(self, token: str) -> None:
+        """Ask, and read nothing of the body until the event in `stalled` is set."""
+        goes_on = asyncio.Event()
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                self.stalled.append(goes_on)
+                await goes_on.wait()
+
+        await self._ask(token, asyncio.Event(), send)
+
+    async def _ask(self, token: str, leaving: asyncio.Event, send: Send) -> None:
         async def receive() -> Message:
             if messages:
                 return messages.pop()
             await leaving.wait()
             return {"type": "http.disconnect"}
-
-        async def send(_message: Message) -> None:
-            pass  # nobody is there
 
         messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
         scope = {

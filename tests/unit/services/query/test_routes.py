@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +14,9 @@ from pydantic import SecretStr
 
 from libs.access.api_keys import Mode, generate_key
 from libs.telemetry.metrics import RATE_LIMITED
+from services.query import routes
 from services.query.settings import KeyLimitSettings
+from tests.fakes import Row
 from tests.polling import until
 from tests.unit.services.query.conftest import PATH, PROJECT, Service, bearer
 
@@ -463,3 +466,46 @@ async def test_other_paths_are_problems_when_asked(service: Service) -> None:
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
     assert (with_slash.status_code, with_slash.json()["code"]) == (404, "not_found")
     assert (posted.status_code, posted.json()["code"]) == (405, "method_not_allowed")
+
+
+_MANY: list[Row] = [
+    (DAY, "action", f"action-{number}", True, number + 1) for number in range(6_000)
+]
+
+
+@pytest.mark.parametrize("knows_its_limits", [True, False])
+async def test_answers_of_many_rows_are_made_one_after_the_other(
+    service: Service, *, knows_its_limits: bool
+) -> None:
+    token = service.add_key(rate_per_minute=100)
+    service.settings = service.settings.model_copy(
+        update={"query": service.settings.query.model_copy(update={"timeout_s": 10})}
+    )
+    service.clickhouse.rows["FROM daily_counts"] = _MANY
+    service.clickhouse.slow["FROM daily_counts"] = 0.01
+    if not knows_its_limits:
+        service.clickhouse.sent = {}
+    async with service.run() as http, asyncio.timeout(20):
+        ask = partial(http.get, f"{PATH}?to=2026-03-25", headers=bearer(token))
+        answers = await asyncio.gather(*(ask() for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert {len(answer.json()["stats"]) for answer in answers} == {6_000}
+    assert (service.clickhouse.most_running == 1) is not knows_its_limits
+
+
+async def test_large_answer_waits_when_others_are_not_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_MAX_UNREAD_BYTES", 1)
+    token = service.add_key(rate_per_minute=100)
+    service.clickhouse.rows["FROM daily_counts"] = _MANY[:4_000]
+    async with service.run() as http:
+        unread = asyncio.create_task(service.ask_and_stall(token))
+        await until(lambda: bool(service.stalled))
+        refused = await http.get(PATH, headers=bearer(token))
+        service.stalled[0].set()
+        await unread
+        answer = await http.get(PATH, headers=bearer(token))
+
+    assert (refused.status_code, answer.status_code) == (503, 200)

@@ -1,8 +1,8 @@
-"""Room for the bodies that are read at the same time: memory is bounded, whoever sends how much.
+"""Room for what is large and in memory at the same time: bodies that come, answers that go.
 
 A large body takes a place before it is read, by the size that it announces, and keeps it until
-Kafka has its events. Who finds no room waits in order, unread: the network holds the rest back.
-Small bodies take none: their number is that of the connections.
+Kafka has its events. A large answer keeps its place until it has been read. Who finds no room waits
+in order. Small ones take none: their number is that of the connections.
 """
 
 import asyncio
@@ -89,6 +89,6 @@ def _overloaded() -> Problem:
     return Problem(
         503,
         "overloaded",
-        "Too many large bodies are on their way; send this one again.",
+        "Too many large requests or answers are on their way; send this request again.",
         {"Retry-After": _RETRY_AFTER_S},
     )

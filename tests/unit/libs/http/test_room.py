@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from libs.http.problems import Problem
-from services.ingest.room import Place, Room
+from libs.http.room import Place, Room
 
 
 async def _enter(place: Place, size_bytes: int, entered: list[int]) -> None:
