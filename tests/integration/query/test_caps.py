@@ -77,8 +77,8 @@ async def test_answer_is_not_small_when_it_has_many_rows_or_bytes(
     clickhouse_settings: ClickHouseSettings, clickhouse: AsyncClient
 ) -> None:
     many = (
-        "SELECT number FROM numbers(5001)",
-        "SELECT repeat(toString(number), 100) FROM numbers(4000)",
+        "SELECT number FROM numbers(10001)",
+        "SELECT repeat(toString(number), 100) FROM numbers(8000)",
     )
     async with _database(clickhouse_settings, QuerySettings()) as database:
         for sql in many:
