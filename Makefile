@@ -13,7 +13,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check fmt requirements schema documents conformance
+.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
@@ -39,11 +39,17 @@ status: ## say what runs
 demo: local ## send more demo data
 	@$(venv) -m deploy.local demo
 
+env: ## write .env with new secrets for docker compose; never overwrites one
+	@$(python) -m deploy.docker.environment
+
 check: dev ## format, lint, types, imports, unit tests: under a minute, no servers
 	@$(venv) -m deploy.local.check
 
 test: dev ## all tests, against real servers of their own
 	@$(venv) -m pytest
+
+test-deploy: dev ## the images in docker compose (needs a daemon); rules, dashboards, chart by tools of Go
+	@$(venv) -m pytest -m "docker or deploy" tests/deploy
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
@@ -56,6 +62,9 @@ chaos-mutants: dev ## break the processor on purpose; the tests must notice
 
 chaos-outages: dev ## ClickHouse and Kafka away for 5 minutes each, under load
 	@$(venv) -m tests.chaos.outages
+
+upgrade-test: dev ## replace the last release under load, and count, in 5 minutes (FROM=…)
+	@$(venv) -m tests.upgrade $(if $(FROM),--from $(FROM))
 
 bench: dev ## measure speed beside bare versions, in 15 minutes (PARTS="write-path ingest")
 	@$(venv) -m tests.bench $(PARTS)
@@ -76,7 +85,7 @@ requirements: dev ## compile the hashed requirements files from pyproject.toml
 schema: dev ## write libs/clickhouse/schema.sql from the migrations
 	@$(venv) -m libs.clickhouse.schema
 
-documents: dev ## write docs/schemas (OpenAPI, AsyncAPI, JSON Schema) from the code
+documents: dev ## write what is written from the code: docs/schemas, settings, metrics, dashboards
 	@$(venv) -m deploy.documents
 
 conformance: dev ## schemathesis against both services, 2,000 cases each, in 5 minutes (CASES=…)

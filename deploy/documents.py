@@ -1,14 +1,18 @@
-"""The documents for other programs: `make documents` writes docs/schemas from the code.
+"""What `make documents` writes from the code: schemas, dashboards, pages, a part of the chart.
 
-They are committed so that a change of the contract shows in a diff; a test compares.
+All is committed so that a change shows in a diff; a test compares.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from deploy import settings
+from deploy.grafana import analytics, operations
 from deploy.local.layout import CHECKOUT
+from deploy.metrics_table import metrics_document
 from libs.events import asyncapi
 from libs.events.models import AnyEvent
 from services.ingest import openapi as ingest
@@ -20,6 +24,8 @@ from services.query.routes import PATH as ANALYTICS_PATH
 Json = dict[str, Any]
 
 FOLDER = CHECKOUT / "docs" / "schemas"
+DASHBOARDS = CHECKOUT / "deploy" / "grafana" / "dashboards"
+METRICS = CHECKOUT / "docs" / "metrics.md"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _IN_DEFS = "#/$defs/"
 
@@ -46,11 +52,23 @@ def text_of(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def files() -> dict[Path, str]:
+    """The text of each file that is written from the code."""
+    return {
+        **{FOLDER / name: text_of(document) for name, document in documents().items()},
+        DASHBOARDS / "operations.json": text_of(operations.dashboard()),
+        DASHBOARDS / "analytics.json": text_of(analytics.dashboard()),
+        METRICS: metrics_document(),
+        settings.PAGE: settings.page(),
+        settings.CHART_SCHEMA: text_of(settings.chart_schema()),
+    }
+
+
 def main() -> None:
     """Write them all."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, document in documents().items():
-        (FOLDER / name).write_text(text_of(document), "utf-8")
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,18 @@ starts, before it opens a socket, and all errors are listed at once.
 """
 
 import sys
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -43,47 +51,75 @@ class Block(BaseModel):
 class KafkaSettings(Block):
     """Where the events go through."""
 
-    bootstrap_servers: str = Field(description="host:port, several separated by commas")
-    events_topic: str = "events"
-    dead_letter_topic: str = "events.dead-letter"
+    bootstrap_servers: str = Field(
+        description="`host:port`, several separated by commas without spaces"
+    )
+    events_topic: str = Field("events", description="the topic of events")
+    dead_letter_topic: str = Field(
+        "events.dead-letter", description="the topic of lines that are no valid event"
+    )
 
 
 class ClickHouseSettings(Block):
     """Where the events are counted. Each service has a user of its own with the least it needs."""
 
-    url: str = Field(description="http://host:port or https://host:port", pattern=r"^https?://")
-    user: str
-    password: SecretStr
-    database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "ragtime"
-    timeout_s: Seconds = 30.0
+    url: str = Field(description="`http://host:port` or `https://host:port`", pattern=r"^https?://")
+    user: str = Field(description="[one for each service](operating.md#clickhouse-users)")
+    password: SecretStr = Field(description="of that user")
+    database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        "ragtime", description="where the tables are; letters, digits and `_`"
+    )
+    timeout_s: Seconds = Field(30.0, description="how long a statement may take")
+
+
+class ConsumerGroup(Block):
+    """The consumer group, which spreads the partitions over the processors."""
+
+    name: str = Field("ragtime-processor", description="its name; the same for all processors")
 
 
 class AccessSettings(Block):
     """How API keys are checked."""
 
     pepper: Annotated[SecretStr, Field(min_length=32)] = Field(
-        description="secret HMAC key of the stored key hashes; the same for all services"
+        description="HMAC key of the stored [API keys](operating.md#api-keys); the same for all"
     )
     previous_pepper: Annotated[SecretStr, Field(min_length=32)] | None = Field(
-        default=None, description="accepted as well, while keys that it made are made anew"
+        default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
-    refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = 2.0
+    refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
+        2.0, description="how often the keys are read"
+    )
 
 
 class RateLimitSettings(Block):
     """Where limits are counted, and that of callers who show no valid key."""
 
     store_url: Annotated[SecretStr, AfterValidator(_is_store_url)] | None = Field(
-        default=None, description="Valkey or Redis that all replicas share; without it each counts"
+        default=None,
+        description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
     )
-    per_address: Rate = Field(30, description="requests a minute without a valid key")
+    per_address: Rate = Field(
+        30, description="requests a minute of an address that shows no valid key"
+    )
 
 
 class HttpSettings(Block):
     """The socket that a service listens on."""
 
-    host: str = "127.0.0.1"
-    port: Port
+    host: str = Field("127.0.0.1", description="the address; `0.0.0.0` in a container")
+    port: Port = Field(description="the API, health and metrics; the processor has no API")
+    metrics_port: Port | None = Field(
+        None,
+        description="for [`/metrics`](operating.md#metrics) alone, which the port above does not"
+        " answer then",
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT must be another one than PORT")
+        return self
 
 
 class DoorSettings(HttpSettings):
@@ -92,17 +128,48 @@ class DoorSettings(HttpSettings):
     head_timeout_s: Seconds = Field(10.0, description="for a request's line and headers")
     body_timeout_s: Seconds = Field(20.0, description="for a body, from the end of its headers")
     max_connections: Annotated[int, Field(ge=1)] = Field(
-        900, description="open at once; below the usual limit of 1,024 open files"
+        900, description="open at once; keep it below `ulimit -n`"
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
-        (), description="web pages of these origins may read answers, as a JSON list"
+        (), description='whose web pages may read answers: `["https://a.example"]`'
+    )
+
+
+class StopSettings(Block):
+    """How a service ends when it is told to."""
+
+    grace_s: Seconds = Field(7.0, description="for what is under way then; what is left is cut off")
+
+
+class DoorStopSettings(StopSettings):
+    """How a service ends that others send requests to."""
+
+    delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0,
+        description="how long it still takes requests after SIGTERM, while it says that it is not"
+        " ready; see [stopping](operating.md#stopping-and-restarting)",
+    )
+
+
+class TraceSettings(Block):
+    """Where traces are sent. Without an endpoint there are none."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None,
+        description="where [traces](operating.md#traces) are sent by OTLP over HTTP:"
+        " `http://collector:4318/v1/traces`",
+    )
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the requests that no caller has decided about"
     )
 
 
 class LogSettings(Block):
     """How much is logged."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is written"
+    )
 
 
 class ServiceSettings(BaseSettings):

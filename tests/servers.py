@@ -1,6 +1,7 @@
 """Real servers for the tests, found in this order: those that the environment names
 (RAGTIME_TEST_KAFKA, RAGTIME_TEST_CLICKHOUSE_URL, _USER, _PASSWORD), containers where a Docker
-daemon answers, else the local stack's Kafka and gateway on free ports in a folder of their own.
+daemon answers and has or gets the images, else the local stack's Kafka and gateway on free ports in
+a folder of their own.
 
 A server that does not start is an error, never a skipped test.
 """
@@ -23,6 +24,7 @@ from typing import NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import kafka
@@ -37,6 +39,17 @@ _INTERVAL_S = 0.1
 _TAIL_LINES = 30
 _KAFKA_IMAGE = f"apache/kafka:{kafka.VERSION}"
 _CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
+_BACKUPS = str(CHECKOUT / "deploy" / "clickhouse" / "backups.xml")
+# Fails where no daemon answers, or it neither has an image nor can pull it.
+_GET_IMAGES = """
+import sys, docker
+images = docker.from_env().images
+for name in sys.argv[1:]:
+    try:
+        images.get(name)
+    except docker.errors.ImageNotFound:
+        images.pull(name)
+"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ def _named() -> Servers | None:
 
 def _in_containers(started: ExitStack) -> Servers | None:
     # Asked in a process of its own: the library leaves sockets open when no daemon answers.
-    ask = [sys.executable, "-c", "import docker; docker.from_env().ping()"]
+    images = _KAFKA_IMAGE, _CLICKHOUSE_IMAGE, testcontainers_config.ryuk_image
+    ask = [sys.executable, "-c", _GET_IMAGES, *images]
     if subprocess.run(ask, capture_output=True, check=False).returncode != 0:
         return None
     port, controller = free_port(), free_port()
@@ -114,6 +128,7 @@ def _in_containers(started: ExitStack) -> Servers | None:
         .with_exposed_ports(8123)
         .with_envs(CLICKHOUSE_USER=admin.user, CLICKHOUSE_PASSWORD=admin.password)
         .with_env("CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT", "1")
+        .with_volume_mapping(_BACKUPS, "/etc/clickhouse-server/config.d/backups.xml")
     )
     started.enter_context(broker)
     started.enter_context(clickhouse)

@@ -36,14 +36,25 @@ def table_of(stats: list[dict[str, Any]]) -> Table:
 def show_answer(console: Console, where: Layout) -> None:
     """Ask and print: the answer, the curl line that gives it, and where the services are."""
     demo = read_environment(where.demo_env)
-    url = question(demo["RT_QUERY_URL"], demo["RT_PROJECT"], datetime.now(UTC).date())
+    ask_and_show(console, demo["RT_QUERY_URL"], demo)
+    show_curl(console, demo, demo["RT_LIVE_KEY"])
+    console.print(f"\ningest  {demo['RT_INGEST_URL']}\nquery   {demo['RT_QUERY_URL']}")
+
+
+def ask_and_show(console: Console, base_url: str, demo: dict[str, str]) -> None:
+    """Ask the query service at an address, and print what it counted."""
+    url = question(base_url, demo["RT_PROJECT"], datetime.now(UTC).date())
     stats = _ask(console, url, demo["RT_LIVE_KEY"])["stats"]
     console.print("\nMessages of users in the last 7 days, by user type:")
     console.print(table_of(stats) if stats else "  none yet: make demo sends some")
+
+
+def show_curl(console: Console, demo: dict[str, str], key: str) -> None:
+    """Print the command that asks the same."""
+    url = question(demo["RT_QUERY_URL"], demo["RT_PROJECT"], datetime.now(UTC).date())
     console.print("The same by hand:")
-    curl = f'curl "{url}" \\\n  -H "Authorization: Bearer {demo["RT_LIVE_KEY"]}"'
+    curl = f'curl "{url}" \\\n  -H "Authorization: Bearer {key}"'
     console.print(curl, soft_wrap=True, markup=False)
-    console.print(f"\ningest  {demo['RT_INGEST_URL']}\nquery   {demo['RT_QUERY_URL']}")
 
 
 def _ask(console: Console, url: str, key: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def ragtime(arguments: list[str], environment: dict[str, str], *, show: bool = F
 
 def write_environments(where: Layout, ports: Ports) -> None:
     """The files that others read. The ports may differ from those of the last start."""
-    write_private(where.ragtime_env, _lines(admin_environment(where, ports)))
+    write_private(where.ragtime_env, lines(admin_environment(where, ports)))
     if where.demo_env.exists():
         kept = read_environment(where.demo_env)
         _write_demo(where, ports, kept["RT_LIVE_KEY"], kept["RT_TEST_KEY"])
@@ -52,8 +52,12 @@ def make_project(where: Layout, ports: Ports) -> None:
     """Make the keys of the demo project, unless an earlier start did; return when they work."""
     if not where.demo_env.exists():
         admin = admin_environment(where, ports)
-        _write_demo(where, ports, _make_key("live", admin), _make_key("test", admin))
-    demo = read_environment(where.demo_env)
+        _write_demo(where, ports, make_key("live", admin), make_key("test", admin))
+    wait_until_keys_work(read_environment(where.demo_env))
+
+
+def wait_until_keys_work(demo: dict[str, str]) -> None:
+    """Return when both services know the demo's keys. Raises StackError when they do not."""
     project = f"/api/v1/projects/{demo['RT_PROJECT']}"
     deadline = time.monotonic() + _KEY_KNOWN_S
     for url, body in (
@@ -66,7 +70,8 @@ def make_project(where: Layout, ports: Ports) -> None:
             time.sleep(_INTERVAL_S)
 
 
-def _make_key(mode: str, environment: dict[str, str]) -> str:
+def make_key(mode: str, environment: dict[str, str]) -> str:
+    """Make a key of the demo project that may read and write; the key itself."""
     scopes = ("--scope", "analytics:read", "--scope", "events:write")
     what = ("--project", PROJECT, *scopes, "--mode", mode, "--label", "demo")
     return str(json.loads(ragtime(["keys", "create", *what, "--json"], environment))["key"])
@@ -80,10 +85,11 @@ def _write_demo(where: Layout, ports: Ports, live_key: str, test_key: str) -> No
         "RT_LIVE_KEY": live_key,
         "RT_TEST_KEY": test_key,
     }
-    write_private(where.demo_env, _lines(values))
+    write_private(where.demo_env, lines(values))
 
 
-def _lines(values: dict[str, str]) -> str:
+def lines(values: dict[str, str]) -> str:
+    """The text of a file of NAME=value lines."""
     # None of the values holds a character that a shell would touch.
     return "".join(f"{name}={value}\n" for name, value in values.items())
 

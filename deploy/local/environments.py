@@ -42,6 +42,8 @@ def admin_environment(where: Layout, ports: Ports) -> dict[str, str]:
     return _clickhouse(ports, "admin", secrets["admin"]) | {
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{ports.kafka}",
         "RAGTIME_ACCESS__PEPPER": secrets["pepper"],
+        # The doctor tries what the services' users may do.
+        **{f"RAGTIME_DOCTOR__{name.upper()}_PASSWORD": secrets[name] for name in SERVICES},
     }
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from deploy.local.layout import CHECKOUT, PYTHON
 
-_UV = [str(Path(PYTHON).parent / "uv"), "pip", "compile", "pyproject.toml", "--quiet"]
+_UV = [str(Path(PYTHON).parent / "uv"), "pip", "compile", "--quiet"]
+_PROJECT = "pyproject.toml"
 _OPTIONS = (
     "--universal",
     "--python-version=3.11",
@@ -20,11 +21,12 @@ _ALL = "requirements/dev.txt"
 
 def main() -> int:
     """Compile `dev` first; all others take its versions."""
-    _compile("dev", "--all-extras", "--group=dev")
-    for extra in _EXTRAS:
-        _compile(extra, f"--extra={extra}", f"--constraints={_ALL}")
+    _compile("dev", _PROJECT, "--all-extras", "--group=dev")
+    for extra in (*_EXTRAS, "traces"):
+        _compile(extra, _PROJECT, f"--extra={extra}", f"--constraints={_ALL}")
     local = (f"--extra={extra}" for extra in (*_EXTRAS, "local"))
-    _compile("local", *local, f"--constraints={_ALL}")
+    _compile("local", _PROJECT, *local, f"--constraints={_ALL}")
+    _compile("images", "--group=images", f"--constraints={_ALL}")
     return 0
 
 

@@ -74,21 +74,33 @@ def _has_sql(part: str) -> bool:
     return any(line.strip() and not line.lstrip().startswith("--") for line in part.splitlines())
 
 
-def pending(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
-    """The migrations still to apply, given number → checksum of the ledger.
+def missing(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """The migrations that a service of this release needs and that were not applied, given
+    number → checksum of the ledger.
 
-    Raises MigrationError when an applied file was changed or is unknown here (a newer release was
-    here before): going on would guess.
+    Those of a newer release do not trouble it: a migration adds what the next release needs, and
+    takes away only what no release before it needs any more. So services are replaced one by one.
+
+    Raises MigrationError when an applied file was changed: going on would guess.
     """
-    known = {migration.number: migration for migration in migrations}
-    for number, checksum in sorted(applied.items()):
-        if number not in known:
-            raise MigrationError(f"migration {number:04} was applied by a newer release than this")
-        if known[number].checksum != checksum:
+    for migration in migrations:
+        if applied.get(migration.number, migration.checksum) != migration.checksum:
             raise MigrationError(
-                f"migration {number:04}_{known[number].name} was edited afterwards"
+                f"migration {migration.number:04}_{migration.name} was edited afterwards"
             )
     return [migration for migration in migrations if migration.number not in applied]
+
+
+def pending(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """The migrations to apply. Raises MigrationError as well when a newer release was here before:
+    what it did is unknown here.
+    """
+    unknown = applied.keys() - {migration.number for migration in migrations}
+    if unknown:
+        raise MigrationError(
+            f"migration {min(unknown):04} was applied by a newer release than this"
+        )
+    return missing(migrations, applied)
 
 
 async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
@@ -132,10 +144,10 @@ async def wait_until_applied(client: AsyncClient, database: str) -> None:
     migrations = read_migrations()
     while True:
         try:
-            missing = pending(migrations, await read_ledger(client, database))
-            if not missing:
+            lacking = missing(migrations, await read_ledger(client, database))
+            if not lacking:
                 return
-            log.warning("migrations.waiting", missing=[migration.name for migration in missing])
+            log.warning("migrations.waiting", missing=[migration.name for migration in lacking])
         except (Error, MigrationError) as error:
             log.warning("migrations.waiting", error=first_line(error))
         await asyncio.sleep(_WAIT_LOG_INTERVAL_S)

@@ -125,7 +125,7 @@ CREATE TABLE events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(appended_at)
 ORDER BY (project_id, is_live, date, type, session_id)
-SETTINGS index_granularity = 8192;
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE key_uses
 (
@@ -145,6 +145,15 @@ CREATE TABLE migrations
 )
 ENGINE = MergeTree
 ORDER BY number
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE retention
+(
+    `events_days` UInt32 COMMENT '0: for ever',
+    `noted_at` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY noted_at
 SETTINGS index_granularity = 8192;
 
 CREATE TABLE sources

@@ -10,6 +10,7 @@ import msgspec
 from libs.events.digest import HEADER, MARK_BYTES
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
+from libs.telemetry.tracing import TRACEPARENT
 
 Json = dict[str, Any]
 
@@ -138,7 +139,12 @@ def _record() -> Json:
                     " check (both 0 unless the line is a chat.message), and 32 of `occurred_at` in"
                     " seconds since 1970. A record without, or with one that does not fit its"
                     " value, is decoded line by line. Decision 0008 says why.",
-                }
+                },
+                TRACEPARENT: {
+                    "type": "string",
+                    "description": "Optional; W3C's trace context of the span that sent the"
+                    " record. The batch that counts it has a link to that span.",
+                },
             },
         },
         "payload": {

@@ -22,8 +22,12 @@ from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter, RateLimitState
 from libs.http.headers import header_values
 from libs.http.problems import Problem
+from libs.telemetry.metrics import RATE_LIMITED
 
 _KEYS_RETRY_AFTER_S = 3
+_BY_KEY, _BY_ADDRESS, _BY_EVENTS = (
+    RATE_LIMITED.labels(limit) for limit in ("key", "address", "events")
+)
 
 C = TypeVar("C", bound=Caller)
 
@@ -67,6 +71,7 @@ class Admission:
             rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
             state = await self._count(request, f"key:{key.id}", rate)
             if not state.allowed:
+                _BY_KEY.inc()
                 raise _too_many(rate, state)
         if key.project_id != project_id or scope not in key.scopes:
             raise Problem(
@@ -85,6 +90,7 @@ class Admission:
         rate = self._rates.per_address
         state = await self._count(request, f"address:{caller}", rate)
         if not (state.allowed or may_be_known):
+            _BY_ADDRESS.inc()
             raise _too_many(rate, state)
 
     async def limit_events(self, request: Request, key: ApiKey, events: int) -> None:
@@ -100,6 +106,7 @@ class Admission:
             )
         state = await self._limiter.take(f"events:{key.id}", limit, events)
         if not state.allowed:
+            _BY_EVENTS.inc()
             request.state.rate_limit = state
             raise Problem(
                 429,

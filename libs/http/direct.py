@@ -5,6 +5,7 @@ does this path with another method.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -16,18 +17,28 @@ from libs.http.problems import Problem, answer_bug, answer_nobody, answer_proble
 from libs.http.requests_log import RequestsLog
 from libs.http.routes import take_whole_paths
 
+if TYPE_CHECKING:
+    from libs.telemetry.spans import Traces
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoute:
     """ASGI: one route with its line in the log and its problems, without the app around it."""
 
-    def __init__(self, path: str, endpoint: Endpoint, method: str, service: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        method: str,
+        service: str,
+        traces: "Traces | None" = None,
+    ) -> None:
         self.route = Route(path, endpoint, methods=[method])
         take_whole_paths([self.route])
         self._method = method
         self._endpoint = endpoint
-        logged = RequestsLog(self._answer, service)
+        logged = RequestsLog(self._answer, service, traces)
         self._app: ASGIApp = ServerErrorMiddleware(logged, answer_bug)
 
     def takes(self, scope: Scope) -> bool:

@@ -8,6 +8,8 @@
 - Requests sent before the answer to another wait unread; beyond a few the connection is closed.
 - Whoever is slow with headers, a body or the reading of an answer is cut off after a while.
 - Connections have a number; beyond it the one that has been silent longest makes room.
+- A service that was told to stop tells each connection with its next answer; a request that has
+  begun to come is still answered.
 - Trailers, which come after the body, are not headers: nothing here asks for them.
 """
 
@@ -54,6 +56,9 @@ _TOO_SLOW = Problem(408, "request_timeout", "The request did not arrive in time.
 _TOO_MANY = Problem(
     503, "too_many_connections", "Too many are connected at the moment.", {"Retry-After": "3"}
 )
+_STOPPING = Problem(
+    503, "unavailable", "The service was stopped meanwhile; try again.", {"Retry-After": "3"}
+)
 
 log = get_logger()
 
@@ -62,6 +67,7 @@ class Configuration(uvicorn.Config):
     """Uvicorn's, with ours beside it."""
 
     door: DoorSettings
+    is_stopping = False
 
 
 class _Faulty(Exception):  # noqa: N818 - the parser ends with any exception
@@ -106,6 +112,7 @@ class Protocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._door = config.door
+        self._ours = config
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -150,6 +157,22 @@ class Protocol(HttpToolsProtocol):
         if self._in_head or self.cycle is None:
             return self._door.head_timeout_s
         return self.timeout_keep_alive if self._is_whole else _LINGER_S
+
+    def shutdown(self) -> None:
+        """The server ends: close when nothing is under way, else after the answer."""
+        if not self._in_head:
+            super().shutdown()
+
+    def give_up(self) -> None:
+        """The server waits no longer for what is under way here."""
+        if self.transport.is_closing():
+            self.transport.abort()
+        elif self._in_head and self.is_idle:
+            self._refuse(_STOPPING)
+        elif self._due == 1 and not (self._in_head or self.cycle.response_started):
+            self._say(_STOPPING, self.scope["state"])
+        else:
+            self.cut("stopping")
 
     def cut(self, reason: str) -> None:
         """Close the connection; what was written is still sent."""
@@ -223,6 +246,8 @@ class Protocol(HttpToolsProtocol):
         if not self._offers_upgrade():
             self._check_head()
             super().on_headers_complete()
+            if self._ours.is_stopping and self.cycle is not None:
+                self.cycle.keep_alive = False
             self._is_begun = True
             self._due += 1
 

@@ -7,7 +7,9 @@ query, an address or a key: the line names the route's template.
 import time
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,16 +18,29 @@ from libs.http.request_ids import request_id_of
 from libs.telemetry.logs import RequestLine, log_request
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
+if TYPE_CHECKING:
+    from libs.telemetry.spans import Traces
+
 _ID_HEADER = b"x-request-id"
+# FastAPI has telemetry of its own, which a variable of the environment turns on. It would tell
+# queries, addresses and the texts of errors.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
 
 class RequestsLog:
     """ASGI middleware around the whole app of a service."""
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    def __init__(self, app: ASGIApp, service: str, traces: "Traces | None" = None) -> None:
         self._app = app
         self._service = service
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,6 +48,9 @@ class RequestsLog:
             return
         request_id = request_id_of(header_values(scope, _ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
+        span = None if self._traces is None else self._traces.request(scope)
+        if span is not None:
+            scope["state"]["span"] = span
         id_header = (_ID_HEADER, request_id.encode())
         status = 500  # what the server answers when the app raises
 
@@ -48,6 +66,8 @@ class RequestsLog:
             await self._app(scope, receive, send_with_id)
         finally:
             self._note(scope, status, time.perf_counter() - started, request_id)
+            if self._traces is not None and span is not None:
+                self._traces.answered(span, scope["method"], template_of(scope), status)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = template_of(scope)
@@ -69,6 +89,8 @@ def _answers(service: str, route: str, status: int) -> Counter:
 
 @cache
 def _seconds(service: str, route: str) -> Histogram:
+    for status in (500, 503):  # there from the start: the first one must show as an increase
+        _answers(service, route, status)
     return REQUEST_SECONDS.labels(service, route)
 
 

@@ -3,18 +3,20 @@
 import asyncio
 import gc
 import logging
-import signal
-import sys
+import math
+import socket
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from libs.http.cors import Cors
 from libs.http.protocol import EVERY_ANSWER, Configuration, Protocol
-from libs.settings import DoorSettings
+from libs.settings import DoorSettings, DoorStopSettings
+from libs.stopping import exit_when_told
 from libs.telemetry.logs import get_logger
 
-_GRACE_S = 7
+_TICK_S = 0.1
 _TICKS_BETWEEN_LOOKS = 5  # uvicorn ticks ten times a second
 # More than a large answer is made of; a cycle holds memory until so many new objects live.
 _GARBAGE_OBJECTS = 50_000
@@ -22,19 +24,21 @@ _GARBAGE_OBJECTS = 50_000
 log = get_logger()
 
 
-def serve(app: ASGIApp, settings: DoorSettings) -> None:
+def serve(app: FastAPI, settings: DoorSettings, stop: DoorStopSettings) -> None:
     """Serve until told to stop; requests under way have a few seconds to be answered."""
     # Uvicorn raises the signal once more after its clean stop: by then it means exit code 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _exit)
+    exit_when_told()
     log.info("http.starting", host=settings.host, port=settings.port)
     logging.getLogger("uvicorn.error").addFilter(without_texts)
     _collect_garbage_seldom()
-    Server(configuration(app, settings)).run()
+    Server(configuration(app, settings, stop), app, stop).run()
 
 
-def configuration(app: ASGIApp, settings: DoorSettings) -> Configuration:
+def configuration(
+    app: ASGIApp, settings: DoorSettings, stop: DoorStopSettings | None = None
+) -> Configuration:
     """How uvicorn is set: its own log and headers off, forwarded headers left to our own check."""
+    grace_s = (stop or DoorStopSettings()).grace_s
     config = Configuration(
         Cors(app, settings.cors_origins) if settings.cors_origins else app,
         host=settings.host,
@@ -49,7 +53,7 @@ def configuration(app: ASGIApp, settings: DoorSettings) -> Configuration:
         headers=EVERY_ANSWER,
         proxy_headers=False,
         timeout_keep_alive=65,  # longer than load balancers keep a connection
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=math.ceil(grace_s) + 1,  # the server cuts off before that
     )
     config.door = settings
     return config
@@ -67,16 +71,60 @@ def without_texts(record: logging.LogRecord) -> bool:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, and a look at all connections twice a second: a timer each would cost more."""
+    """Uvicorn's, with a look at all connections twice a second, and an end that others can see.
+
+    A timer for each connection would cost more than the look.
+    """
+
+    def __init__(self, config: Configuration, app: FastAPI, stop: DoorStopSettings) -> None:
+        super().__init__(config)
+        self._ours = config
+        self._app = app
+        self._stop = stop
 
     async def on_tick(self, counter: int) -> bool:
         """Whether it shall end."""
         if counter % _TICKS_BETWEEN_LOOKS == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Protocol):
-                    connection.cut_if_slow(now)
+            for connection in self._connections():
+                connection.cut_if_slow(now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say first that it is not ready, then take nothing new, then answer what is under way."""
+        self._app.state.is_stopping = self._ours.is_stopping = True
+        log.info("http.stopping", delay_s=self._stop.delay_s, grace_s=self._stop.grace_s)
+        await self._serve_on()
+        loop = asyncio.get_running_loop()
+        cutting = loop.call_later(self._stop.grace_s, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+        log.info("http.stopped")
+
+    async def _serve_on(self) -> None:
+        """A load balancer sends requests until it has noticed: they are taken as ever."""
+        loop = asyncio.get_running_loop()
+        ends_at, counter = loop.time() + self._stop.delay_s, 0
+        while loop.time() < ends_at and not self.force_exit:
+            counter += 1
+            await self.on_tick(counter)
+            await asyncio.sleep(_TICK_S)
+
+    def _cut_off(self) -> None:
+        """What is still under way is answered 503, and ended a moment later."""
+        log.error("http.cut_off", requests=len(self.server_state.tasks))
+        for connection in self._connections():
+            connection.give_up()
+        asyncio.get_running_loop().call_later(_TICK_S, self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    def _connections(self) -> list[Protocol]:
+        return [one for one in self.server_state.connections if isinstance(one, Protocol)]
 
 
 def _collect_garbage_seldom() -> None:
@@ -88,7 +136,3 @@ def _collect_garbage_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS)
-
-
-def _exit(_number: int, _frame: object) -> None:
-    sys.exit(0)

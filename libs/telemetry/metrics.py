@@ -1,55 +1,180 @@
 """Every metric of the system and its labels, in one place.
 
 Labels come from closed sets, never a project, a key or free text: the number of series is known.
+`make documents` writes docs/metrics.md from here.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import get_args
 
+from prometheus_client import disable_created_metrics
+
+from libs.events.models import AnyEvent
+from libs.events.reasons import DeadLetterReason, RejectCode
+from libs.telemetry.groups import Group, Shown
+
+# A second series beside each would tell when it began, which nothing here asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+SERVICES = ("ingest", "processor", "query")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# What an outage makes slow is told from what is lost.
+LONG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
-# HTTP services (label `route` is the route's template, `status` the code)
-REQUESTS = Counter("ragtime_requests", "Answers given", ["service", "route", "status"])
-REQUEST_SECONDS = Histogram(
-    "ragtime_request_seconds", "Time to answer", ["service", "route"], buckets=SECONDS
+ALL = Group(*SERVICES)
+HTTP = Group("ingest", "query")
+INGEST = Group("ingest")
+PROCESSOR = Group("processor")
+GROUPS = (ALL, HTTP, INGEST, PROCESSOR)
+
+BUILD = ALL.gauge(
+    "ragtime_build_info",
+    "1: what runs here, as labels",
+    version="the release",
+    service="its name",
+    python="the interpreter's version",
 )
-CONNECTIONS_CUT = Counter(
-    "ragtime_connections_cut", "Connections cut off by us, by the reason", ["reason"]
-)
-RATE_LIMIT_STORE_FAILURES = Counter(
-    "ragtime_rate_limit_store_failures", "Requests limited in memory: the shared store was away"
-)
-KEY_SNAPSHOT_AGE_SECONDS = Gauge(
-    "ragtime_key_snapshot_age_seconds", "Age of the snapshot of the API keys"
+READY_CHECK = ALL.gauge(
+    "ragtime_ready_check",
+    "1 where a check of /healthz/ready passes, else 0",
+    check="the names of the checks",
 )
 
-# ingest
-EVENTS_ACCEPTED = Counter("ragtime_events_accepted", "Events answered 202", ["type"])
-EVENTS_REJECTED = Counter("ragtime_events_rejected", "Events refused", ["code"])
-PUBLISH_SECONDS = Histogram(
-    "ragtime_publish_seconds", "From a request's events to Kafka's acknowledgement", buckets=SECONDS
+REQUESTS = HTTP.counter(
+    "ragtime_requests_total",
+    "Answers given; 499: the caller had gone",
+    service=HTTP.services,
+    route="the templates of the routes, and `unmatched`",
+    status="HTTP's numbers",
 )
-PUBLISH_FAILURES = Counter("ragtime_publish_failures", "Requests whose events Kafka did not take")
-PENDING_BYTES = Gauge("ragtime_publish_pending_bytes", "Bytes that wait for Kafka")
+REQUEST_SECONDS = HTTP.histogram(
+    "ragtime_request_seconds",
+    "Time from a request's head to the end of its answer",
+    SECONDS,
+    service=HTTP.services,
+    route="the templates of the routes, and `unmatched`",
+)
+RATE_LIMITED = HTTP.counter(
+    "ragtime_rate_limited_total",
+    "Requests answered 429, by the limit that they met",
+    limit=("key", "address", "events"),
+)
+RATE_LIMIT_STORE_FAILURES = HTTP.counter(
+    "ragtime_rate_limit_store_failures_total",
+    "Requests limited in memory, as the shared store was slow or away",
+)
+CONNECTIONS_CUT = HTTP.counter(
+    "ragtime_connections_cut_total",
+    "Connections cut off by us: idle, open at a stop, or for what the answer's code tells",
+    reason=(
+        "idle",
+        "stopping",
+        "unavailable",
+        "invalid_http",
+        "headers_too_large",
+        "request_timeout",
+        "too_many_connections",
+        "too_many_waiting",
+    ),
+)
+KEY_SNAPSHOT_AGE_SECONDS = HTTP.gauge(
+    "ragtime_key_snapshot_age_seconds",
+    "Age of the API keys that were read, at the last attempt to read them",
+)
 
-# processor
-EVENTS_COUNTED = Counter("ragtime_events_counted", "Events inserted into ClickHouse")
-EVENTS_REPEATED = Counter("ragtime_events_repeated", "Events whose id had been counted already")
-RECORDS_SKIPPED = Counter("ragtime_records_skipped", "Records read again that had been inserted")
-DEAD_LETTERS = Counter("ragtime_dead_letters", "Lines sent to the dead-letter topic", ["reason"])
-BATCH_EVENTS = Histogram(
-    "ragtime_batch_events", "Events an insert", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
+_TYPES = tuple(str(type_.__struct_config__.tag) for type_ in get_args(AnyEvent))
+EVENTS_ACCEPTED = INGEST.counter(
+    "ragtime_events_accepted_total", "Events answered 202, repeats too", type=_TYPES
 )
-INSERT_SECONDS = Histogram("ragtime_insert_seconds", "Time of an insert", buckets=SECONDS)
-INSERT_RETRIES = Counter("ragtime_insert_retries", "Inserts tried again", ["reaction"])
-RECOVERIES = Counter("ragtime_recoveries", "Partitions recovered")
-RECOVERY_SECONDS = Histogram(
-    "ragtime_recovery_seconds", "Time of a recovery", buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+EVENTS_REJECTED = INGEST.counter(
+    "ragtime_events_rejected_total", "Events refused, by the code of their verdict", code=RejectCode
 )
-OFFSETS_MISSING = Counter(
-    "ragtime_offsets_missing", "Offsets that Kafka did not give any more: lost to its retention"
+PUBLISH_SECONDS = INGEST.histogram(
+    "ragtime_publish_seconds", "From a request's events to Kafka's acknowledgement", SECONDS
 )
-VISIBLE_SECONDS = Histogram(
-    "ragtime_visible_seconds", "From Kafka's append to the insert's end", buckets=SECONDS
+PUBLISH_FAILURES = INGEST.counter(
+    "ragtime_publish_failures_total", "Requests answered 503 as Kafka did not take their events"
 )
-MEMORY_IDS = Gauge("ragtime_memory_ids", "Ids remembered for the detection of repeats")
-MENDED_DAYS = Counter("ragtime_mended_days", "Days of a project whose rollup had to be mended")
+PENDING_BYTES = INGEST.gauge("ragtime_publish_pending_bytes", "Bytes that wait for Kafka")
+
+LAG_RECORDS = PROCESSOR.gauge(
+    "ragtime_lag_records",
+    "Records in Kafka that are not counted yet, of each partition that this process owns",
+    partition="the numbers of the topic's partitions",
+)
+PARTITIONS_STUCK = PROCESSOR.gauge(
+    "ragtime_partitions_stuck",
+    "Partitions that stand still though there is work and both servers answer",
+)
+SERVER_ANSWERS = PROCESSOR.gauge(
+    "ragtime_server_answers",
+    "1 where a server answered at the last look, a few seconds ago, else 0",
+    server=("kafka", "clickhouse"),
+)
+EVENTS_COUNTED = PROCESSOR.counter(
+    "ragtime_events_counted_total", "Events inserted into ClickHouse"
+)
+EVENTS_REPEATED = PROCESSOR.counter(
+    "ragtime_events_repeated_total", "Events left out, as their id had been counted already"
+)
+RECORDS_SKIPPED = PROCESSOR.counter(
+    "ragtime_records_skipped_total", "Records read again that had been inserted"
+)
+DEAD_LETTERS = PROCESSOR.counter(
+    "ragtime_dead_letters_total", "Lines sent to the dead-letter topic", reason=DeadLetterReason
+)
+BATCH_EVENTS = PROCESSOR.histogram(
+    "ragtime_batch_events", "Events of a batch", (1, 10, 100, 1_000, 10_000, 100_000)
+)
+INSERT_SECONDS = PROCESSOR.histogram(
+    "ragtime_insert_seconds", "Time of an insert", (*SECONDS, 30, 60)
+)
+VISIBLE_SECONDS = PROCESSOR.histogram(
+    "ragtime_visible_seconds",
+    "From Kafka's append of a batch's oldest record to the end of its insert",
+    LONG_SECONDS,
+)
+INSERT_RETRIES = PROCESSOR.counter(
+    "ragtime_insert_retries_total",
+    "Failures of ClickHouse: `recover`: the outcome is unknown; `retry`: refused at the door;"
+    " `operator`: a person must mend it; `wait`: a recovery failed",
+    reaction=("recover", "retry", "operator", "wait"),
+)
+LEASES_LOST = PROCESSOR.counter(
+    "ragtime_leases_lost_total",
+    "`not_confirmed`: Kafka did not confirm the membership; `passed`: ClickHouse refused an insert"
+    " that came too late",
+    reason=("not_confirmed", "passed"),
+)
+RECOVERIES = PROCESSOR.counter("ragtime_recoveries_total", "Partitions recovered")
+RECOVERY_SECONDS = PROCESSOR.histogram(
+    "ragtime_recovery_seconds",
+    "Time of a recovery, of all partitions that it concerned",
+    LONG_SECONDS,
+)
+OFFSETS_MISSING = PROCESSOR.counter(
+    "ragtime_offsets_missing_total",
+    "Offsets that Kafka did not give any more: lost to its retention",
+)
+ROLLUPS_MENDED = PROCESSOR.counter(
+    "ragtime_rollups_mended_total", "Rollups of a day of a project that had to be mended"
+)
+MEMORY_IDS = PROCESSOR.gauge(
+    "ragtime_memory_ids", "Ids remembered for the detection of repeats; 8 bytes each"
+)
+
+
+@cache
+def shown_by(service: str) -> Shown:
+    """What this service shows, whoever asks."""
+    BUILD.labels(_release(), service, platform.python_version()).set(1)
+    return Shown(group for group in GROUPS if service in group.services)
+
+
+def _release() -> str:
+    try:
+        return version("ragtime-analytics")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

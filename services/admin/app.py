@@ -17,9 +17,13 @@ from libs.clickhouse.migrations import Migration, MigrationError, apply, pending
 from libs.clickhouse.migrations import read_migrations as migrations_here
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs
-from services.admin import dead_letter_verbs, key_verbs
+from services.admin import dead_letter_verbs, kept_verbs, key_verbs
 from services.admin.audit import Audit, audit
+from services.admin.contradictions import of_retention, of_topics
 from services.admin.demo import DemoError, run_demo
+from services.admin.doctor.command import doctor
+from services.admin.kept_verbs import refuse
+from services.admin.retention import carry_out
 from services.admin.running import fail, with_client
 from services.admin.settings import AuditSettings, InitSettings, MigrateSettings
 from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
@@ -33,6 +37,9 @@ app = typer.Typer(
 )
 app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
+app.command()(doctor)
+app.command()(kept_verbs.topics)
+app.command()(kept_verbs.retention)
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -48,23 +55,31 @@ def migrate(
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if something is missing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be applied.")] = False,
 ) -> None:
-    """Apply the migrations that are missing."""
-    settings = load_settings(MigrateSettings).clickhouse
+    """Apply the migrations that are missing, and the retention of raw events."""
+    settings = load_settings(MigrateSettings)
+    database = settings.clickhouse.database
 
     async def run(client: AsyncClient) -> list[Migration]:
-        missing = pending(migrations_here(), await read_ledger(client, settings.database))
+        missing = pending(migrations_here(), await read_ledger(client, database))
         if not check and not plan:
-            await apply(client, settings.database, missing)
+            await apply(client, database, missing)
         return missing
 
     # The database may not exist yet: connect without one.
-    missing = with_client(settings.model_copy(update={"database": "system"}), run)
+    missing = with_client(settings.clickhouse.model_copy(update={"database": "system"}), run)
     for migration in missing:
         typer.echo(f"{'missing' if check or plan else 'applied'} {_file(migration)}")
     if not missing:
         typer.echo("the tables are up to date")
     if check and missing:
         sys.exit(1)
+    if not check and not plan:
+        with_client(settings.clickhouse, lambda client: _keep(client, settings))
+
+
+async def _keep(client: AsyncClient, settings: MigrateSettings) -> None:
+    if done := await carry_out(client, settings.retention.events_days, datetime.now(UTC)):
+        typer.echo(done)
 
 
 def _file(migration: Migration) -> str:
@@ -75,6 +90,8 @@ def _file(migration: Migration) -> str:
 def init() -> None:
     """Make topics and tables; waits for the servers, and may be repeated."""
     settings = load_settings(InitSettings)
+    refuse(of_topics(settings.topics, settings.kafka))
+    refuse(of_retention(settings.retention, settings.topics))
 
     async def run() -> None:
         made = await make_topics(settings.kafka, new_topics(settings.kafka, settings.topics))
@@ -88,7 +105,10 @@ def init() -> None:
         typer.echo(
             f"tables: applied {len(missing)} migrations" if missing else "tables: up to date"
         )
-        await _note_partitions(settings)
+        client = await connect(settings.clickhouse)
+        await _keep(client, settings)
+        await _note_partitions(client, settings)
+        await client.close()
 
     try:
         asyncio.run(run())
@@ -96,12 +116,10 @@ def init() -> None:
         fail(first_line(error))
 
 
-async def _note_partitions(settings: InitSettings) -> None:
+async def _note_partitions(client: AsyncClient, settings: InitSettings) -> None:
     topic = settings.kafka.events_topic
     found = await partitions_of(settings.kafka)
-    client = await connect(settings.clickhouse)
     noted = await note_partitions(client, topic, found)
-    await client.close()
     if found != noted:
         fail(
             f"topic {topic} was made with {noted} partitions and has {found}: conversations would"
@@ -131,7 +149,8 @@ def run_audit(
         for difference in done.differences:
             typer.echo(str(difference))
         verdict = f"{len(done.differences)} differences" if done.differences else "no difference"
-        typer.echo(f"{done.partitions} partitions, {done.records} records read: {verdict}")
+        looked_at = f"{done.partitions} partitions, days since {done.since}"
+        typer.echo(f"{looked_at}, {done.records} records read: {verdict}")
     if done.differences:
         sys.exit(1)
 

@@ -1,8 +1,9 @@
 """`ragtime audit`: proves on a live system that each event is counted once, in every rollup.
 
 In the tables: no place in Kafka has two rows, no id counts twice within 24 hours, each conversation
-has one first message a day, and the rollups hold what the raw table gives. In Kafka: each record
-that has no row holds nothing that should have one. What is being inserted at the moment may look
+has one first message a day, and the rollups hold what the raw table gives; for the days of which
+the retention has left all. In Kafka: each record that has no row holds nothing that should have
+one. What is being inserted at the moment may look
 like a difference: one counts when it is still the same some looks later.
 """
 
@@ -11,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Container, Itera
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,16 +20,18 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from libs.events.codec import InvalidLine, decode_record
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
+from services.admin.retention import complete_since, noted
+from services.admin.statements import statement
 from services.admin.topics import reading
 
-_SQL = Path(__file__).parent / "sql"
 TABLE_CHECKS = {
-    name: (_SQL / f"audit_{name}.sql").read_text("utf-8")
+    name: statement(f"audit_{name}")
     for name in ("places", "ids", "conversations", "counts", "sources")
 }
-_PARTITIONS = (_SQL / "audit_partitions.sql").read_text("utf-8")
-_WRITTEN = (_SQL / "audit_written.sql").read_text("utf-8")
-_COUNTED = (_SQL / "audit_counted.sql").read_text("utf-8")
+_PARTITIONS = statement("audit_partitions")
+_WRITTEN = statement("audit_written")
+_COUNTED = statement("audit_counted")
+_LAST_DAY = date(2149, 6, 6)  # that a Date can hold
 _LOOKS, _PAUSE_S = 4, 1.0
 _PORTION, _READ_TIMEOUT_MS = 1_000, 2_000
 _WINDOW_MS = 24 * 3600 * 1000
@@ -49,8 +51,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was looked at, and what was found."""
+    """What was looked at, and what was found. `since`: the first day, where the tables have it."""
 
+    since: str
     partitions: int
     records: int
     differences: tuple[Difference, ...]
@@ -63,6 +66,7 @@ async def audit(
 
     Raises the drivers' errors.
     """
+    since = max(since, complete_since(await noted(client), datetime.now(UTC)) or since)
     async with reading(kafka, kafka.events_topic) as consumer:
         numbers: set[int] = consumer.partitions_for_topic(kafka.events_topic) or set()
         topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
@@ -81,12 +85,12 @@ async def audit(
             if number in numbers:
                 looks["records"] = partial(topic.first_uncounted, number)
             for name, look in looks.items():
-                if found := await _steady(look):
+                if found := await steady(look):
                     differences.append(Difference(name, number, found))
-        return Audit(len(numbers), topic.read, tuple(differences))
+        return Audit(str(since), len(numbers), topic.read, tuple(differences))
 
 
-async def _steady(look: Callable[[], Awaitable[str]]) -> str:
+async def steady(look: Callable[[], Awaitable[str]]) -> str:
     """What each of some looks finds; nothing when one of them finds nothing or something else."""
     found = await look()
     for _ in range(_LOOKS - 1):
@@ -101,9 +105,9 @@ async def _steady(look: Callable[[], Awaitable[str]]) -> str:
 async def first_row(client: AsyncClient, sql: str, parameters: dict[str, Any]) -> str:
     """The first difference that a check of the tables finds; empty without one.
 
-    `parameters`: `partition`, `since`, `topic`, `number_of_partitions`.
+    `parameters`: `partition`, `since`, `topic`, `number_of_partitions`; `until`, where days end.
     """
-    result = await client.query(sql, parameters=parameters)
+    result = await client.query(sql, parameters={"until": _LAST_DAY} | parameters)
     if not result.result_rows:
         return ""
     named = zip(result.column_names, result.result_rows[0], strict=True)

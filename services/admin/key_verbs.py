@@ -26,7 +26,7 @@ from services.admin.keys import (
     with_rates,
 )
 from services.admin.running import cell, fail, with_client
-from services.admin.settings import KeySettings, MigrateSettings
+from services.admin.settings import KeySettings, TablesSettings
 
 app = typer.Typer(help="Make, list, change, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -71,7 +71,7 @@ def show(as_json_: _JSON = False) -> None:
     async def read(client: AsyncClient) -> tuple[list[ApiKey], dict[str, datetime]]:
         return await list_keys(client), await last_uses(client)
 
-    keys, uses = with_client(load_settings(MigrateSettings).clickhouse, read)
+    keys, uses = with_client(load_settings(TablesSettings).clickhouse, read)
     if as_json_:
         typer.echo(json.dumps([as_json(key, uses.get(key.id)) for key in keys]))
     else:
@@ -98,7 +98,7 @@ def set_rate(
         await add_key(client, changed)
         return changed
 
-    changed = with_client(load_settings(MigrateSettings).clickhouse, change)
+    changed = with_client(load_settings(TablesSettings).clickhouse, change)
     typer.echo(f"{key_id}: {_rates_of(changed)}")
 
 
@@ -126,7 +126,7 @@ def rotate(
 @app.command("revoke")
 def revoke(key_id: _ID) -> None:
     """Revoke a key; every service refuses it within 5 seconds."""
-    settings = load_settings(MigrateSettings)
+    settings = load_settings(TablesSettings)
     found = with_client(
         settings.clickhouse, lambda client: revoke_key(client, key_id, datetime.now(UTC))
     )

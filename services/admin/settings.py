@@ -2,36 +2,76 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
+    ConsumerGroup,
     KafkaSettings,
+    RateLimitSettings,
+    Seconds,
     ServiceSettings,
 )
 
+# Recovery compares the last 45 days of the raw events with the rollup, and would take back the
+# counts of those that are gone (services/processor/recovery.py).
+LEAST_EVENTS_DAYS = 60
+
+
+def _is_long_enough(days: int) -> int:
+    if 0 < days < LEAST_EVENTS_DAYS:
+        raise ValueError(f"must be 0 (for ever) or at least {LEAST_EVENTS_DAYS}")
+    return days
+
 
 class TopicSettings(Block):
-    """How `ragtime init` makes the topics. A topic that exists is left as it is."""
+    """How `ragtime init` makes the topics, and `ragtime topics --apply` changes them."""
 
-    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
-    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = 1
-    retention_hours: Annotated[int, Field(ge=24)] = 7 * 24
+    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        12, description="of the events; the dead letters have one. The most processors with work"
+    )
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="3 where there are three brokers"
+    )
+    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="2 with a factor of 3: then 202 means two copies"
+    )
+    retention_hours: Annotated[int, Field(ge=24)] = Field(
+        7 * 24, description="of the events; longer than the longest outage of ClickHouse"
+    )
     retention_bytes: Annotated[int, Field(ge=-1)] = Field(
         default=-1, description="a partition; -1: no limit but the time"
     )
+    dead_letter_retention_hours: Annotated[int, Field(ge=24)] = Field(
+        30 * 24, description="of the dead letters"
+    )
 
 
-class MigrateSettings(ServiceSettings):
-    """What the tables need."""
+class RetentionSettings(Block):
+    """How long the tables keep what grows."""
+
+    events_days: Annotated[int, Field(ge=0, le=36_500), AfterValidator(_is_long_enough)] = Field(
+        default=400,
+        description="of the raw events, from when Kafka took them, at least 60; 0: for ever. See"
+        " [what is kept](operating.md#what-is-kept)",
+    )
+
+
+class TablesSettings(ServiceSettings):
+    """What reading and writing the tables needs."""
 
     clickhouse: ClickHouseSettings
 
 
-class KeySettings(MigrateSettings):
+class MigrateSettings(TablesSettings):
+    """What making the tables needs."""
+
+    retention: RetentionSettings = RetentionSettings()
+
+
+class KeySettings(TablesSettings):
     """What the keys need."""
 
     access: AccessSettings
@@ -43,14 +83,69 @@ class DeadLetterSettings(ServiceSettings):
     kafka: KafkaSettings
 
 
-class AuditSettings(MigrateSettings):
+class AuditSettings(TablesSettings):
     """What the audit and a replay need."""
 
     kafka: KafkaSettings
 
 
-class InitSettings(MigrateSettings):
-    """What topics and tables need."""
+class TopicsSettings(ServiceSettings):
+    """What the topics need."""
 
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
+
+
+class InitSettings(MigrateSettings, TopicsSettings):
+    """What topics and tables need."""
+
+
+class _Partly(Block):
+    """A block of another service, of which only a part is looked at here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Group(_Partly, ConsumerGroup):
+    pass
+
+
+class _RateLimit(_Partly, RateLimitSettings):
+    pass
+
+
+class DoctorThresholds(Block):
+    """What `ragtime doctor` takes for well, and how it may ask about the services' users."""
+
+    deadline_s: Seconds = Field(10.0, description="for each check")
+    replicas: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="of ingest or of query, whichever has more"
+    )
+    max_skew_s: Seconds = Field(5.0, description="by which clocks may differ")
+    max_lag_s: Seconds = Field(60.0, description="how long a record may wait to be counted")
+    dead_letter_hours: Annotated[int, Field(ge=0)] = Field(
+        default=24, description="how long a dead letter is worth a warning"
+    )
+    disk_free_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        10.0, description="what must be free of ClickHouse's disk"
+    )
+    disk_days: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="for how long there should be room"
+    )
+    ingest_user: str = Field("ingest", description="ClickHouse's user of ingest")
+    ingest_password: SecretStr | None = Field(
+        default=None, description="with it the user's rights are tried"
+    )
+    processor_user: str = Field("processor", description="ClickHouse's user of the processor")
+    processor_password: SecretStr | None = Field(default=None, description="likewise")
+    query_user: str = Field("query", description="ClickHouse's user of query")
+    query_password: SecretStr | None = Field(default=None, description="likewise")
+
+
+class DoctorSettings(InitSettings):
+    """What there is to look at. What other services are told may be told here too."""
+
+    access: AccessSettings | None = None
+    rate_limit: _RateLimit = _RateLimit()
+    group: _Group = _Group()
+    doctor: DoctorThresholds = DoctorThresholds()

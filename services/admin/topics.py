@@ -1,11 +1,13 @@
 """Makes the topics, and reads them. Services make none: a typo must not become a topic."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -14,6 +16,8 @@ from libs.telemetry.logs import get_logger
 from services.admin.settings import TopicSettings
 
 _RETRY_S = 2.0
+_HOUR_MS = 3_600_000
+_SET_FOR_TOPIC = 1  # where a value comes from, in Kafka's protocol
 
 _NOTED = "SELECT partitions FROM topics FINAL WHERE name = {topic:String}"
 _NOTE = """
@@ -25,29 +29,37 @@ WHERE (SELECT count() FROM topics WHERE name = {topic:String}) = 0
 log = get_logger()
 
 
-def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
-    """The two topics. The append time orders a partition's records and dates their ids."""
+def topic_configs(kafka: KafkaSettings, settings: TopicSettings) -> dict[str, dict[str, str]]:
+    """What Kafka is told of each topic. The append time orders records and dates their ids."""
     common = {
         "cleanup.policy": "delete",
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(settings.min_insync_replicas),
-        "retention.ms": str(settings.retention_hours * 3_600_000),
         "retention.bytes": str(settings.retention_bytes),
+        # Kafka deletes segments: what is too old goes when the youngest record beside it is, too.
+        "segment.ms": str(24 * _HOUR_MS),
     }
+    events = {"retention.ms": str(settings.retention_hours * _HOUR_MS)}
     # Dead letters are few, and people read them days later.
-    kept = common | {"retention.ms": str(30 * 24 * 3_600_000), "max.message.bytes": "4194304"}
+    letters = {
+        "retention.ms": str(settings.dead_letter_retention_hours * _HOUR_MS),
+        "max.message.bytes": "4194304",
+    }
+    return {kafka.events_topic: common | events, kafka.dead_letter_topic: common | letters}
+
+
+def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
+    """The two topics, as they are made."""
+    partitions = {kafka.events_topic: settings.partitions, kafka.dead_letter_topic: 1}
     return [
-        NewTopic(
-            kafka.events_topic, settings.partitions, settings.replication_factor, None, common
-        ),
-        NewTopic(kafka.dead_letter_topic, 1, settings.replication_factor, None, kept),
+        NewTopic(name, partitions[name], settings.replication_factor, None, configs)
+        for name, configs in topic_configs(kafka, settings).items()
     ]
 
 
 async def make_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]:
     """Make what is missing; returns the names made. Waits for a broker that is not there yet."""
-    client = await _connect(kafka)
-    try:
+    async with _patient_client(kafka) as client:
         response = await client.create_topics(topics, timeout_ms=30_000)
         made = []
         for name, code, *details in response.topic_errors:
@@ -56,20 +68,82 @@ async def make_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]
             elif code != TopicAlreadyExistsError.errno:
                 raise for_code(code)(f"topic {name}: {details}")
         return made
-    finally:
-        await client.close()
 
 
 async def partitions_of(kafka: KafkaSettings) -> int:
     """How many partitions the topic of events has. Raises KafkaError."""
-    client = await _connect(kafka)
-    try:
+    async with _patient_client(kafka) as client:
         (topic,) = await client.describe_topics([kafka.events_topic])
         if topic["error_code"]:
             raise for_code(topic["error_code"])(kafka.events_topic)
         return len(topic["partitions"])
+
+
+@dataclass(frozen=True, slots=True)
+class OtherConfig:
+    """What Kafka has of a topic otherwise than it is set."""
+
+    topic: str
+    name: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.name} is {self.found}, set is {self.wanted}"
+
+
+async def other_configs(
+    client: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]
+) -> list[OtherConfig]:
+    """What differs, of topics that exist. Raises KafkaError where one does not."""
+    return [
+        OtherConfig(topic, name, found.get(name, ("", 0))[0], value)
+        for topic, configs in wanted.items()
+        for found in [await _configs_of(client, topic)]
+        for name, value in configs.items()
+        if found.get(name, ("", 0))[0] != value
+    ]
+
+
+async def change_configs(
+    client: AIOKafkaAdminClient, topic: str, changes: Mapping[str, str]
+) -> None:
+    """Change some of a topic's configurations. Raises KafkaError."""
+    # The request replaces all that is set for the topic: what stays is told once more.
+    stays = {
+        name: value
+        for name, (value, source) in (await _configs_of(client, topic)).items()
+        if source == _SET_FOR_TOPIC
+    }
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, stays | dict(changes))
+    for response in await client.alter_configs([resource]):
+        for code, message, *_ in response.resources:
+            if code:
+                raise for_code(code)(f"topic {topic}: {message}")
+
+
+async def _configs_of(client: AIOKafkaAdminClient, topic: str) -> dict[str, tuple[str, int]]:
+    """Value, and where it comes from, of each configuration of a topic."""
+    found: dict[str, tuple[str, int]] = {}
+    for response in await client.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic)]
+    ):
+        for code, message, _, _, entries in response.resources:
+            if code:
+                raise for_code(code)(f"topic {topic}: {message}")
+            found |= {name: (value, source) for name, value, _, source, *_ in entries}
+    return found
+
+
+@asynccontextmanager
+async def asking(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of nothing yet, of no group. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        yield consumer
     finally:
-        await client.close()
+        await consumer.stop()
 
 
 @asynccontextmanager
@@ -90,10 +164,35 @@ async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[AIOKafkaCon
 
 async def note_partitions(client: AsyncClient, topic: str, partitions: int) -> int:
     """Note how many partitions a new topic was made with; returns what was noted first."""
-    parameters = {"topic": topic, "partitions": partitions}
-    await client.command(_NOTE, parameters=parameters)
-    result = await client.query(_NOTED, parameters=parameters)
-    return int(result.result_rows[0][0])
+    await client.command(_NOTE, parameters={"topic": topic, "partitions": partitions})
+    noted = await noted_partitions(client, topic)
+    return partitions if noted is None else noted
+
+
+async def noted_partitions(client: AsyncClient, topic: str) -> int | None:
+    """How many partitions a topic was made with; None where nobody noted it."""
+    result = await client.query(_NOTED, parameters={"topic": topic})
+    return int(result.result_rows[0][0]) if result.result_rows else None
+
+
+@asynccontextmanager
+async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks about topics and groups. Raises KafkaError when no broker answers."""
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _patient_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = await _connect(kafka)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def _connect(kafka: KafkaSettings) -> AIOKafkaAdminClient:

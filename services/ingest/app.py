@@ -24,12 +24,15 @@ from libs.http.direct import DirectRoute
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
-from libs.http.requests_log import RequestsLog
+from libs.http.requests_log import NO_TELEMETRY, RequestsLog
 from libs.http.room import Room
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
+from libs.telemetry.tracing import tracing
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
@@ -44,14 +47,16 @@ def main() -> None:
     settings = load_settings(Settings)
     configure_logs("ingest", settings.log.level)
     make_producer = partial(kafka_producer, settings.kafka, settings.publish)
-    app = build(
-        settings,
-        KeyStore(settings.access),
-        Publisher(settings.kafka.events_topic, settings.publish, make_producer),
-        lambda: connect_patiently(settings.clickhouse),
-        utc_now,
-    )
-    serve(app, settings.http)
+    with tracing("ingest", settings.traces) as traces:
+        app = build(
+            settings,
+            KeyStore(settings.access),
+            Publisher(settings.kafka.events_topic, settings.publish, make_producer, traces),
+            lambda: connect_patiently(settings.clickhouse),
+            utc_now,
+        )
+        serve_metrics(settings.http, shown_by("ingest"))
+        serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:
@@ -66,6 +71,7 @@ class App(FastAPI):
         super().__init__(
             lifespan=lifespan,
             openapi_url=None,  # written by hand, see openapi.py
+            telemetry=NO_TELEMETRY,
             redirect_slashes=False,  # it would send keys to whatever scheme and host we see
         )
         self._events = events
@@ -119,12 +125,18 @@ def build(
         await publisher.stop()
 
     write = Guarded(admission, Writer, route.post)
-    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest"), lifespan)
+    traces = publisher.traces
+    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest", traces), lifespan)
     install_problems(app)
-    add_health(app, lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded})
+    add_health(
+        app,
+        "ingest",
+        settings.http,
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+    )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)
-    app.add_middleware(RequestsLog, service="ingest")
+    app.add_middleware(RequestsLog, service="ingest", traces=traces)
     return app
 
 

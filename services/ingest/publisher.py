@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -27,10 +27,15 @@ from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import PENDING_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS
 from services.ingest.settings import PublishSettings
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from libs.telemetry.spans import Publishing, Traces
+
 _RETRY_INTERVAL_S = 2.0
 _RETRY_AFTER_S = "3"
 
-# The server gives open requests 7 s before that, and 10 s is all that a process manager waits.
+# Open requests have had their grace before that.
 _STOP_TIMEOUT_S = 2.0
 
 # What a broker takes by default; a batch stays well below, a single record always fits.
@@ -132,13 +137,14 @@ class Receipt:
 class Record:
     """Lines for one partition that travel together, and who waits for their acknowledgement."""
 
-    __slots__ = ("lines", "marks", "receipts", "size_bytes")
+    __slots__ = ("lines", "marks", "receipts", "size_bytes", "spans")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.marks: list[bytes] = []
         self.size_bytes = 0
         self.receipts: list[Receipt] = []
+        self.spans: list[Span] = []  # of the requests that are traced
 
     def add(self, line: Line) -> None:
         """Take a line along."""
@@ -160,7 +166,14 @@ def size_of(line: Line) -> int:
 class Publisher:
     """The one way into the topic. `run` keeps a producer, `publish` uses it."""
 
-    def __init__(self, topic: str, settings: PublishSettings, make_producer: MakeProducer) -> None:
+    def __init__(
+        self,
+        topic: str,
+        settings: PublishSettings,
+        make_producer: MakeProducer,
+        traces: "Traces | None" = None,
+    ) -> None:
+        self.traces = traces
         self._topic = topic
         self._settings = settings
         self._make_producer = make_producer
@@ -193,13 +206,15 @@ class Publisher:
         """Send what is open and wait for what is on its way, as long as there is time."""
         for partition in list(self._open):
             self._dispatch(partition)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 if self._tasks:
                     await asyncio.wait(self._tasks)
                 producer, self._producer = self._producer, None
                 if producer is not None:
                     await _close(producer)
+        except TimeoutError:
+            log.error("publish.cut_off", pending_bytes=self._pending_bytes)
 
     async def _start_producer(self) -> Producer:
         while True:
@@ -218,15 +233,19 @@ class Publisher:
                 return producer
             await asyncio.sleep(_RETRY_INTERVAL_S)
 
-    async def publish(self, lines: Sequence[Line]) -> None:
-        """Send lines; returns when Kafka has acknowledged all of them.
+    async def publish(self, lines: Sequence[Line], span: "Span | None" = None) -> None:
+        """Send lines; returns when Kafka has acknowledged all of them. `span`: of the request.
 
         Raises UnavailableError, at once when there is no producer or no room, else after the
         timeout. Being cancelled concerns the caller alone: its lines go on.
         """
         started = time.perf_counter()
         receipt = Receipt()
-        receipt.wait_for(self._pack(lines))
+        records = self._pack(lines)
+        receipt.wait_for(records)
+        if span is not None:
+            for record in records:
+                record.spans.append(span)
         loop = asyncio.get_running_loop()
         timeout = loop.call_later(self._settings.timeout_s, receipt.give_up)
         try:
@@ -278,22 +297,34 @@ class Publisher:
 
     async def _send(self, partition: int, record: Record) -> None:
         producer = self._producer
+        span = self._trace(record)
         try:
             if producer is None:
                 raise UnavailableError
             value = join_lines(record.lines)
             headers = [(HEADER, digest_of(value, record.marks))]
+            if span is not None:
+                headers.append(span.header())
             await (await producer.send(self._topic, value, partition=partition, headers=headers))
         except Exception as error:  # noqa: BLE001 - the edge of a task: its waiters must hear
             record.settle(is_taken=False)
+            if span is not None:
+                span.end(error)
             self._give_up(producer, error)
         else:
             record.settle(is_taken=True)
+            if span is not None:
+                span.end()
         finally:
             self._pending_bytes -= record.size_bytes
             self._sending[partition] -= 1
             if not self._sending[partition] and partition in self._open:
                 self._dispatch(partition)
+
+    def _trace(self, record: Record) -> "Publishing | None":
+        if self.traces is None or not record.spans:
+            return None
+        return self.traces.publishing(record.spans, self._topic)
 
     def _give_up(self, producer: Producer | None, error: Exception) -> None:
         """Take a producer out of use, once; what waits in open records fails with it."""

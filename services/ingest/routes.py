@@ -75,7 +75,7 @@ class EventsRoute:
         try:
             batch = await self._read(request, writer.key, place)
             if batch.lines:
-                await self.publisher.publish(batch.lines)
+                await self.publisher.publish(batch.lines, request.scope["state"].get("span"))
         finally:
             place.leave()
         _measure(batch)

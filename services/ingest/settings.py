@@ -2,38 +2,42 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from libs.settings import (
     AccessSettings,
     Block,
     ClickHouseSettings,
     DoorSettings,
+    DoorStopSettings,
     KafkaSettings,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 
 
 class BodySettings(Block):
     """What a request may bring."""
 
-    max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 5 * 1024 * 1024
-    max_events: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = Field(
+        5 * 1024 * 1024, description="of a body, before and after decompression"
+    )
+    max_events: Annotated[int, Field(ge=1, le=100_000)] = Field(10_000, description="of a request")
     max_held_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
         16 * 1024 * 1024,
-        description="of large bodies that are read, or whose events wait for Kafka, at once",
+        description="of [large bodies](operating.md#memory-of-ingest) at once",
     )
     max_waiting: Annotated[int, Field(ge=0, le=10_000)] = Field(
         100, description="large bodies that wait for room; one more gets 503"
     )
     wait_s: Seconds = Field(
         5.0,
-        description="how long a large body waits for room; shorter than the 7 s that open requests"
-        " have when the service is stopped",
+        description="how long a large body waits for room before it gets 503; less than"
+        " `RAGTIME_STOP__GRACE_S`",
     )
 
 
@@ -44,21 +48,34 @@ class PublishSettings(Block):
     is at most about 400 kB, and a record grows beyond `max_record_bytes` by no event but its first.
     """
 
-    linger_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
-    max_record_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024)] = 128 * 1024
-    max_record_events: Annotated[int, Field(ge=1, le=10_000)] = 500
-    max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
+    linger_ms: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        5.0, description="how long a record waits for more events"
+    )
+    max_record_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024)] = Field(
+        128 * 1024, description="a record is sent when it holds so much"
+    )
+    max_record_events: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        500, description="or so many events"
+    )
+    max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        32 * 1024 * 1024, description="what may wait for Kafka; beyond it requests get 503"
+    )
     timeout_s: Seconds = Field(
         6.0,
-        description="how long a request waits for Kafka; shorter than the 7 s that open requests"
-        " have when the service is stopped, so that each is still answered",
+        description="how long a request waits for Kafka; less than `RAGTIME_STOP__GRACE_S`, so that"
+        " each is still answered when the service is stopped",
     )
+
+
+B = TypeVar("B", BodySettings, PublishSettings)
 
 
 class Settings(ServiceSettings):
     """All settings of ingest."""
 
     http: DoorSettings = DoorSettings(port=8081)
+    stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     access: AccessSettings
@@ -66,9 +83,22 @@ class Settings(ServiceSettings):
     publish: PublishSettings = PublishSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="networks whose X-Forwarded-For counts, as a JSON list"
+        (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
     )
     geoip_database: Path | None = Field(
         default=None,
-        description="an .mmdb file in MaxMind's country layout; without it the registries' data",
+        description="an `.mmdb` file in MaxMind's country layout; without it the registries' data",
     )
+
+    @field_validator("body", "publish")
+    @classmethod
+    def _ends_within_the_grace(cls, block: B, others: ValidationInfo) -> B:
+        wait, wait_s = (
+            ("WAIT_S", block.wait_s)
+            if isinstance(block, BodySettings)
+            else ("TIMEOUT_S", block.timeout_s)
+        )
+        stop = others.data.get("stop")
+        if stop is not None and wait_s >= stop.grace_s:
+            raise ValueError(f"{wait} must be less than RAGTIME_STOP__GRACE_S ({stop.grace_s:g})")
+        return block

@@ -22,6 +22,7 @@ from libs.telemetry.metrics import (
     EVENTS_REPEATED,
     INSERT_RETRIES,
     INSERT_SECONDS,
+    LEASES_LOST,
     MEMORY_IDS,
     OFFSETS_MISSING,
     RECORDS_SKIPPED,
@@ -33,7 +34,7 @@ from services.processor.dead_letters import DeadLetters
 from services.processor.decode import decode
 from services.processor.memory import Partition
 from services.processor.ownership import Ownership, StoppedError
-from services.processor.reactions import Reaction, reaction_to
+from services.processor.reactions import LEASE_PASSED, Reaction, reaction_to
 from services.processor.recovery import Recovery
 from services.processor.writer import Writer
 
@@ -79,6 +80,11 @@ class Agent:
         self.partitions: dict[int, Partition] = {}
         # Up to which offset each partition is done, at any moment.
         self.done: dict[int, int] = {}
+
+    @property
+    def waits(self) -> int:
+        """How often it has begun to wait for something that it knows: a server, a lease."""
+        return self._ownership.waits
 
     async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
@@ -164,6 +170,8 @@ class Agent:
         say = log.error if reaction is Reaction.OPERATOR else log.warning
         say("insert.failed", reaction=reaction.value, error=first_line(error))
         INSERT_RETRIES.labels(reaction.value).inc()
+        if getattr(error, "code", None) == LEASE_PASSED:
+            LEASES_LOST.labels("passed").inc()
         if reaction is Reaction.RECOVER:
             return True
         await self._ownership.pause(pause_s)
@@ -202,10 +210,19 @@ class Agent:
         RECORDS_SKIPPED.inc(batch.skipped)
         BATCH_EVENTS.observe(len(batch))
         MEMORY_IDS.set(sum(len(partition.ids) for partition in batch.partitions.values()))
-        if len(batch):
-            oldest_ms = min(record.appended_at_ms for record in batch.records)
-            VISIBLE_SECONDS.observe(max(0.0, time.time() - oldest_ms / 1000))
-        log.debug("batch.counted", events=len(batch), repeated=batch.repeated)
+        oldest_ms = min((record.appended_at_ms for record in batch.records), default=None)
+        age_s = None if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+        if age_s is not None and len(batch):
+            VISIBLE_SECONDS.observe(age_s)
+        log.info(
+            "batch.counted",
+            records=len(records),
+            events=len(batch),
+            repeated=batch.repeated,
+            skipped=batch.skipped,
+            dead_letters=len(batch.dead_letters),
+            age_ms=None if age_s is None else round(age_s * 1000),
+        )
 
     async def _recover(self, numbers: set[int]) -> dict[int, Partition]:
         for pause_s in _pauses():

@@ -6,9 +6,11 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import faust
 from aiokafka import AIOKafkaConsumer
@@ -23,6 +25,9 @@ from libs.clickhouse.migrations import wait_until_applied
 from libs.events.digest import HEADER
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
+from libs.telemetry.tracing import TRACEPARENT, tracing
 from services.processor.agent import Agent
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
@@ -35,14 +40,17 @@ from services.processor.topic import EventsTopic
 from services.processor.watchdog import Watchdog
 from services.processor.writer import Writer
 
+if TYPE_CHECKING:
+    from libs.telemetry.spans import Traces
+
 _RETRY_S = 3.0
 _MISMATCH_S = 5.0
 _AGREE_S = 0.2
-# After a crash nobody else ends this process, and what is left of it may hang.
-_STOP_AFTER_CRASH_S = 10.0
 _JOIN_S = 3.0
 
 T = TypeVar("T")
+
+Headers = Iterable[tuple[str, bytes]]
 
 log = get_logger()
 
@@ -51,18 +59,22 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit code 0 after a clean stop."""
     settings = load_settings(Settings)
     configure_logs("processor", settings.log.level)
-    with tempfile.TemporaryDirectory(prefix="ragtime-processor-") as folder:
-        asyncio.run(run(settings, folder))
+    serve_metrics(settings.http, shown_by("processor"))
+    with (
+        tempfile.TemporaryDirectory(prefix="ragtime-processor-") as folder,
+        tracing("processor", settings.traces) as traces,
+    ):
+        asyncio.run(run(settings, folder, traces))
 
 
-async def run(settings: Settings, folder: str) -> None:
+async def run(settings: Settings, folder: str, traces: "Traces | None") -> None:
     """The life of the service: wait for the servers, work, stop."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health()
     async with serve_health(settings.http, health):
-        starting = asyncio.ensure_future(_start(settings, health, folder))
+        starting = asyncio.ensure_future(_start(settings, health, folder, traces))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -74,14 +86,17 @@ async def run(settings: Settings, folder: str) -> None:
         log.info("processor.stopping")
         crashed = app.crashed
         try:
-            async with asyncio.timeout(_STOP_AFTER_CRASH_S if crashed else None):
+            async with asyncio.timeout(settings.stop.grace_s):
                 await app.stop()
                 await _join_threads()
         except TimeoutError:
-            log.error("processor.stop_hangs")
+            # A server is away, say. The next owner finds out what arrived; threads may hang.
+            log.error("processor.cut_off", grace_s=settings.stop.grace_s)
+            os._exit(1 if crashed else 0)
     if crashed:
         log.error("processor.crashed")
         os._exit(1)  # no destructor may try anything after a crash; the batch is read again
+    log.info("processor.stopped")
 
 
 async def _join_threads() -> None:
@@ -91,7 +106,9 @@ async def _join_threads() -> None:
             await asyncio.to_thread(thread.join, _JOIN_S)
 
 
-async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
+async def _start(
+    settings: Settings, health: Health, folder: str, traces: "Traces | None"
+) -> faust.App:
     client = await connect_patiently(settings.clickhouse)
     await wait_until_applied(client, settings.clickhouse.database)
     health.clickhouse = True
@@ -99,7 +116,7 @@ async def _start(settings: Settings, health: Health, folder: str) -> faust.App:
     dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
     await dead_letters.start()
     health.kafka = True
-    app = build(settings, client, dead_letters, health, folder)
+    app = build(settings, Neighbours(client, dead_letters, traces), health, folder)
     await app.start()
     return app
 
@@ -120,14 +137,18 @@ async def wait_for_topic(settings: KafkaSettings) -> None:
         await asyncio.sleep(_RETRY_S)
 
 
-def build(
-    settings: Settings,
-    client: AsyncClient,
-    dead_letters: DeadLetters,
-    health: Health,
-    folder: str,
-) -> faust.App:
+@dataclass(frozen=True)
+class Neighbours:
+    """What the processor talks to, besides Faust's own consumer."""
+
+    client: AsyncClient
+    dead_letters: DeadLetters
+    traces: "Traces | None"
+
+
+def build(settings: Settings, neighbours: Neighbours, health: Health, folder: str) -> faust.App:
     """The Faust app with its one agent."""
+    client, dead_letters = neighbours.client, neighbours.dead_letters
     app = _faust_app(settings, folder)
     name = settings.kafka.events_topic
     membership = Membership(app, name)
@@ -173,6 +194,12 @@ def build(
             return
         log.info("processor.owns", partitions=sorted(agent.partitions))
 
+    def counting(events: list[Any]) -> AbstractContextManager[None]:
+        if neighbours.traces is None:
+            return nullcontext()
+        headers = (event.message.headers for event in events)
+        return neighbours.traces.counting(_values(TRACEPARENT, headers), name)
+
     topic = app.topic(name, key_serializer="raw", value_serializer="raw", value_type=bytes)
 
     @app.agent(topic)
@@ -180,7 +207,8 @@ def build(
         async for events in stream.noack_take(
             settings.batch.max_records, within=settings.batch.within_s
         ):
-            await _count(membership, agent, ownership, events)
+            with counting(events):
+                await _count(membership, agent, ownership, events)
 
     return app
 
@@ -260,5 +288,9 @@ async def _count(
         ownership.confirmed(asked_at)
 
 
-def _digest(headers: Iterable[tuple[str, bytes]] | None) -> bytes | None:
+def _digest(headers: Headers | None) -> bytes | None:
     return next((value for name, value in headers or () if name == HEADER), None)
+
+
+def _values(header: str, of_records: Iterable[Headers | None]) -> Iterator[bytes]:
+    return (value for headers in of_records for name, value in headers or () if name == header)

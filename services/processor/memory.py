@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 U64 = np.uint64
 Hashes = NDArray[np.uint64]
+Run = tuple[Hashes, Hashes]
 
 WINDOW_MS = 24 * 3600 * 1000
 BUCKET_MS = 4 * 3600 * 1000
 _MAX_OLD_CONVERSATIONS = 1_000_000
+# A run of so many is merged no more: all else waits meanwhile, a tenth of a second at most.
+_MERGED = 4_000_000
 
 
 @dataclass(slots=True)
 class HashRuns:
     """A growing set of hashes in sorted runs; `checks`, if used, are 64 more bits beside each."""
 
-    runs: list[tuple[Hashes, Hashes]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(keys) for keys, _ in self.runs)
@@ -44,17 +47,28 @@ class HashRuns:
         if not len(keys):
             return
         self.runs.append(_sorted(keys, checks))
+        while len(self.runs) > 1 and self._merges_last():
+            self.runs.append(_merged(self.runs.pop(), self.runs.pop()))
+
+    def _merges_last(self) -> bool:
         # Merging a run only into one of its own size keeps the cost of adding at O(log n) a hash.
-        while len(self.runs) > 1 and len(self.runs[-2][0]) < 2 * len(self.runs[-1][0]):
-            (keys_a, checks_a), (keys_b, checks_b) = self.runs.pop(), self.runs.pop()
-            self.runs.append(
-                _sorted(np.concatenate((keys_a, keys_b)), np.concatenate((checks_a, checks_b)))
-            )
+        before, last = (len(keys) for keys, _ in self.runs[-2:])
+        return before < min(2 * last, _MERGED)
 
 
-def _sorted(keys: Hashes, checks: Hashes) -> tuple[Hashes, Hashes]:
+def _sorted(keys: Hashes, checks: Hashes) -> Run:
     if not len(checks):
         return np.sort(keys), checks
+    order = np.argsort(keys)
+    return keys[order], checks[order]
+
+
+def _merged(a: Run, b: Run) -> Run:
+    # A stable sort is numpy's merge sort: it finds the two runs, and takes a tenth of the time.
+    keys, checks = (np.concatenate(columns) for columns in zip(a, b, strict=True))
+    if not len(checks):
+        keys.sort(kind="stable")
+        return keys, checks
     order = np.argsort(keys, kind="stable")
     return keys[order], checks[order]
 

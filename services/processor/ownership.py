@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import LEASES_LOST
 
 _RETRY_S = 0.5
 
@@ -49,6 +50,7 @@ class Ownership:
         self._is_wanted = is_wanted
         self._monotonic = monotonic
         self._sleep = sleep
+        self.waits = 0  # how often something was waited for that is known: a server, a lease
         self._given_at = monotonic()
         self._confirmed_at: float | None = None
         # The latest server time less our monotonic time that cannot be too late.
@@ -82,6 +84,7 @@ class Ownership:
     async def pause(self, seconds: float) -> None:
         """Let some time pass. Raises StoppedError when this process should not go on."""
         self.check()
+        self.waits += 1
         await self._sleep(seconds)
         self.check()
 
@@ -103,4 +106,5 @@ class Ownership:
                 self._confirmed_at = now
             else:
                 log.warning("membership.not_confirmed")
+                LEASES_LOST.labels("not_confirmed").inc()
                 await self._sleep(_RETRY_S)

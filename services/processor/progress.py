@@ -2,7 +2,8 @@
 
 Faust was seen to stand still in silence: it owns partitions, Kafka holds records, ClickHouse
 answers, and nothing happens. Only a new process helps, so the liveness probe must tell. It must not
-tell so where waiting is right: nothing to do, a server away, a rebalance, a person to decide.
+tell so where waiting is right: nothing to do, a server away or refusing, a rebalance, a person to
+decide.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 class Look:
     """What is known at a moment. `at_s`: monotonic; `done`: per partition, what is finished.
 
-    `ends` is None while Kafka does not say.
+    `ends` is None while Kafka does not say. `waits`: how often the process has begun to wait for
+    something that it knows.
     """
 
     at_s: float
@@ -21,6 +23,7 @@ class Look:
     done: Mapping[int, int]
     clickhouse_answers: bool
     is_settled: bool
+    waits: int
 
     def lagging(self) -> dict[int, int]:
         """The partitions in which something should happen, and how far they are."""
@@ -37,9 +40,12 @@ class ProgressWatch:
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._since: dict[int, tuple[int, float]] = {}
+        self._waits = 0
 
     def stuck(self, look: Look) -> list[int]:
         """The partitions that have stood still for too long."""
+        if look.waits != self._waits:
+            self._waits, self._since = look.waits, {}
         since: dict[int, tuple[int, float]] = {}
         for number, offset in look.lagging().items():
             before = self._since.get(number)

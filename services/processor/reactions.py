@@ -7,6 +7,9 @@ looks; the others are the few codes that are certain to come before anything is 
 VIOLATED_CONSTRAINT (469, our lease had passed) is not among them, though nothing was written: only
 recovery asks ClickHouse for its time. After a step of its clock, or a pause of this machine that
 its monotonic clock did not see, each new lease would be refused as well, for ever.
+
+Nor are UNKNOWN_TABLE (60) and UNKNOWN_DATABASE (81): tables that come back may come from a backup,
+and end before what was counted here. Only recovery notices, and reads the records between again.
 """
 
 from enum import StrEnum
@@ -22,14 +25,14 @@ class Reaction(StrEnum):
     OPERATOR = "operator"  # nothing was written, and nothing will be until a person mends it
 
 
+LEASE_PASSED = 469  # VIOLATED_CONSTRAINT: the table's one constraint is the lease
+
 _REACTIONS = {
     202: Reaction.RETRY,  # TOO_MANY_SIMULTANEOUS_QUERIES: refused at the door
     203: Reaction.RETRY,  # NO_FREE_CONNECTION
     16: Reaction.OPERATOR,  # NO_SUCH_COLUMN_IN_TABLE: another schema than this release's
     47: Reaction.OPERATOR,  # UNKNOWN_IDENTIFIER
-    60: Reaction.OPERATOR,  # UNKNOWN_TABLE
     62: Reaction.OPERATOR,  # SYNTAX_ERROR: not the server that this release is made for
-    81: Reaction.OPERATOR,  # UNKNOWN_DATABASE
     115: Reaction.OPERATOR,  # UNKNOWN_SETTING
     192: Reaction.OPERATOR,  # UNKNOWN_USER
     193: Reaction.OPERATOR,  # WRONG_PASSWORD

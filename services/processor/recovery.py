@@ -20,7 +20,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from numpy.typing import NDArray
 
 from libs.telemetry.logs import get_logger
-from libs.telemetry.metrics import MENDED_DAYS, RECOVERIES, RECOVERY_SECONDS
+from libs.telemetry.metrics import RECOVERIES, RECOVERY_SECONDS, ROLLUPS_MENDED
 from services.processor.memory import (
     BUCKET_MS,
     NO_CHECKS,
@@ -151,7 +151,7 @@ class Recovery:
                 mended += 1
             # A statement that began too late has mended nothing, and says no word: look again.
             await self._ownership.pause(_POLL_S)
-        MENDED_DAYS.inc(mended)
+        ROLLUPS_MENDED.inc(mended)
         await self._client.command(
             _MEND_SOURCES, parameters={"partitions": partitions}, settings=INSERT_SETTINGS
         )

@@ -7,36 +7,42 @@ from pydantic import Field
 from libs.settings import (
     Block,
     ClickHouseSettings,
+    ConsumerGroup,
     HttpSettings,
     KafkaSettings,
     Port,
     Seconds,
     ServiceSettings,
+    StopSettings,
+    TraceSettings,
 )
 
 
 class BatchSettings(Block):
     """How records become inserts. More a batch: fewer parts and more delay."""
 
-    max_records: Annotated[int, Field(ge=1, le=10_000)] = 400
-    within_s: Seconds = 0.1
+    max_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        400, description="records of an insert at most"
+    )
+    within_s: Seconds = Field(0.1, description="how long a batch waits until it is full")
     lease_s: Annotated[float, Field(ge=1, le=60)] = Field(
         default=5.0,
         description="within how long after Kafka confirmed the membership an insert must begin;"
-        " each new owner of a partition waits as long before it looks",
+        " each new owner of a partition waits as long before it looks. The same for all processors",
     )
 
 
-class GroupSettings(Block):
-    """The consumer group, which spreads the partitions over the processors."""
+class GroupSettings(ConsumerGroup):
+    """The consumer group, and how this process is a member of it."""
 
-    name: str = "ragtime-processor"
     instance: str | None = Field(
         default=None,
-        description="a name of this process that stays over restarts: it then gets its partitions"
-        " back at once after a crash, and nobody else's session is waited for",
+        description="a name of this process that stays over restarts, and that no other has: it"
+        " gets its partitions back as soon as it returns; see [scaling](operating.md#scaling)",
     )
-    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = Field(
+        30.0, description="when a silent process loses its partitions"
+    )
 
 
 class DeadLetterSettings(Block):
@@ -52,7 +58,7 @@ class DeadLetterSettings(Block):
 class HealthSettings(HttpSettings):
     """Where live, ready and metrics are answered."""
 
-    port: Port = 8082
+    port: Port = Field(8082, description="health and metrics")
 
 
 class Settings(ServiceSettings):
@@ -61,6 +67,8 @@ class Settings(ServiceSettings):
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     http: HealthSettings = HealthSettings()
+    stop: StopSettings = StopSettings()
+    traces: TraceSettings = TraceSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

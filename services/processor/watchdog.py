@@ -9,6 +9,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.telemetry.logs import get_logger
+from libs.telemetry.metrics import LAG_RECORDS, PARTITIONS_STUCK, SERVER_ANSWERS
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
@@ -39,14 +40,17 @@ class Watchdog:
         self._topic = topic
         self._dead_letters = dead_letters
         self._client = client
+        self._told: set[int] = set()  # the partitions whose lag is shown
 
     async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
         """Look again and again, as long as it is wanted."""
         watch = ProgressWatch(PATIENCE_S)
         while is_wanted():
+            health.looked_at_s = time.monotonic()
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
+            self._measure(look, len(health.stuck))
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             await asyncio.sleep(_INTERVAL_S)
@@ -61,6 +65,7 @@ class Watchdog:
             is_settled=(
                 health.owns and self._membership.is_wanted() and not self._dead_letters.is_held
             ),
+            waits=self._agent.waits,
         )
 
     async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:
@@ -90,3 +95,15 @@ class Watchdog:
         except (Error, OSError, TimeoutError):
             return False
         return True
+
+    def _measure(self, look: Look, stuck: int) -> None:
+        PARTITIONS_STUCK.set(stuck)
+        SERVER_ANSWERS.labels("kafka").set(look.ends is not None)
+        SERVER_ANSWERS.labels("clickhouse").set(look.clickhouse_answers)
+        if look.ends is None:
+            return  # what was known last stands
+        for number, end in look.ends.items():
+            LAG_RECORDS.labels(number).set(end - look.done[number])
+        for number in self._told - look.ends.keys():  # they have gone elsewhere
+            LAG_RECORDS.remove(number)
+        self._told = set(look.ends)

@@ -1,5 +1,9 @@
 """`python -m services.query`."""
 
-from services.query.app import main
+from libs.stopping import exit_when_told
 
-main()
+if __name__ == "__main__":
+    exit_when_told()  # to import the rest takes a second
+    from services.query.app import main
+
+    main()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
@@ -18,15 +19,21 @@ from libs.http.background import start_forever
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
-from libs.http.requests_log import RequestsLog
+from libs.http.requests_log import NO_TELEMETRY, RequestsLog
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs, get_logger
+from libs.telemetry.metrics import shown_by
+from libs.telemetry.serving import serve_metrics
+from libs.telemetry.tracing import tracing
 from services.query.database import Database, caps
 from services.query.openapi import document
 from services.query.routes import PATH, Analytics
 from services.query.settings import Settings
+
+if TYPE_CHECKING:
+    from libs.telemetry.spans import Traces
 
 log = get_logger()
 
@@ -36,8 +43,10 @@ def main() -> None:
     settings = load_settings(Settings)
     configure_logs("query", settings.log.level)
     sent = caps(settings.query)
-    app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now)
-    serve(app, settings.http)
+    with tracing("query", settings.traces) as traces:
+        app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now, traces)
+        serve_metrics(settings.http, shown_by("query"))
+        serve(app, settings.http, settings.stop)
 
 
 def utc_now() -> datetime:
@@ -49,6 +58,7 @@ def build(
     settings: Settings,
     connect: Callable[[], Awaitable[AsyncClient]],
     clock: Callable[[], datetime],
+    traces: "Traces | None" = None,
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
     database = Database(connect, settings.clickhouse.database, settings.query)
@@ -68,17 +78,18 @@ def build(
     app = FastAPI(
         lifespan=lambda _app: _background(database, keys, shared),
         openapi_url=None,  # written by hand, see openapi.py
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
     install_problems(app)
-    add_health(app, checks)
+    add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
     asked = settings.query
     analytics = Analytics(database, asked.max_days, asked.timeout_s, clock)
     read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     take_whole_paths(app.routes)
-    app.add_middleware(RequestsLog, service="query")
+    app.add_middleware(RequestsLog, service="query", traces=traces)
     return app
 
 

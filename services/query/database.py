@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
-from libs.clickhouse.migrations import MigrationError, pending, read_ledger, read_migrations
+from libs.clickhouse.migrations import MigrationError, missing, read_ledger, read_migrations
 from libs.http.problems import Problem
 from libs.telemetry.logs import get_logger
 from services.query.settings import QuerySettings
@@ -26,7 +26,7 @@ _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
 
 # What an answer may be made of beside others; a larger one is made alone.
-_SMALL = {"max_result_rows": "5000", "max_result_bytes": str(1 << 20)}
+_SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
 
 # Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow, or one
 # statement took more memory than it may. The same question would meet that again; where the server
@@ -135,10 +135,10 @@ class Database:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 applied = await read_ledger(client, self._name)
             self._is_reachable = True
-            missing = [migration.name for migration in pending(read_migrations(), applied)]
-            self._fits = not missing
-            if missing:
-                log.warning("migrations.waiting", missing=missing)
+            lacking = [migration.name for migration in missing(read_migrations(), applied)]
+            self._fits = not lacking
+            if lacking:
+                log.warning("migrations.waiting", missing=lacking)
         except MigrationError as error:
             self._fits = False
             log.warning("migrations.waiting", error=first_line(error))

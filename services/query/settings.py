@@ -10,10 +10,12 @@ from libs.settings import (
     Block,
     ClickHouseSettings,
     DoorSettings,
+    DoorStopSettings,
     Rate,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
+    TraceSettings,
 )
 from services.query.questions import MAX_DAYS
 
@@ -27,14 +29,20 @@ class KeyLimitSettings(RateLimitSettings):
 class QuerySettings(Block):
     """What one question may ask of ClickHouse, and how many are asked at once."""
 
-    timeout_s: Seconds = Field(10.0, description="how long a request waits for ClickHouse")
-    max_days: Annotated[int, Field(ge=1)] = Field(MAX_DAYS, description="from `from` to `to`")
-    max_rows: Annotated[int, Field(ge=1_000)] = Field(200_000, description="of an answer")
+    timeout_s: Seconds = Field(
+        10.0, description="how long a request waits for ClickHouse before it gets 503"
+    )
+    max_days: Annotated[int, Field(ge=1)] = Field(
+        MAX_DAYS, description="from `from` to `to`; more is 400 `range_too_large`"
+    )
+    max_rows: Annotated[int, Field(ge=1_000)] = Field(
+        200_000, description="of an answer; more is 400 `answer_too_large`"
+    )
     max_result_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
-        8 * 1024 * 1024, description="that ClickHouse may find for one statement"
+        8 * 1024 * 1024, description="that ClickHouse may find for one statement; likewise"
     )
     max_rows_read: Annotated[int, Field(ge=1_000)] = Field(
-        1_000_000_000, description="that ClickHouse may read for one statement"
+        1_000_000_000, description="that ClickHouse may read for one statement; likewise"
     )
     max_memory_bytes: Annotated[int, Field(ge=16 * 1024 * 1024)] = Field(
         1024 * 1024 * 1024, description="that ClickHouse may take for one statement"
@@ -48,10 +56,12 @@ class Settings(ServiceSettings):
     """All settings of query."""
 
     http: DoorSettings = DoorSettings(port=8080)
+    stop: DoorStopSettings = DoorStopSettings()
+    traces: TraceSettings = TraceSettings()
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="networks whose X-Forwarded-For counts, as a JSON list"
+        (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
     )
     query: QuerySettings = QuerySettings()

@@ -12,17 +12,10 @@ from tests.chaos.faults import PROCESSORS, SERVERS, SESSION_S, Fault
 from tests.e2e.processes import Process, Service, run_command
 from tests.e2e.stack import Stack, database_client, environment_of, topics_of, user_of
 from tests.e2e.waiting import wait_until
-from tests.servers import (
-    Servers,
-    clickhouse_answers,
-    kafka_answers,
-    local_command,
-    local_environment,
-    prepare_local,
-)
+from tests.own_servers import running_servers, wait_until_answering
+from tests.servers import Servers
 
 _LEASE_S = 1.0
-_STARTS_WITHIN_S = 60.0
 # A frozen processor is missed after its session, and then the others have to be told.
 _READY_WITHIN_S = 90.0
 
@@ -63,8 +56,7 @@ class Cluster:
     def heal(self, found: Servers) -> None:
         """Return when everything runs and says that it works."""
         self._revive()
-        wait_until(lambda: clickhouse_answers(found.clickhouse_url), "ClickHouse", _STARTS_WITHIN_S)
-        wait_until(lambda: kafka_answers(found.kafka), "Kafka answers", _STARTS_WITHIN_S)
+        wait_until_answering(found)
         for service in self.stack.services.values():
             wait_until(partial(self._is_ready, service), service.name, _READY_WITHIN_S)
 
@@ -83,17 +75,8 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[tuple[Cluster, Servers]]:
     """Everything started and ready; stopped again at the end."""
-    where, found = prepare_local(folder)
-    servers = {
-        name: Process(name, local_command(name), local_environment(where), where.log(name))
-        for name in SERVERS
-    }
     with ExitStack() as closing:
-        for server in servers.values():
-            server.start()
-            closing.callback(server.kill)
-        wait_until(lambda: clickhouse_answers(found.clickhouse_url), "ClickHouse", _STARTS_WITHIN_S)
-        wait_until(lambda: kafka_answers(found.kafka), "Kafka answers", _STARTS_WITHIN_S)
+        servers, found = closing.enter_context(running_servers(folder))
         stack = closing.enter_context(_stack(found, folder))
         cluster = Cluster(stack, servers)
         cluster.heal(found)

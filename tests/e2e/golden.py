@@ -1,5 +1,6 @@
 """The golden day as tests read it: what is sent, and the answers that were worked out by hand."""
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.model import Event, Row
+from tests.e2e.model import Event, Row, Sent
+from tests.e2e.stack import Project, Stack
 
 _FOLDER = Path(__file__).parent / "golden_day"
 _WRITTEN_LAST_DAY = date(2026, 3, 4)
@@ -40,6 +42,46 @@ class GoldenDay:
     source_names: dict[str, dict[str, str]]
     counted: dict[str, int]
     repeated: int
+
+    def sent(self, project: str) -> list[Sent]:
+        """All events of a project, in order."""
+        return [
+            Sent(event, request.by_test_key, request.user_agent)
+            for request in self.requests
+            if request.project == project
+            for event in request.events
+        ]
+
+    def send(self, stack: Stack) -> dict[str, Project]:
+        """Send all of it; the new projects that got it, by the names in the files."""
+        names = list(self.counted)
+        projects = dict(zip(names, stack.new_projects(len(names)), strict=True))
+        for request in self.requests:
+            _send(stack, projects[request.project], request)
+        return projects
+
+
+def _send(stack: Stack, project: Project, request: Request) -> None:
+    media_type, body = _body(request)
+    key = project.test_key if request.by_test_key else project.live_key
+    response = stack.http.post(
+        stack.events_url(project.id),
+        content=body,
+        headers={
+            "Authorization": f"Bearer {key}",
+            "Content-Type": media_type,
+            "User-Agent": request.user_agent,
+        },
+    )
+    assert response.status_code == 202, response.text
+    assert response.json() == {"accepted": len(request.events), "rejected": []}
+
+
+def _body(request: Request) -> tuple[str, str]:
+    if request.body == "ndjson":
+        return "application/x-ndjson", "\n".join(map(json.dumps, request.events))
+    single = request.body == "single"
+    return "application/json", json.dumps(request.events[0] if single else request.events)
 
 
 def read_golden_day() -> GoldenDay:

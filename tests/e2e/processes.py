@@ -20,6 +20,20 @@ _TAIL_LINES = 40
 
 
 @dataclass(frozen=True)
+class Release:
+    """A checkout of the product, and the interpreter with what it needs."""
+
+    folder: Path
+    python: str
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        return [self.python, "-m", module, *arguments]
+
+
+THIS = Release(CHECKOUT, sys.executable)
+
+
+@dataclass(frozen=True)
 class Done:
     """How a command ended."""
 
@@ -36,18 +50,18 @@ def free_port() -> int:
         return port
 
 
-def run_command(environment: dict[str, str], *arguments: str) -> str:
+def run_command(environment: dict[str, str], *arguments: str, release: Release = THIS) -> str:
     """What `ragtime` with these arguments prints; fails unless it ends with exit code 0."""
-    done = try_command(environment, *arguments)
+    done = try_command(environment, *arguments, release=release)
     assert done.code == 0, f"ragtime {' '.join(arguments)}: {done.stderr[-2000:]}"
     return done.stdout.decode()
 
 
-def try_command(environment: dict[str, str], *arguments: str) -> Done:
+def try_command(environment: dict[str, str], *arguments: str, release: Release = THIS) -> Done:
     """What `ragtime` with these arguments answers, whatever that is."""
     done = subprocess.run(
-        [sys.executable, "-m", "services.admin", *arguments],
-        cwd=CHECKOUT,
+        release.command("services.admin", *arguments),
+        cwd=release.folder,
         env=_inherited() | environment,
         capture_output=True,
         timeout=60,
@@ -73,6 +87,7 @@ class Process:
     command: list[str]
     environment: dict[str, str]
     log: Path
+    folder: Path = CHECKOUT
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,7 +104,7 @@ class Process:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
-                cwd=CHECKOUT,
+                cwd=self.folder,
                 env=_inherited() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -144,12 +159,26 @@ class Service(Process):
     """One of our services. It keeps its port too."""
 
     def __init__(
-        self, name: str, environment: dict[str, str], log: Path, *, label: str = ""
+        self,
+        name: str,
+        environment: dict[str, str],
+        log: Path,
+        *,
+        label: str = "",
+        release: Release = THIS,
     ) -> None:
         self.port = free_port()
         port = {"RAGTIME_HTTP__PORT": str(self.port)}
-        command = [sys.executable, "-m", f"services.{name}"]
-        super().__init__(label or name, command, environment | port, log)
+        self._module = f"services.{name}"
+        command = release.command(self._module)
+        super().__init__(label or name, command, environment | port, log, release.folder)
+
+    def upgrade(self, release: Release) -> None:
+        """Stop it by SIGTERM, and start the same service of another release."""
+        self.stop()
+        self.command, self.folder = release.command(self._module), release.folder
+        self.start()
+        self.wait_until_ready()
 
     @property
     def url(self) -> str:

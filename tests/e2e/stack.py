@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -173,9 +173,18 @@ class Stack:
 
 
 @contextmanager
-def running_stack(servers: Servers, folder: Path, partitions: int = PARTITIONS) -> Iterator[Stack]:
-    """Everything started and ready; stopped again, each service with exit code 0, and removed."""
+def running_stack(
+    servers: Servers,
+    folder: Path,
+    partitions: int = PARTITIONS,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Stack]:
+    """Everything started and ready; stopped again, each service with exit code 0, and removed.
+
+    `more`: settings beside those that every stack of the tests has.
+    """
     environment = environment_of(servers) | {"RAGTIME_TOPICS__PARTITIONS": str(partitions)}
+    environment |= more or {}
     run_command(environment, "init")
     topics = topics_of(environment)
     with ExitStack() as closing:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.golden import DEVICES, Request, read_golden_day
+from tests.e2e.golden import DEVICES, read_golden_day
 from tests.e2e.model import CATEGORIES, Row
 from tests.e2e.stack import Project, Stack
 
@@ -22,11 +22,8 @@ Projects = dict[str, Project]
 @pytest.fixture(scope="module")
 def projects(stack: Stack) -> Projects:
     """The projects of the golden day, by the names in its files, with all events counted."""
-    names = list(GOLDEN_DAY.counted)
-    projects = dict(zip(names, stack.new_projects(len(names)), strict=True))
     before = _processed(stack)
-    for request in GOLDEN_DAY.requests:
-        _send(stack, projects[request.project], request)
+    projects = GOLDEN_DAY.send(stack)
     stack.wait_until_counted()
     counted, repeated = (after - old for after, old in zip(_processed(stack), before, strict=True))
     assert (counted, repeated) == (sum(GOLDEN_DAY.counted.values()), GOLDEN_DAY.repeated)
@@ -38,29 +35,6 @@ def _processed(stack: Stack) -> tuple[float, float]:
         stack.metric("processor", "ragtime_events_counted"),
         stack.metric("processor", "ragtime_events_repeated"),
     )
-
-
-def _send(stack: Stack, project: Project, request: Request) -> None:
-    media_type, body = _body(request)
-    key = project.test_key if request.by_test_key else project.live_key
-    response = stack.http.post(
-        stack.events_url(project.id),
-        content=body,
-        headers={
-            "Authorization": f"Bearer {key}",
-            "Content-Type": media_type,
-            "User-Agent": request.user_agent,
-        },
-    )
-    assert response.status_code == 202, response.text
-    assert response.json() == {"accepted": len(request.events), "rejected": []}
-
-
-def _body(request: Request) -> tuple[str, str]:
-    if request.body == "ndjson":
-        return "application/x-ndjson", "\n".join(map(json.dumps, request.events))
-    single = request.body == "single"
-    return "application/json", json.dumps(request.events[0] if single else request.events)
 
 
 def _ask(stack: Stack, project: Project, **parameters: str | None) -> Any:

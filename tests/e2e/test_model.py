@@ -5,18 +5,9 @@ from itertools import chain
 import pytest
 
 from tests.e2e.golden import DEVICES, read_golden_day
-from tests.e2e.model import Sent, answer, counted, source_names
+from tests.e2e.model import answer, counted, source_names
 
 GOLDEN_DAY = read_golden_day()
-
-
-def _sent(project: str) -> list[Sent]:
-    return [
-        Sent(event, request.by_test_key, request.user_agent)
-        for request in GOLDEN_DAY.requests
-        if request.project == project
-        for event in request.events
-    ]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -24,7 +15,7 @@ def _sent(project: str) -> list[Sent]:
 def test_model_gives_the_answer_by_hand_when_it_counts_the_golden_day(
     project: str, device: str | None
 ) -> None:
-    rows = answer(_sent(project), live_only=False, device=device)
+    rows = answer(GOLDEN_DAY.sent(project), live_only=False, device=device)
 
     assert rows == GOLDEN_DAY.answers[project, device]
 
@@ -33,13 +24,15 @@ def test_model_gives_the_answer_by_hand_when_it_counts_the_golden_day(
 def test_model_gives_the_names_by_hand_when_it_counts_the_golden_day(project: str) -> None:
     rows = GOLDEN_DAY.answers[project, None]
 
-    names = {source["id"]: source["name"] for source in source_names(_sent(project), rows)}
+    names = {
+        source["id"]: source["name"] for source in source_names(GOLDEN_DAY.sent(project), rows)
+    }
 
     assert names == GOLDEN_DAY.source_names[project]
 
 
 def test_model_drops_the_repeats_when_it_counts_the_golden_day() -> None:
-    number = sum(len(counted(_sent(project))) for project in GOLDEN_DAY.counted)
+    number = sum(len(counted(GOLDEN_DAY.sent(project))) for project in GOLDEN_DAY.counted)
     sent = list(chain.from_iterable(request.events for request in GOLDEN_DAY.requests))
 
     assert number == sum(GOLDEN_DAY.counted.values())

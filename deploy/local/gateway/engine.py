@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.sax.saxutils import escape
 
 import chdb
 
@@ -33,6 +34,16 @@ from deploy.local.gateway.statements import (
 _THREADS = 24
 _WAITING = 200
 _KILL_INTERVAL_S = 0.2
+_PIECE_BYTES = 1 << 20
+# Where BACKUP DATABASE … TO Disk('backups', 'name') writes, as on a server with this configuration.
+_BACKUPS = """\
+<clickhouse>
+    <storage_configuration>
+        <disks><backups><type>local</type><path>{path}/</path></backups></disks>
+    </storage_configuration>
+    <backups><allowed_disk>backups</allowed_disk></backups>
+</clickhouse>
+"""
 
 T = TypeVar("T")
 
@@ -43,6 +54,8 @@ class Engine:
     def __init__(self, data_dir: Path) -> None:
         self._path = str(data_dir)
         self._uploads = data_dir.with_name(f"{data_dir.name}-uploads")
+        self._backups = data_dir.with_name(f"{data_dir.name}-backups")
+        self._configuration = data_dir.with_name(f"{data_dir.name}-server.xml")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
         self._running = asyncio.Semaphore(_THREADS - 2)  # two are left for KILL and /ping
         self._waiting = 0
@@ -53,7 +66,12 @@ class Engine:
         """Open the data directory and keep it open."""
         shutil.rmtree(self._uploads, ignore_errors=True)  # of a process that was killed
         self._uploads.mkdir(mode=0o700)
-        self._root = await self._call(chdb.connect, self._path)
+        self._backups.mkdir(mode=0o700, exist_ok=True)
+        text = _BACKUPS.format(path=escape(str(self._backups)))
+        self._configuration.write_text(text, "utf-8")
+        # The first handle starts the engine; those after it take what it was started with.
+        where = f"{self._path}?config-file={self._configuration}"
+        self._root = await self._call(chdb.connect, where)
 
     async def stop(self) -> None:
         """Wait for running statements, then close."""
@@ -117,8 +135,8 @@ class Engine:
         """
         file = await self._call(self._new_upload)
         try:
-            async for chunk in data:
-                await self._call(file.write, chunk)
+            async for piece in _large(data):
+                await self._call(file.write, piece)
             await self._call(file.flush)
             with self._named(asked.query_id):
                 async with self._place():
@@ -214,6 +232,17 @@ class _Place:
 
     async def __aexit__(self, *_: object) -> None:
         self._engine._running.release()  # noqa: SLF001
+
+
+async def _large(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in few pieces: each of them goes to another thread."""
+    piece = bytearray()
+    async for chunk in data:
+        piece += chunk
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _translated(work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401

@@ -7,11 +7,11 @@ FROM
         count.value AS raw, 0 AS rolled
     FROM events
     ARRAY JOIN counts AS count
-    WHERE kp = {partition:UInt16} AND date >= {since:Date}
+    WHERE kp = {partition:UInt16} AND date BETWEEN {since:Date} AND {until:Date}
     UNION ALL
     SELECT project_id, is_live, date, category, key, 0 AS raw, value AS rolled
     FROM daily_counts
-    WHERE kp = {partition:UInt16} AND date >= {since:Date}
+    WHERE kp = {partition:UInt16} AND date BETWEEN {since:Date} AND {until:Date}
 )
 GROUP BY project_id, is_live, date, category, key
 HAVING in_events != in_daily_counts

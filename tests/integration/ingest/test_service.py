@@ -161,7 +161,7 @@ async def test_service_waits_and_says_so_when_kafka_is_not_there(
 
         async def has_keys() -> bool:
             ready = (await ingest.http.get("/healthz/ready")).json()
-            return bool(ready["checks"] == {"kafka": False, "keys": True})
+            return bool(ready["checks"] == {"kafka": False, "keys": True, "running": True})
 
         await until_answered(has_keys)
         answer = await _post(ingest, json.dumps(_message(1)).encode(), "application/json")

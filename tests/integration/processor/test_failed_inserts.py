@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from libs.telemetry import metrics
 from tests.integration.processor.agents import Failing, KeptLetters, agent_of, counts, message
 from tests.unit.services.processor.events import record
 
@@ -24,7 +24,7 @@ def error(code: int) -> DatabaseError:
 
 
 def metric(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"ragtime_{name}_total", labels) or 0.0
+    return metrics.PROCESSOR.registry.get_sample_value(f"ragtime_{name}_total", labels) or 0.0
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ async def test_batch_counts_once_when_the_error_does_not_tell_what_was_written(
     agent = agent_of(processor, Failing(processor, [error(code)], after=after))
     await agent.take_over({0})
     before = metric("recoveries")
+    leases_before = metric("leases_lost", reason="passed")
 
     await agent.process([record(message("a"), message("b"), at_ms=NOW_MS)])
     await agent.process([record(message("a"), message("c"), offset=1, at_ms=NOW_MS)])
@@ -50,6 +51,8 @@ async def test_batch_counts_once_when_the_error_does_not_tell_what_was_written(
     found = await counts(clickhouse)
     assert (found["_events", ""], found["conversation", "total"]) == (3, 1)
     assert metric("recoveries") == before + 1
+    is_lease = code == VIOLATED_CONSTRAINT
+    assert metric("leases_lost", reason="passed") == leases_before + is_lease
 
 
 @pytest.mark.parametrize("code", [TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION])

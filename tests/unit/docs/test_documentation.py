@@ -1,7 +1,7 @@
 """The documents and the code name the same things: settings, metrics, codes, verbs, files.
 
 What the documents are held against comes from the code itself: the settings classes, the metrics,
-the enums, and the places where a Problem is made.
+the enums, and the places where a Problem is made. docs/settings.md is written from the code.
 """
 
 import ast
@@ -11,46 +11,38 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from deploy.local.layout import CHECKOUT
 from deploy.local.ports import Ports, variable
+from deploy.settings import CHART, all_settings
 from libs.events.reasons import DeadLetterReason, RejectCode
-from libs.settings import ENVIRONMENT_PREFIX
-from libs.telemetry import metrics
-from services.admin.settings import InitSettings, KeySettings, MigrateSettings
-from services.ingest.settings import Settings as IngestSettings
-from services.processor.settings import Settings as ProcessorSettings
-from services.query.settings import Settings as QuerySettings
+from libs.telemetry.metrics import GROUPS
+from services.admin.doctor.examination import CHECKS
+from tests.promql import known_series
 
-SETTINGS: tuple[type[BaseSettings], ...] = (
-    IngestSettings,
-    ProcessorSettings,
-    QuerySettings,
-    MigrateSettings,
-    KeySettings,
-    InitSettings,
-)
 README = CHECKOUT / "README.md"
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
 API = CHECKOUT / "docs" / "api.md"
 OPERATING = CHECKOUT / "docs" / "operating.md"
 SECURITY = CHECKOUT / "SECURITY.md"
 N8N = CHECKOUT / "deploy" / "n8n" / "README.md"
-DOCUMENTS = [README, CHANGELOG, SECURITY, N8N, *sorted((CHECKOUT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    README,
+    CHANGELOG,
+    SECURITY,
+    N8N,
+    CHART / "README.md",
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+]
 BY_NAME = {str(path.relative_to(CHECKOUT)): path for path in DOCUMENTS}
 
 # Names beside the settings, which are read where they stand.
 _OTHER_VARIABLES = re.compile(r"RAGTIME_(?:LOCAL_DIR|TEST_[A-Z_]*[A-Z])\b")
 _VARIABLE = re.compile(r"RAGTIME_[A-Z0-9_]*")
 _METRIC = re.compile(r"`(ragtime_[a-z_]+)`")
-_SETTING_ROW = re.compile(r"^\| `(RAGTIME_[A-Z0-9_]+)` \| ([^|]*) \|", re.MULTILINE)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
-_MAKE = re.compile(r"\bmake ([a-z]+)")
+_MAKE = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -64,46 +56,11 @@ def python_files(*folders: str) -> Iterator[Path]:
         yield from sorted((CHECKOUT / folder).rglob("*.py"))
 
 
-def settings_of(model: type[BaseModel], prefix: str = ENVIRONMENT_PREFIX) -> set[tuple[str, str]]:
-    """Name and default, as the documents word it, of each setting; those of nested blocks too."""
-    found: set[tuple[str, str]] = set()
-    for name, info in model.model_fields.items():
-        variable_name = prefix + name.upper()
-        block = info.annotation
-        if isinstance(block, type) and issubclass(block, BaseModel):
-            own = None if info.is_required() else info.get_default(call_default_factory=True)
-            found |= {
-                (f"{variable_name}__{field.upper()}", _default_in_block(nested, own, field))
-                for field, nested in block.model_fields.items()
-            }
-        else:
-            found.add((variable_name, _default(info)))
-    return found
-
-
-def _default_in_block(info: FieldInfo, block: BaseModel | None, field: str) -> str:
-    return _default(info) if block is None else _worded(getattr(block, field))
-
-
-def _default(info: FieldInfo) -> str:
-    return "required" if info.is_required() else _worded(info.default)
-
-
-def _worded(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, tuple):
-        return f"`{list(value)}`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
-
-
-def all_settings() -> set[tuple[str, str]]:
-    return set().union(*(settings_of(settings) for settings in SETTINGS))
-
-
 def known_variables() -> set[str]:
     """Every variable that the code reads."""
-    found = {name for name, _ in all_settings()} | {variable(port.name) for port in fields(Ports)}
+    found = {one.variable for one in all_settings()} | {
+        variable(port.name) for port in fields(Ports)
+    }
     for path in python_files("deploy", "tests"):
         if path != Path(__file__):
             found.update(_OTHER_VARIABLES.findall(text_of(path)))
@@ -113,16 +70,6 @@ def known_variables() -> set[str]:
 def is_known(name: str, known: set[str]) -> bool:
     """Whether a name is known; one that ends with an underscore stands for those it begins."""
     return name in known or (name.endswith("_") and any(one.startswith(name) for one in known))
-
-
-def metric_names() -> set[str]:
-    """The names that Prometheus sees."""
-    return {
-        family.name + ("_total" if family.type == "counter" else "")
-        for metric in vars(metrics).values()
-        if isinstance(metric, MetricWrapperBase)
-        for family in metric.describe()
-    }
 
 
 def problem_codes() -> set[str]:
@@ -167,17 +114,6 @@ def is_broken(link: str, document: Path) -> bool:
     return not target.exists() or (bool(anchor) and anchor not in anchors_of(target))
 
 
-def test_every_setting_is_documented_when_code_has_it() -> None:
-    documented = {name for name, _ in _SETTING_ROW.findall(text_of(OPERATING))}
-    assert {name for name, _ in all_settings()} <= documented
-
-
-def test_default_is_that_of_the_code_when_a_table_says_it() -> None:
-    ports = {variable(port.name) for port in fields(Ports)}
-    documented = {row for row in _SETTING_ROW.findall(text_of(OPERATING)) if row[0] not in ports}
-    assert documented ^ all_settings() == set()
-
-
 def test_default_port_is_that_of_the_code_when_a_table_says_it() -> None:
     text = text_of(OPERATING)
     for port in fields(Ports):
@@ -192,8 +128,10 @@ def test_every_variable_exists_when_a_document_names_it(document: str) -> None:
     assert not {name for name in named if not is_known(name, known)}
 
 
-def test_metrics_are_the_same_when_documents_and_code_are_compared() -> None:
-    assert set(_METRIC.findall(text_of(OPERATING))) == metric_names()
+@pytest.mark.parametrize("document", BY_NAME)
+def test_every_metric_exists_when_a_document_names_it(document: str) -> None:
+    named = set(_METRIC.findall(text_of(BY_NAME[document])))
+    assert named <= set(known_series()) | {one.name for group in GROUPS for one in group.declared}
 
 
 @pytest.mark.parametrize("codes", [RejectCode, DeadLetterReason])
@@ -213,7 +151,7 @@ def test_every_problem_is_documented_when_code_has_it() -> None:
 
 @pytest.mark.parametrize("document", BY_NAME)
 def test_every_verb_of_make_exists_when_a_document_names_it(document: str) -> None:
-    verbs = set(re.findall(r"^([a-z]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
+    verbs = set(re.findall(r"^([a-z-]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
     named = {verb for code in code_in(text_of(BY_NAME[document])) for verb in _MAKE.findall(code)}
     assert named <= verbs
 
@@ -238,6 +176,11 @@ def test_every_risk_has_a_test_or_a_reason_and_every_test_its_risk() -> None:
     )
     linked = set(re.findall(r"\]\(tests/security/(test_\w+\.py)\)", text_of(SECURITY)))
     assert linked == {path.name for path in (CHECKOUT / "tests" / "security").glob("test_*.py")}
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    documented = re.findall(r"^\| `([a-z-]+)` \| .* \| .* \|$", text_of(OPERATING), re.MULTILINE)
+    assert [name for name in documented if name in CHECKS] == list(CHECKS)
 
 
 def test_every_folder_of_tests_is_in_the_readme() -> None:

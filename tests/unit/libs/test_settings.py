@@ -3,6 +3,7 @@
 import pytest
 
 from libs.settings import load_settings
+from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings
 from services.query.settings import Settings as QuerySettings
 
@@ -78,3 +79,27 @@ def test_settings_name_all_that_is_wrong_when_some_are(
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS",
     ]
     assert "secret-place" not in complaints
+
+
+@pytest.mark.parametrize(
+    ("variable", "complaint"),
+    [
+        ("RAGTIME_PUBLISH__TIMEOUT_S", "RAGTIME_PUBLISH: Value error, TIMEOUT_S must be less than"),
+        ("RAGTIME_BODY__WAIT_S", "RAGTIME_BODY: Value error, WAIT_S must be less than"),
+    ],
+)
+def test_wait_is_refused_when_it_is_longer_than_the_grace_at_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    complaint: str,
+) -> None:
+    for name, value in (NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGTIME_STOP__GRACE_S", "20")
+    monkeypatch.setenv(variable, "19")
+    load_settings(IngestSettings)
+    monkeypatch.setenv(variable, "20")
+    with pytest.raises(SystemExit):
+        load_settings(IngestSettings)
+    assert capsys.readouterr().err == f"{complaint} RAGTIME_STOP__GRACE_S (20)\n"

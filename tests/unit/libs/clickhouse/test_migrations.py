@@ -7,6 +7,7 @@ import pytest
 
 from libs.clickhouse.migrations import (
     MigrationError,
+    missing,
     pending,
     read_migrations,
     split_statements,
@@ -22,8 +23,8 @@ def test_migrations_here_are_numbered_and_say_why_first() -> None:
 def test_statements_here_are_safe_to_run_twice() -> None:
     for migration in read_migrations():
         for statement in migration.statements:
-            # A column that is modified twice is what it was after the first time.
-            assert re.search("IF NOT EXISTS|IF EXISTS|MODIFY COLUMN", statement)
+            # What is modified twice is what it was after the first time.
+            assert re.search("IF NOT EXISTS|IF EXISTS|MODIFY (COLUMN|SETTING)", statement)
 
 
 def test_split_statements_keeps_semicolons_inside_lines() -> None:
@@ -40,6 +41,19 @@ def test_pending_is_what_the_ledger_lacks() -> None:
 def test_pending_refuses_when_an_applied_file_was_edited() -> None:
     with pytest.raises(MigrationError, match="edited"):
         pending(read_migrations(), {1: "0" * 64})
+
+
+def test_service_misses_nothing_when_a_newer_release_has_migrated() -> None:
+    migrations = read_migrations()
+    applied = {migration.number: migration.checksum for migration in migrations}
+    assert missing(migrations, applied | {999: "x"}) == []
+    del applied[1]
+    assert missing(migrations, applied | {999: "x"}) == migrations[:1]
+
+
+def test_service_refuses_when_an_applied_file_was_edited() -> None:
+    with pytest.raises(MigrationError, match="edited"):
+        missing(read_migrations(), {1: "0" * 64})
 
 
 def test_pending_refuses_when_a_newer_release_was_here() -> None:

@@ -15,6 +15,7 @@ from libs.events.asyncapi import document
 from libs.events.digest import HEADER
 from libs.events.reasons import DeadLetterReason
 from libs.settings import KafkaSettings
+from libs.telemetry.tracing import TRACEPARENT
 from services.processor.batch import DeadLetter, Record
 from services.processor.dead_letters import headers
 from tests.golden_events import read_examples
@@ -65,5 +66,5 @@ def test_headers_fit_the_schema_when_the_processor_makes_them(
     assert set(made) | {"line"} == set(_MESSAGES["deadLetter"]["headers"]["properties"])
 
 
-def test_digest_is_described_under_the_name_that_is_written() -> None:
-    assert list(_MESSAGES["record"]["headers"]["properties"]) == [HEADER]
+def test_headers_are_described_under_the_names_that_are_written() -> None:
+    assert list(_MESSAGES["record"]["headers"]["properties"]) == [HEADER, TRACEPARENT]

@@ -11,6 +11,7 @@ from backports import zstd
 
 from libs.access.api_keys import Mode, Scope
 from libs.settings import RateLimitSettings
+from libs.telemetry.metrics import RATE_LIMITED
 from services.ingest.settings import BodySettings
 from tests.golden_events import ACCEPTED_AT
 from tests.unit.services.ingest.service import PATH, Service, service
@@ -216,10 +217,12 @@ async def test_many_requests_are_taken_when_the_key_may_read_once_a_minute() -> 
 async def test_events_are_taken_all_or_none_when_the_key_has_a_limit() -> None:
     async with service() as running:
         shown = running.keys.add(events_per_minute=10)
+        before = RATE_LIMITED.labels("events")._value.get()
         answers = [await _post(running, [_MESSAGE] * number, shown) for number in (6, 5, 4, 1)]
         unlimited = await _post(running, [_MESSAGE] * 50, running.keys.add())
 
     assert [answer.status_code for answer in answers] == [202, 429, 202, 429]
+    assert RATE_LIMITED.labels("events")._value.get() == before + 2
     assert unlimited.status_code == 202
     assert len(running.kafka.lines) == 6 + 4 + 50
     refused = answers[1]
@@ -434,7 +437,8 @@ async def test_service_is_ready_when_it_has_keys_and_kafka() -> None:
         ready = await running.http.get("/healthz/ready")
         live = await running.http.get("/healthz/live")
 
-    assert (waiting.status_code, waiting.json()["checks"]) == (503, {"kafka": True, "keys": False})
+    checks = {"kafka": True, "keys": False, "running": True}
+    assert (waiting.status_code, waiting.json()["checks"]) == (503, checks)
     assert (ready.status_code, live.status_code) == (200, 200)
 
 

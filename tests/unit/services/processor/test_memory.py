@@ -3,6 +3,7 @@
 from datetime import date
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,19 @@ def test_hash_runs_stay_few_when_many_are_added() -> None:
     for value in range(1000):
         runs.add(np.array([value], dtype=U64), NO_CHECKS)
     assert len(runs.runs) <= 11
+
+
+def test_large_hash_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.processor.memory._MERGED", 8)
+    runs = HashRuns()
+    for value in range(0, 48, 2):
+        runs.add(np.array([value, value + 1], dtype=U64), NO_CHECKS)
+    assert [len(keys) for keys, _ in runs.runs] == [8] * 6
+    assert runs.contains(np.array([0, 47, 48], dtype=U64), NO_CHECKS).tolist() == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_seen_ids_are_kept_for_the_window_and_gone_some_time_after() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.telemetry.metrics import LEASES_LOST
 from services.processor.ownership import Ownership, StoppedError
 
 LEASE_S = 10.0
@@ -103,8 +104,10 @@ async def test_confirmation_is_worth_nothing_when_partitions_were_given_anew(wor
     world.ownership.confirmed(world.now)
     world.ownership.given()
     world.answers = [False, True]
+    before = LEASES_LOST.labels("not_confirmed")._value.get()
     await world.ownership.lease({0: 5})
     assert world.answers == []
+    assert LEASES_LOST.labels("not_confirmed")._value.get() == before + 1
 
 
 async def test_new_owner_waits_a_whole_lease_when_a_late_answer_confirms_what_was_before(

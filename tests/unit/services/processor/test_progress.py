@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from services.processor.progress import Look, ProgressWatch
 
-LAGGING = Look(at_s=0.0, ends={0: 10}, done={0: 5}, clickhouse_answers=True, is_settled=True)
+LAGGING = Look(
+    at_s=0.0, ends={0: 10}, done={0: 5}, clickhouse_answers=True, is_settled=True, waits=0
+)
 
 
 def stuck(*looks: Look) -> list[int]:
@@ -35,6 +37,13 @@ def test_time_begins_anew_when_a_server_was_away_or_partitions_moved() -> None:
     ):
         assert stuck(LAGGING, pause, replace(LAGGING, at_s=31), replace(LAGGING, at_s=60)) == []
         assert stuck(LAGGING, pause, replace(LAGGING, at_s=31), replace(LAGGING, at_s=61)) == [0]
+
+
+def test_partition_is_not_stuck_when_what_it_waits_for_is_known() -> None:
+    # ClickHouse answers, and refuses each insert: it is read-only, or its disk is full.
+    refused = [replace(LAGGING, at_s=20.0 * at, waits=at) for at in range(10)]
+    assert stuck(*refused) == []
+    assert stuck(*refused, replace(refused[-1], at_s=210.0)) == [0]
 
 
 def test_each_partition_is_watched_by_itself() -> None:

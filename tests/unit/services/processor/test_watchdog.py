@@ -11,6 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import OperationalError
 from structlog.testing import capture_logs
 
+from libs.telemetry.metrics import LAG_RECORDS, PROCESSOR
 from services.processor import watchdog
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
@@ -33,6 +34,7 @@ class World:
     caught_up: set[int] = field(default_factory=set)
     wanted: bool = True
     is_held: bool = False
+    waits: int = 0
     clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
     health: Health = field(default_factory=lambda: Health(owns=True))
 
@@ -51,18 +53,26 @@ class World:
     def is_wanted(self) -> bool:
         return self.wanted
 
-    async def look(self) -> list[int]:
-        """What one look finds stuck."""
-        watched = Watchdog(
+    def watchdog(self) -> Watchdog:
+        return Watchdog(
             cast("Agent", self),
             cast("Membership", self),
             cast("EventsTopic", self),
             cast("DeadLetters", self),
             cast("AsyncClient", self.clickhouse),
         )
+
+    async def look(self, watched: Watchdog | None = None) -> list[int]:
+        """What one look finds stuck."""
         looks = iter((True, False))
-        await watched.run(self.health, lambda: next(looks))
+        await (watched or self.watchdog()).run(self.health, lambda: next(looks))
         return self.health.stuck
+
+
+def shown(name: str) -> dict[str, float]:
+    """What a gauge of the processor shows, by the value of its one label."""
+    samples = [one for metric in PROCESSOR.registry.collect() for one in metric.samples]
+    return {"".join(one.labels.values()): one.value for one in samples if one.name == name}
 
 
 @pytest.fixture
@@ -145,6 +155,19 @@ async def test_nothing_is_stuck_when_waiting_is_right(
     assert await world.look() == []
 
 
+async def test_service_lives_only_as_long_as_somebody_looks(world: World) -> None:
+    health = world.health
+    assert health.trouble(1_000_000.0) == {}, "it starts, and has nothing to do yet"
+    world.done = {}
+    await world.look()
+    looked_at_s = health.looked_at_s
+    assert looked_at_s is not None
+    assert health.trouble(looked_at_s + 59.0) == {}
+    assert health.trouble(looked_at_s + 61.0) == {"status": "unwatched"}
+    health.stopping = True
+    assert health.trouble(looked_at_s + 61.0) == {}
+
+
 async def test_health_tells_when_the_limit_of_dead_letters_holds(world: World) -> None:
     world.is_held = True
     await world.look()
@@ -152,3 +175,34 @@ async def test_health_tells_when_the_limit_of_dead_letters_holds(world: World) -
     world.is_held = False
     await world.look()
     assert world.health.checks()["dead_letters"]
+
+
+async def test_lag_is_shown_of_the_partitions_that_are_owned_and_of_no_others(
+    world: World,
+) -> None:
+    LAG_RECORDS.clear()
+    watched = world.watchdog()
+    await world.look(watched)
+    assert shown("ragtime_lag_records") == {"0": 5.0, "1": 0.0}
+    assert shown("ragtime_partitions_stuck") == {"": 1.0}
+
+    world.done = {1: 6, 2: 0}
+    world.ends_of_topic = {1: 7, 2: 9}
+    await world.look(watched)
+    assert shown("ragtime_lag_records") == {"1": 1.0, "2": 9.0}
+
+
+async def test_lag_stands_as_it_was_when_kafka_does_not_say(world: World) -> None:
+    LAG_RECORDS.clear()
+    watched = world.watchdog()
+    await world.look(watched)
+    _kafka_is_away(world)
+    await world.look(watched)
+    assert shown("ragtime_lag_records") == {"0": 5.0, "1": 0.0}
+    assert shown("ragtime_server_answers") == {"kafka": 0.0, "clickhouse": 1.0}
+
+
+async def test_servers_are_shown_when_clickhouse_does_not_answer(world: World) -> None:
+    _clickhouse_is_away(world)
+    await world.look()
+    assert shown("ragtime_server_answers") == {"kafka": 1.0, "clickhouse": 0.0}

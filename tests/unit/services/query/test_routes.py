@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from pydantic import SecretStr
 
 from libs.access.api_keys import Mode, generate_key
+from libs.telemetry.metrics import RATE_LIMITED
 from services.query import routes
 from services.query.settings import KeyLimitSettings
 from tests.fakes import Row
@@ -244,6 +245,22 @@ async def test_address_is_limited_when_it_shows_no_key(service: Service) -> None
     assert limits(answers[-1]) == (3, 0)
     assert spoofed.status_code == 429
     assert with_key.status_code == 200
+
+
+async def test_limit_that_was_met_is_counted_by_its_kind(service: Service) -> None:
+    token = service.add_key()
+
+    def counted() -> list[float]:
+        return [RATE_LIMITED.labels(limit)._value.get() for limit in ("key", "address", "events")]
+
+    before = counted()
+    async with service.run() as http:
+        for _ in range(5 + 2):
+            await http.get(PATH, headers=bearer(token))
+        for _ in range(3 + 1):
+            await http.get(PATH)
+    met = [after - old for after, old in zip(counted(), before, strict=True)]
+    assert met == [2, 1, 0]
 
 
 async def test_addresses_are_told_apart_when_a_trusted_proxy_names_them(service: Service) -> None:

@@ -1,0 +1,1 @@
+"""What containers need beside the services: their secrets, their health check, the demo."""

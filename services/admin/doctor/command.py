@@ -1,0 +1,69 @@
+"""The verb `ragtime doctor`: one screen, an exit code for cron, JSON for programs."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from libs.settings import load_settings
+from services.admin.doctor.examination import CHECKS, examine
+from services.admin.doctor.findings import EXIT_CODES, Finding, Status, as_json, worst
+from services.admin.doctor.installation import installation
+from services.admin.running import printable
+from services.admin.settings import DoctorSettings
+
+_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+
+
+def doctor(
+    as_json_: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a screen.")
+    ] = False,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="Leave a check out; may be given several times.")
+    ] = None,
+) -> None:
+    """Look at everything, and say what to do; exit 0: all is well, 1: warnings, 2: failures."""
+    left_out = set(skip or ())
+    if unknown := left_out - CHECKS.keys():
+        raise typer.BadParameter(
+            f"no such check: {', '.join(sorted(unknown))}. There are {', '.join(CHECKS)}",
+            param_hint="--skip",
+        )
+    settings = load_settings(DoctorSettings)
+    found = asyncio.run(_examine(settings, left_out))
+    if as_json_:
+        typer.echo(json.dumps(as_json(found, datetime.now(UTC))))
+    else:
+        Console().print(screen(found))
+    raise typer.Exit(EXIT_CODES[worst(finding.status for finding in found.values())])
+
+
+async def _examine(settings: DoctorSettings, left_out: set[str]) -> dict[str, Finding]:
+    async with installation(settings) as looked_at:
+        checks = {name: check for name, check in CHECKS.items() if name not in left_out}
+        return await examine(looked_at, checks)
+
+
+def screen(found: dict[str, Finding]) -> Group:
+    """All of it for people."""
+    table = Table("check", "", "seen", box=None, pad_edge=False)
+    for name, finding in found.items():
+        table.add_row(name, Text(finding.status, _STYLES[finding.status]), _told(finding))
+    numbers = {
+        status: sum(finding.status is status for finding in found.values()) for status in Status
+    }
+    verdict = ", ".join(f"{number} {status}" for status, number in numbers.items())
+    return Group(table, Text(f"\n{verdict}"))
+
+
+def _told(finding: Finding) -> Text:
+    text = Text(printable(finding.seen))
+    if finding.status is not Status.OK:
+        text.append(f"\nright: {finding.expected}\n", "dim").append(finding.advice, "bold")
+    return text

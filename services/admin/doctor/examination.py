@@ -1,0 +1,60 @@
+"""All checks, and how they are run: side by side, each with a deadline."""
+
+import asyncio
+from collections.abc import Mapping
+
+from libs.clickhouse.connection import first_line
+from services.admin.doctor import (
+    clocks,
+    contradicting,
+    counts,
+    disk,
+    letters,
+    progress,
+    rights,
+    tables,
+    topics,
+    versions,
+)
+from services.admin.doctor.findings import Check, Finding, fail
+from services.admin.doctor.installation import Installation
+
+# In the order in which they are shown. The names are for cron, alerts and --skip: they stay.
+CHECKS: Mapping[str, Check] = {
+    "ragtime": versions.ragtime,
+    "clickhouse": versions.clickhouse,
+    "kafka": versions.kafka,
+    "clocks": clocks.clocks,
+    "settings": contradicting.settings,
+    "migrations": tables.migrations,
+    "rights": rights.rights,
+    "topics": topics.topics,
+    "processors": progress.processors,
+    "lag": progress.lag,
+    "dead-letters": letters.dead_letters,
+    "counts": counts.counts,
+    "retention": tables.retention,
+    "tables": tables.sizes,
+    "log-tables": tables.log_tables,
+    "disk": disk.disk,
+}
+
+
+async def examine(installation: Installation, checks: Mapping[str, Check]) -> dict[str, Finding]:
+    """What each check finds."""
+    deadline_s = installation.settings.doctor.deadline_s
+    found = await asyncio.gather(
+        *(_look(installation, check, deadline_s) for check in checks.values())
+    )
+    return dict(zip(checks, found, strict=True))
+
+
+async def _look(installation: Installation, check: Check, deadline_s: float) -> Finding:
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await check(installation)
+    except TimeoutError:
+        seen = f"no answer within {deadline_s:g} s"
+    except Exception as error:  # noqa: BLE001 - an edge: one check must not hide the others
+        seen = f"{type(error).__name__}: {first_line(error)}"
+    return fail(seen, "an answer", "See whether the server is up, and what its log says.")

@@ -1,0 +1,63 @@
+"""What is looked at: the settings, and a client of each server, which all checks share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from libs.clickhouse.connection import connect
+from services.admin.settings import DoctorSettings
+from services.admin.topics import admin_client
+
+T = TypeVar("T")
+
+
+class Installation:
+    """Connects when a check asks first; where that fails, it fails for all that ask."""
+
+    def __init__(self, settings: DoctorSettings, closing: AsyncExitStack) -> None:
+        self.settings = settings
+        self._closing = closing
+        self._clickhouse: asyncio.Task[AsyncClient] | None = None
+        self._kafka: asyncio.Task[AIOKafkaAdminClient] | None = None
+
+    async def clickhouse(self) -> AsyncClient:
+        """A client of our database. Raises the driver's `Error`."""
+        self._clickhouse = self._clickhouse or _begun(self._connect)
+        return await asyncio.shield(self._clickhouse)
+
+    async def kafka(self) -> AIOKafkaAdminClient:
+        """A client for topics and groups. Raises KafkaError."""
+        self._kafka = self._kafka or _begun(self._start)
+        return await asyncio.shield(self._kafka)
+
+    async def _connect(self) -> AsyncClient:
+        client = await connect(self.settings.clickhouse)
+        self._closing.push_async_callback(client.close)
+        return client
+
+    async def _start(self) -> AIOKafkaAdminClient:
+        return await self._closing.enter_async_context(admin_client(self.settings.kafka))
+
+    async def give_up(self) -> None:
+        """Nobody waits any more for what has not connected."""
+        for task in (self._clickhouse, self._kafka):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+def _begun(work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+    return asyncio.ensure_future(work())
+
+
+@asynccontextmanager
+async def installation(settings: DoctorSettings) -> AsyncIterator[Installation]:
+    """An installation to look at; what was connected is closed."""
+    async with AsyncExitStack() as closing:
+        found = Installation(settings, closing)
+        closing.push_async_callback(found.give_up)
+        yield found

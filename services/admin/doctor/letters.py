@@ -1,0 +1,42 @@
+"""Dead letters: how many there are, and whether new ones arrive."""
+
+import time
+
+from aiokafka import TopicPartition
+
+from services.admin.doctor.findings import Finding, ok, warn
+from services.admin.doctor.installation import Installation
+from services.admin.doctor.words import age
+from services.admin.running import printable
+from services.admin.topics import asking
+
+_READ_MS = 2_000
+
+
+async def dead_letters(installation: Installation) -> Finding:
+    """No line was diverted lately."""
+    settings = installation.settings
+    async with asking(settings.kafka) as consumer:
+        one = TopicPartition(settings.kafka.dead_letter_topic, 0)
+        start = (await consumer.beginning_offsets([one]))[one]
+        end = (await consumer.end_offsets([one]))[one]
+        if end == start:
+            return ok("none")
+        consumer.assign([one])
+        consumer.seek(one, end - 1)
+        found = await consumer.getmany(one, timeout_ms=_READ_MS, max_records=1)
+    newest_s, reason = time.time(), "unknown"
+    for record in found.get(one, ()):
+        newest_s = record.timestamp / 1000
+        reason = printable(dict(record.headers).get("reason", b"unknown").decode(errors="replace"))
+    ago_s = max(0.0, time.time() - newest_s)
+    seen = f"{end - start}, the newest ({reason}) {age(ago_s)} ago"
+    hours = settings.doctor.dead_letter_hours
+    if ago_s > hours * 3600:
+        return ok(seen)
+    return warn(
+        seen,
+        f"none within {hours} hours",
+        "Look at `ragtime dead-letters list`, mend what writes them, then `ragtime dead-letters"
+        " replay`.",
+    )

@@ -1,0 +1,137 @@
+"""Whether what is accepted gets counted: the members of the group, and what waits for them."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+
+from services.admin.doctor.findings import Finding, fail, ok, warn
+from services.admin.doctor.installation import Installation
+from services.admin.doctor.words import age, listed
+from services.admin.topics import asking
+
+_LOOKS, _PAUSE_S = 4, 1.0
+_READ_MS = 2_000
+
+
+async def processors(installation: Installation) -> Finding:
+    """Each partition has a processor."""
+    settings = installation.settings
+    client = await installation.kafka()
+    (topic,) = await client.describe_topics([settings.kafka.events_topic])
+    partitions = {one["partition"] for one in topic["partitions"]}
+    for _ in range(_LOOKS):  # a rebalance takes a moment
+        (response,) = await client.describe_consumer_groups([settings.group.name])
+        _, _, state, _, _, members, *_ = response.groups[0]
+        owned = _owned(members, settings.kafka.events_topic)
+        if members and not partitions - owned:
+            return ok(f"{len(members)} in group {settings.group.name}, {len(owned)} partitions")
+        if not members:
+            break
+        await asyncio.sleep(_PAUSE_S)
+    unowned = listed([str(number) for number in sorted(partitions - owned)])
+    return fail(
+        f"group {settings.group.name}: {len(members)} processors ({state or 'unknown'});"
+        f" partitions without one: {unowned}",
+        "at least one, that owns all partitions",
+        "Start a processor; if one runs, see its log for the reason why it is no member.",
+    )
+
+
+def _owned(members: list[Any], topic: str) -> set[int]:
+    found: set[int] = set()
+    for *_, assignment in (member[:5] for member in members):
+        if assignment:
+            decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+            found |= {one.partition for one in decoded.partitions() if one.topic == topic}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a partition holds that the group has not done. `lost`: deleted before it was done."""
+
+    partition: int
+    records: int
+    oldest_s: float
+    lost: int
+    is_moving: bool
+
+    def __str__(self) -> str:
+        lost = f", {self.lost} records deleted before they were counted" if self.lost else ""
+        if not self.records:
+            return f"partition {self.partition}{lost}"
+        how = "getting on" if self.is_moving else "standing still"
+        oldest = f"the oldest {age(self.oldest_s)} old"
+        return f"partition {self.partition}: {self.records} records, {oldest}, {how}{lost}"
+
+
+async def lag(installation: Installation) -> Finding:
+    """What is in Kafka is counted soon."""
+    kafka, group = installation.settings.kafka, installation.settings.group.name
+    client = await installation.kafka()
+    async with asking(kafka) as consumer:
+        (topic,) = await client.describe_topics([kafka.events_topic])
+        all_ = [TopicPartition(kafka.events_topic, one["partition"]) for one in topic["partitions"]]
+        done = await _done(client, group)
+        starts, ends = await consumer.beginning_offsets(all_), await consumer.end_offsets(all_)
+        behind = [one for one in all_ if ends[one] > max(done.get(one, 0), starts[one])]
+        lost = [one for one in all_ if starts[one] > done.get(one, starts[one])]
+        oldest = {
+            one: await _appended_s(consumer, one, max(done.get(one, 0), starts[one]))
+            for one in behind
+        }
+    if behind:
+        await asyncio.sleep(_PAUSE_S)
+    later = await _done(client, group) if behind else done
+    return judge(
+        [
+            Waiting(
+                partition=one.partition,
+                records=ends[one] - max(done.get(one, 0), starts[one]),
+                oldest_s=max(0.0, time.time() - oldest[one]) if one in oldest else 0.0,
+                lost=starts[one] - done[one] if one in lost else 0,
+                is_moving=later.get(one, 0) > done.get(one, 0),
+            )
+            for one in all_
+            if one in behind or one in lost
+        ],
+        installation.settings.doctor.max_lag_s,
+    )
+
+
+def judge(found: list[Waiting], most_s: float) -> Finding:
+    """What to say of what waits."""
+    if not found:
+        return ok("nothing waits")
+    oldest = max(found, key=lambda one: one.oldest_s)
+    total = f"{sum(one.records for one in found)} records wait, the oldest for"
+    seen = f"{total} {age(oldest.oldest_s)}"
+    late = [one for one in found if one.oldest_s > most_s or one.lost]
+    if not late:
+        return ok(seen)
+    tell = warn if all(one.is_moving and not one.lost for one in late) else fail
+    return tell(
+        f"{seen}: {'; '.join(map(str, late))}",
+        f"no record older than {most_s:g} s",
+        "See the processors' logs and readiness; where they get on, add processors or CPU.",
+    )
+
+
+async def _done(client: Any, group: str) -> Mapping[TopicPartition, int]:  # noqa: ANN401 - untyped
+    found = await client.list_consumer_group_offsets(group)
+    return {one: place.offset for one, place in found.items() if place.offset >= 0}
+
+
+async def _appended_s(consumer: AIOKafkaConsumer, one: TopicPartition, offset: int) -> float:
+    """When Kafka took the first record from an offset on; now where it holds none."""
+    consumer.assign([one])
+    consumer.seek(one, offset)
+    found = await consumer.getmany(one, timeout_ms=_READ_MS, max_records=1)
+    for record in found.get(one, ()):
+        return float(record.timestamp) / 1000
+    return time.time()

@@ -1,0 +1,83 @@
+"""The tables: migrations, retention, sizes, and ClickHouse's own logs."""
+
+from libs.clickhouse.migrations import read_ledger, read_migrations
+from services.admin.doctor.findings import Finding, fail, ok, warn
+from services.admin.doctor.installation import Installation
+from services.admin.doctor.words import listed, size
+from services.admin.retention import kept, words
+from services.admin.statements import statement
+
+_SIZES = statement("doctor_sizes")
+_LOG_TABLES = statement("doctor_log_tables")
+# ClickHouse begins to slow inserts at 1,000 parts of a partition, by default.
+_MANY_PARTS = 500
+
+
+async def migrations(installation: Installation) -> Finding:
+    """All migrations of this release are applied, as they are, and no others."""
+    database = installation.settings.clickhouse.database
+    applied = await read_ledger(await installation.clickhouse(), database)
+    here = {one.number: one for one in read_migrations()}
+    missing = [f"{number:04} is missing" for number in here if number not in applied]
+    altered = [
+        f"{number:04} was altered"
+        for number, one in here.items()
+        if applied.get(number, one.checksum) != one.checksum
+    ]
+    unknown = [f"{number:04} is unknown" for number in sorted(applied) if number not in here]
+    if not missing + altered + unknown:
+        return ok(f"{len(here)} migrations applied")
+    return fail(
+        "; ".join(missing + altered + unknown),
+        f"0001 to {len(here):04}, as they are in this release",
+        "Run `ragtime migrate`; where one is unknown or was altered, run the release that made it.",
+    )
+
+
+async def retention(installation: Installation) -> Finding:
+    """The table of raw events has the TTL that is set."""
+    days = installation.settings.retention.events_days
+    table = await kept(await installation.clickhouse())
+    oldest = f", the oldest of {table.oldest:%Y-%m-%d}" if table.oldest else ""
+    seen = f"raw events are kept {words(table.days)}{oldest}"
+    if table.days == days:
+        return ok(seen)
+    return warn(
+        seen,
+        f"{words(days)}, as RAGTIME_RETENTION__EVENTS_DAYS says",
+        "Look at `ragtime retention`, then carry it out with `ragtime retention --apply`.",
+    )
+
+
+async def sizes(installation: Installation) -> Finding:
+    """Our tables, and whether merges follow inserts."""
+    result = await (await installation.clickhouse()).query(_SIZES)
+    seen = ", ".join(
+        f"{name} {size(bytes_)}, {rows:,} rows" for name, bytes_, rows, _ in result.result_rows
+    )
+    crowded = [f"{name}: {parts} parts" for name, *_, parts in result.result_rows
+               if parts > _MANY_PARTS]  # fmt: skip
+    if not crowded:
+        return ok(seen or "no rows yet")
+    return warn(
+        f"{listed(crowded)} in one month; {seen}",
+        f"at most {_MANY_PARTS} parts in a partition of a table",
+        "Let larger batches form (RAGTIME_BATCH__WITHIN_S), or give ClickHouse more CPU.",
+    )
+
+
+async def log_tables(installation: Installation) -> Finding:
+    """ClickHouse's own log tables end somewhere."""
+    result = await (await installation.clickhouse()).query(_LOG_TABLES)
+    total = sum(bytes_ for _, bytes_, _ in result.result_rows)
+    endless = [f"system.{name} ({size(bytes_)})" for name, bytes_, ends in result.result_rows
+               if not ends]  # fmt: skip
+    if not result.result_rows:
+        return ok("none")
+    if not endless:
+        return ok(f"{len(result.result_rows)}, {size(total)}, all with a TTL")
+    return warn(
+        f"without a TTL: {listed(endless)}",
+        "a TTL on each, or none of it",
+        "Give each a <ttl> in ClickHouse's config.d, or turn it off there.",
+    )

@@ -1,0 +1,99 @@
+"""The topics: that they are there, and are as they are set and as the table knows them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
+from services.admin.doctor.installation import Installation
+from services.admin.topics import noted_partitions, other_configs, topic_configs
+
+# Without these events would be counted wrongly or be refused; else only what is kept differs.
+_GRAVE = frozenset({"cleanup.policy", "message.timestamp.type"})
+_ADVICE = {
+    Status.WARN: "Look at `ragtime topics`, then carry it out with `ragtime topics --apply`.",
+    Status.FAIL: "Run `ragtime init` where a topic is missing, `ragtime topics --apply` where a"
+    ' configuration differs; else see "Topics" in docs/operating.md.',
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as Kafka describes it: how many brokers have each partition, and are in sync."""
+
+    name: str
+    replicas: list[int]
+    in_sync: list[int]
+
+    def troubles(self, brokers: int, min_in_sync: int) -> list[tuple[Status, str]]:
+        """What is wrong with its copies."""
+        fewest, copies = min(self.in_sync), min(self.replicas)
+        if min_in_sync > copies:
+            what = f"min.insync.replicas is {min_in_sync}, of {copies} replicas"
+            return [(Status.FAIL, f"{self.name}: {what}: nothing can be written")]
+        if fewest < min_in_sync:
+            what = f"a partition has {fewest} replicas in sync, of {min_in_sync} that must be"
+            return [(Status.FAIL, f"{self.name}: {what}: nothing can be written to it")]
+        if fewest < copies:
+            return [(Status.WARN, f"{self.name}: a partition has {fewest} of {copies} replicas")]
+        if copies == 1 < brokers:
+            what = f"one replica, with {brokers} brokers: a lost disk loses events"
+            return [(Status.WARN, f"{self.name}: {what}")]
+        return []
+
+
+async def topics(installation: Installation) -> Finding:
+    """Both topics are there and as they should be."""
+    settings = installation.settings
+    client = await installation.kafka()
+    wanted = topic_configs(settings.kafka, settings.topics)
+    described = await client.describe_topics(list(wanted))
+    missing = [one["topic"] for one in described if one["error_code"]]
+    if missing:
+        return fail(f"not there: {', '.join(missing)}", "both topics", _ADVICE[Status.FAIL])
+    found = [_topic(one) for one in described]
+    brokers = len((await client.describe_cluster())["brokers"])
+    others = await other_configs(client, wanted)
+    troubles = [
+        (Status.FAIL if other.name in _GRAVE else Status.WARN, str(other)) for other in others
+    ]
+    is_other = {other.topic: other.found for other in others if other.name == "min.insync.replicas"}
+    for topic in found:
+        least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
+        troubles += topic.troubles(brokers, least)
+    troubles += await _other_partitions(installation, found)
+    return _judge(found, troubles)
+
+
+def _topic(described: dict[str, Any]) -> Topic:
+    partitions = described["partitions"]
+    return Topic(
+        described["topic"],
+        [len(partition["replicas"]) for partition in partitions],
+        [len(partition["isr"]) for partition in partitions],
+    )
+
+
+async def _other_partitions(
+    installation: Installation, found: list[Topic]
+) -> list[tuple[Status, str]]:
+    name = installation.settings.kafka.events_topic
+    number = next(len(topic.replicas) for topic in found if topic.name == name)
+    noted = await noted_partitions(await installation.clickhouse(), name)
+    if noted == number:
+        return []
+    if noted is None:
+        return [(Status.WARN, f"{name}: the table `topics` does not know it")]
+    what = f"{number} partitions, made with {noted}: nothing is counted"
+    return [(Status.FAIL, f"{name}: {what}")]
+
+
+def _judge(found: list[Topic], troubles: list[tuple[Status, str]]) -> Finding:
+    seen = ", ".join(
+        f"{topic.name}: partitions {len(topic.replicas)}, replicas {min(topic.replicas)}"
+        for topic in found
+    )
+    if not troubles:
+        return ok(seen)
+    status = worst(status for status, _ in troubles)
+    tell = fail if status is Status.FAIL else warn
+    return tell("; ".join(what for _, what in troubles), "as it is set", _ADVICE[status])

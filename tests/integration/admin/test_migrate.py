@@ -1,0 +1,97 @@
+"""`ragtime migrate --check` tells by its exit code whether the tables fit, and changes nothing."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from libs.clickhouse.connection import connect
+from libs.clickhouse.migrations import MIGRATIONS
+from libs.settings import ClickHouseSettings
+from services.admin.app import app
+
+pytestmark = pytest.mark.integration
+
+FORGET = "DELETE FROM {database}.migrations WHERE number = {number}"
+ANOTHER = "INSERT INTO {database}.migrations VALUES (9000, 'later', 'x', now64(3))"
+FILES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+
+
+def command(settings: ClickHouseSettings, sql: str) -> None:
+    async def run() -> None:
+        client = await connect(settings, database="system")
+        await client.command(sql)
+        await client.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def database(
+    clickhouse_settings: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ClickHouseSettings]:
+    """A database that is not made yet, named in the environment; dropped afterwards."""
+    for name in ("url", "user", "database"):
+        monkeypatch.setenv(
+            f"RAGTIME_CLICKHOUSE__{name.upper()}", getattr(clickhouse_settings, name)
+        )
+    password = clickhouse_settings.password.get_secret_value()
+    monkeypatch.setenv("RAGTIME_CLICKHOUSE__PASSWORD", password)
+    yield clickhouse_settings
+    command(clickhouse_settings, f"DROP DATABASE IF EXISTS {clickhouse_settings.database} SYNC")
+
+
+def migrate(*options: str) -> Result:
+    return CliRunner().invoke(app, ["migrate", *options])
+
+
+def test_check_names_every_migration_and_makes_nothing_when_there_are_no_tables(
+    database: ClickHouseSettings,
+) -> None:
+    for _ in range(2):
+        checked = migrate("--check")
+        assert checked.exit_code == 1
+        assert checked.stdout.splitlines() == [f"missing {name}" for name in FILES]
+
+
+def test_check_is_content_when_all_are_applied(database: ClickHouseSettings) -> None:
+    assert migrate().exit_code == 0
+
+    checked = migrate("--check")
+
+    assert (checked.exit_code, checked.stdout) == (0, "the tables are up to date\n")
+
+
+def test_check_names_the_one_that_is_missing_when_the_rest_is_applied(
+    database: ClickHouseSettings,
+) -> None:
+    migrate()
+    command(database, FORGET.format(database=database.database, number=len(FILES)))
+
+    checked = migrate("--check")
+
+    assert (checked.exit_code, checked.stdout) == (1, f"missing {FILES[-1]}\n")
+
+
+def test_check_fails_with_a_reason_when_a_newer_release_was_here(
+    database: ClickHouseSettings,
+) -> None:
+    migrate()
+    command(database, ANOTHER.format(database=database.database))
+
+    checked = migrate("--check")
+
+    assert checked.exit_code == 1
+    assert "applied by a newer release" in checked.output
+
+
+def test_check_fails_with_a_reason_when_clickhouse_is_away(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGTIME_CLICKHOUSE__URL", "http://127.0.0.1:1")
+
+    checked = migrate("--check")
+
+    assert checked.exit_code == 1
+    assert checked.output.startswith("ragtime: ")

@@ -1,0 +1,40 @@
+"""Kafka and the gateway of a test alone: processes that it may kill, freeze and start anew."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.e2e.processes import Process
+from tests.e2e.waiting import wait_until
+from tests.servers import (
+    Servers,
+    clickhouse_answers,
+    kafka_answers,
+    local_command,
+    local_environment,
+    prepare_local,
+)
+
+_STARTS_WITHIN_S = 60.0
+
+
+@contextmanager
+def running_servers(folder: Path) -> Iterator[tuple[dict[str, Process], Servers]]:
+    """Both started in a folder and answering, by their names; killed at the end."""
+    where, found = prepare_local(folder)
+    servers = {
+        name: Process(name, local_command(name), local_environment(where), where.log(name))
+        for name in ("kafka", "clickhouse")
+    }
+    with ExitStack() as closing:
+        for server in servers.values():
+            server.start()
+            closing.callback(server.kill)
+        wait_until_answering(found)
+        yield servers, found
+
+
+def wait_until_answering(found: Servers) -> None:
+    """Return when both answer."""
+    wait_until(lambda: clickhouse_answers(found.clickhouse_url), "ClickHouse", _STARTS_WITHIN_S)
+    wait_until(lambda: kafka_answers(found.kafka), "Kafka answers", _STARTS_WITHIN_S)

@@ -1,0 +1,231 @@
+"""What the doctor says of what it saw: faults that no machine for tests can have, and the JSON."""
+
+import asyncio
+import json
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deploy.local.credentials import ROLES
+from libs.settings import ClickHouseSettings, KafkaSettings
+from services.admin.doctor import clocks, disk, progress
+from services.admin.doctor.disk import Disk
+from services.admin.doctor.examination import CHECKS, examine
+from services.admin.doctor.findings import (
+    EXIT_CODES,
+    Finding,
+    Status,
+    as_json,
+    fail,
+    ok,
+    warn,
+    worst,
+)
+from services.admin.doctor.installation import Installation
+from services.admin.doctor.progress import Waiting
+from services.admin.doctor.rights import NEEDS, TABLES
+from services.admin.doctor.topics import Topic
+from services.admin.doctor.words import age, listed, size
+from services.admin.settings import DoctorSettings, DoctorThresholds
+
+OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
+GB = 10**9
+
+
+def installation(**doctor: Any) -> Installation:
+    settings = DoctorSettings(
+        kafka=KafkaSettings(bootstrap_servers="k:1"),
+        clickhouse=ClickHouseSettings.model_validate(
+            {"url": "http://c:1", "user": "u", "password": "p"}
+        ),
+        doctor=DoctorThresholds(**doctor),
+    )
+    return Installation(settings, AsyncExitStack())
+
+
+@dataclass
+class Answer:
+    result_rows: list[list[Any]]
+
+
+@dataclass
+class ClockedClient:
+    """A ClickHouse whose clock is ahead, and whose table holds stamps or none."""
+
+    ahead_s: float
+    stamps: list[list[Any]]
+
+    async def query(self, sql: str) -> Answer:
+        return Answer([[time.time() + self.ahead_s]] if "FROM" not in sql else self.stamps)
+
+
+class Clocked(Installation):
+    def __init__(self, client: ClockedClient) -> None:
+        super().__init__(installation().settings, AsyncExitStack())
+        self._client = client
+
+    async def clickhouse(self) -> Any:
+        return self._client
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "stamps", "status", "told"),
+    [
+        (0, [], OK, "ClickHouse 0.0"),
+        (0, [[20]], OK, "Kafka 0.020 s ahead of ingest"),
+        (20, [[20]], WARN, "ahead of this machine"),
+        (-3600, [], FAIL, "behind this machine"),
+        (0, [[-30_000]], WARN, "Kafka 30.000 s behind ingest"),
+        (0, [[90_000]], FAIL, "Kafka 90.000 s ahead of ingest"),
+    ],
+)
+async def test_clocks_are_named_when_they_differ(
+    ahead_s: float, stamps: list[list[Any]], status: Status, told: str
+) -> None:
+    finding = await clocks.clocks(Clocked(ClockedClient(ahead_s, stamps)))
+    assert finding.status is status
+    assert told in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "told"),
+    [
+        (Disk("d", 50 * GB, 100 * GB, GB, 0, None), OK, "does not fill"),
+        (Disk("d", 50 * GB, 100 * GB, GB, GB, None), OK, "fills in 40 days"),
+        (Disk("d", 50 * GB, 100 * GB, GB, 2 * GB, None), WARN, "fills in 20 days"),
+        # After ten days as much goes as comes.
+        (Disk("d", 50 * GB, 100 * GB, GB, 2 * GB, 10), OK, "does not fill"),
+        (Disk("d", 50 * GB, 100 * GB, GB, 2 * GB, 25), WARN, "fills in 20 days"),
+        (Disk("d", 9 * GB, 100 * GB, GB, 0, None), FAIL, "9 %"),
+    ],
+)
+def test_disk_is_named_when_it_is_full_or_soon_will_be(
+    found: Disk, status: Status, told: str
+) -> None:
+    finding = disk.judge([found, Disk("other", 99, 100, 0, 0, None)], 10, 30)
+    assert finding.status is status
+    assert told in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([], OK),
+        ([Waiting(0, 9, 59, 0, is_moving=False)], OK),
+        ([Waiting(0, 9, 61, 0, is_moving=True)], WARN),
+        ([Waiting(0, 9, 61, 0, is_moving=True), Waiting(1, 9, 61, 0, is_moving=False)], FAIL),
+        ([Waiting(0, 0, 0, 3, is_moving=False)], FAIL),
+    ],
+)
+def test_lag_is_named_when_records_are_old_or_gone(found: list[Waiting], status: Status) -> None:
+    finding = progress.judge(found, 60)
+    assert finding.status is status
+    assert ("3 records deleted before they were counted" in finding.seen) is any(
+        one.lost for one in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic", "brokers", "min_in_sync", "status", "told"),
+    [
+        (Topic("t", [1, 1], [1, 1]), 1, 1, OK, ""),
+        (Topic("t", [3, 3], [3, 3]), 3, 2, OK, ""),
+        (Topic("t", [3, 3], [3, 2]), 3, 2, WARN, "2 of 3 replicas"),
+        (Topic("t", [3, 3], [3, 1]), 3, 2, FAIL, "1 replicas in sync, of 2 that must be"),
+        (Topic("t", [1, 1], [1, 1]), 1, 2, FAIL, "min.insync.replicas is 2, of 1 replicas"),
+        (Topic("t", [1, 1], [1, 1]), 3, 1, WARN, "one replica, with 3 brokers"),
+    ],
+)
+def test_topic_is_named_when_its_copies_are_too_few(
+    topic: Topic, brokers: int, min_in_sync: int, status: Status, told: str
+) -> None:
+    found = topic.troubles(brokers, min_in_sync)
+    assert worst(one for one, _ in found) is status
+    assert told in "".join(what for _, what in found)
+
+
+def test_services_need_the_rights_that_the_local_stack_gives() -> None:
+    for service, needs in NEEDS.items():
+        assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])
+        assert needs.reads <= set(TABLES)
+
+
+async def test_one_check_fails_and_the_others_go_on_when_it_cannot_run() -> None:
+    async def breaks(_: Installation) -> Finding:
+        raise ConnectionError("nobody there\nsecond line")
+
+    async def hangs(_: Installation) -> Finding:
+        await asyncio.sleep(3600)
+        return ok("never")
+
+    async def works(_: Installation) -> Finding:
+        return ok("well")
+
+    checks = {"breaks": breaks, "hangs": hangs, "works": works}
+    found = await examine(installation(deadline_s=0.05), checks)
+
+    assert [(name, one.status) for name, one in found.items()] == [
+        ("breaks", FAIL),
+        ("hangs", FAIL),
+        ("works", OK),
+    ]
+    assert found["breaks"].seen == "ConnectionError: nobody there"
+    assert found["hangs"].seen == "no answer within 0.05 s"
+
+
+def test_json_has_the_fields_that_programs_read() -> None:
+    """A field that goes or changes its meaning asks for another version."""
+    found = {"a": ok("1"), "b": warn("2", "3", "4"), "c": fail("5", "6", "7")}
+    at = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    assert json.loads(json.dumps(as_json(found, at))) == {
+        "version": 1,
+        "at": "2026-11-25T12:00:00+00:00",
+        "verdict": "fail",
+        "checks": [
+            {"name": "a", "status": "ok", "seen": "1", "expected": "", "advice": ""},
+            {"name": "b", "status": "warn", "seen": "2", "expected": "3", "advice": "4"},
+            {"name": "c", "status": "fail", "seen": "5", "expected": "6", "advice": "7"},
+        ],
+    }
+    assert EXIT_CODES == {OK: 0, WARN: 1, FAIL: 2}
+
+
+def test_names_of_checks_stay() -> None:
+    assert list(CHECKS) == [
+        "ragtime",
+        "clickhouse",
+        "kafka",
+        "clocks",
+        "settings",
+        "migrations",
+        "rights",
+        "topics",
+        "processors",
+        "lag",
+        "dead-letters",
+        "counts",
+        "retention",
+        "tables",
+        "log-tables",
+        "disk",
+    ]
+
+
+def test_numbers_are_short_when_people_read_them() -> None:
+    assert [size(999), size(1500), size(2.5e9), size(3e12)] == [
+        "999 B",
+        "1.5 kB",
+        "2.5 GB",
+        "3.0 TB",
+    ]
+    assert [age(1.25), age(119), age(300), age(86_400 * 3)] == [
+        "1.2 s",
+        "119.0 s",
+        "5 min",
+        "3 days",
+    ]
+    assert listed(["a"] * 7) == "a, a, a, a, a and 2 more"
