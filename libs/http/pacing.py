@@ -13,7 +13,7 @@ from libs.telemetry.metrics import CONNECTIONS_CUT
 _PIECE_BYTES = 64 * 1024
 # Who reads more slowly than this would keep others waiting: the connection is cut.
 _GRACE_S = 20.0
-_BYTES_A_SECOND = 128 * 1024
+_BYTES_A_SECOND = 256 * 1024
 
 log = get_logger()
 

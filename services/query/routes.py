@@ -19,8 +19,10 @@ from services.query.statements import counts, source_names
 PATH = "/api/v1/projects/{projectId}/analytics"
 
 # An answer up to this size is given away at once; a larger one keeps its place until it is read.
+# Those of many rows have places of their own: who does not read one is in the way of such alone.
 _SMALL_BYTES = 64 * 1024
 _MAX_UNREAD_BYTES = 16 * 1024 * 1024
+_MAX_UNREAD_LARGE_BYTES = 8 * 1024 * 1024
 _MAX_WAITING = 32
 
 
@@ -34,6 +36,7 @@ class Analytics:
         self._max_days = max_days
         self._clock = clock
         self._unread = Room(_MAX_UNREAD_BYTES, _MAX_WAITING, wait_s)
+        self._unread_large = Room(_MAX_UNREAD_LARGE_BYTES, _MAX_WAITING, wait_s)
         self._large = asyncio.Semaphore(1)
 
     async def read(self, request: Request, reader: Reader) -> Response:
@@ -44,28 +47,36 @@ class Analytics:
             self._clock().date(),
             self._max_days,
         )
-        place = Place(self._unread)
+        small, large = Place(self._unread), Place(self._unread_large)
         try:
-            body = await unless_gone(request, self._answer(question, place))
+            body = await unless_gone(request, self._answer(question, small, large))
         except BaseException:
-            place.leave()
+            small.leave()
+            large.leave()
             raise
         headers = request.state.rate_limit.headers()
-        if place.size_bytes:
-            return PacedResponse(body, place, headers, "application/json")
+        for place in (small, large):
+            if place.size_bytes:
+                return PacedResponse(body, place, headers, "application/json")
         return Response(body, headers=headers, media_type="application/json")
 
-    async def _answer(self, question: Question, place: Place) -> bytes:
-        """The body; a large one has taken its place. One of many rows is made while no other is.
+    async def _answer(self, question: Question, small: Place, large: Place) -> bytes:
+        """The body; one that is not given away at once has taken one of the places.
 
-        How many there are is known when ClickHouse has looked: then it looks once more.
+        One of many rows is made while no other is. How many there are is known when ClickHouse has
+        looked: then it looks once more.
         """
         async with self._database.session() as database:
             try:
-                return await _placed(await _body(database, question, if_small=True), place)
+                body = await _body(database, question, if_small=True)
+                if len(body) > _SMALL_BYTES:
+                    await small.take(len(body))
             except NotSmallError:
                 async with self._large:
-                    return await _placed(await _body(database, question, if_small=False), place)
+                    await large.take(_MAX_UNREAD_LARGE_BYTES)
+                    body = await _body(database, question, if_small=False)
+                    large.resize(len(body))
+        return body
 
 
 async def _body(database: Database, question: Question, *, if_small: bool) -> bytes:
@@ -74,9 +85,3 @@ async def _body(database: Database, question: Question, *, if_small: bool) -> by
     if cites_sources(stats):
         names = await database.rows(source_names(question), if_small=if_small)
     return encode_answer(question, stats, sources_of(stats, names))
-
-
-async def _placed(body: bytes, place: Place) -> bytes:
-    if len(body) > _SMALL_BYTES:
-        await place.take(len(body))
-    return body

@@ -47,10 +47,11 @@ def query(stack: Stack, real_servers: Servers, tmp_path: Path) -> Iterator[Servi
     own.start()
     own.wait_until_ready()
     yield own
-    log.info("peak %d MB", _peak_mb(own))
-    assert _peak_mb(own) < MAX_MB
-    assert "Traceback" not in own.log.read_text("utf-8")
+    peak_mb = _peak_mb(own)
     own.close()
+    log.info("peak %d MB", peak_mb)
+    assert peak_mb < MAX_MB
+    assert "Traceback" not in own.log.read_text("utf-8")
 
 
 def _peak_mb(service: Service) -> int:

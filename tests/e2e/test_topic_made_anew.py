@@ -64,7 +64,7 @@ class Alone:
 
 
 def _write(topics: Topics, lines: list[bytes]) -> None:
-    topics.write(lines, partition_of("p:c", topics.partitions))
+    topics.write(lines, partition_of("p:c-1", topics.partitions))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_processor_counts_nothing_when_its_topic_was_made_anew(alone: Alone) -> 
     alone.processor.start()
     wait_until(lambda: len(alone.mismatches()) > 1, "the processor says so, again and again", 60)
 
-    place = f"{alone.topics.events}/{partition_of('p:c', alone.topics.partitions)}"
+    place = f"{alone.topics.events}/{partition_of('p:c-1', alone.topics.partitions)}"
     assert set(alone.mismatches()) == {f"{place} holds another record at offset {BEFORE - 1}"}
     checks = alone.checks()
     assert [name for name, is_true in checks.items() if not is_true] == ["partitions"]
