@@ -85,18 +85,23 @@ async def run(settings: Settings, folder: str, traces: "Traces | None") -> None:
         health.stopping = True
         log.info("processor.stopping")
         crashed = app.crashed
-        try:
-            async with asyncio.timeout(settings.stop.grace_s):
-                await app.stop()
-                await _join_threads()
-        except TimeoutError:
+        # Not by a time-out: what hangs in Faust has been seen to outlive its cancellation.
+        stopped = asyncio.ensure_future(_stop(app))
+        await asyncio.wait({stopped}, timeout=settings.stop.grace_s)
+        if not stopped.done():
             # A server is away, say. The next owner finds out what arrived; threads may hang.
             log.error("processor.cut_off", grace_s=settings.stop.grace_s)
             os._exit(1 if crashed else 0)
+        stopped.result()
     if crashed:
         log.error("processor.crashed")
         os._exit(1)  # no destructor may try anything after a crash; the batch is read again
     log.info("processor.stopped")
+
+
+async def _stop(app: faust.App) -> None:
+    await app.stop()
+    await _join_threads()
 
 
 async def _join_threads() -> None:
