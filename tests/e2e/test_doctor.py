@@ -174,6 +174,8 @@ def wrong_retention_of_the_table(patient: Patient) -> Iterator[dict[str, str]]:
 @contextmanager
 def dead_letters(patient: Patient) -> Iterator[dict[str, str]]:
     patient.stack.topics.write([b"no json"], 0)
+    # A row behind it: without one the line is diverted again whenever a processor recovers.
+    patient.write(datetime.now(UTC), 0)
     patient.stack.wait_until_counted()
     yield {}
     asyncio.run(_delete_dead_letters(patient))
