@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.processes import Service, run_command
-from tests.e2e.stack import Stack, database_client, environment_of, topics_of, user_of
+from tests.e2e.stack import Stack, environment_of, started, user_of
 from tests.servers import Servers
 
 REPLICAS = 2
@@ -123,12 +123,10 @@ def running_fleet(servers: Servers, folder: Path, lease_s: float) -> Iterator[Fl
     for role in ("ingest", "query"):
         own[role]["RAGTIME_STOP__DELAY_S"] = str(_DELAY_S)
     run_command(environment, "init")
-    topics = topics_of(environment)
-    with ExitStack() as closing:
-        closing.callback(topics.delete)
-        database = closing.enter_context(database_client(environment))
-        http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
-        fleet = Fleet(Stack(environment, {}, topics, database, http), own, folder)
-        closing.callback(fleet.close)
-        fleet.add(*ROLES)
-        yield fleet
+    with started(environment, {}) as stack:
+        fleet = Fleet(stack, own, folder)
+        try:
+            fleet.add(*ROLES)
+            yield fleet
+        finally:
+            fleet.close()

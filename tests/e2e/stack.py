@@ -186,14 +186,24 @@ def running_stack(
     environment = environment_of(servers) | {"RAGTIME_TOPICS__PARTITIONS": str(partitions)}
     environment |= more or {}
     run_command(environment, "init")
+    services = {
+        name: Service(name, environment | user_of(servers, name), folder / f"{name}.log")
+        for name in SERVICES
+    }
+    with started(environment, services) as stack:
+        yield stack
+
+
+@contextmanager
+def started(environment: dict[str, str], services: dict[str, Service]) -> Iterator[Stack]:
+    """A stack of these services, ready, above tables and topics that are made already.
+
+    At the end they are stopped, each with exit code 0, and the topics are removed.
+    """
     topics = topics_of(environment)
     with ExitStack() as closing:
         closing.callback(topics.delete)
         database = closing.enter_context(database_client(environment))
-        services = {
-            name: Service(name, environment | user_of(servers, name), folder / f"{name}.log")
-            for name in SERVICES
-        }
         for service in services.values():
             service.start()
             closing.callback(service.close)

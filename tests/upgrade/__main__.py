@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +31,8 @@ from tests.e2e.stack import (
     FAST,
     Project,
     Stack,
-    database_client,
     environment_of,
-    topics_of,
+    started,
     user_of,
 )
 from tests.e2e.traffic import Repeatedly
@@ -56,28 +55,19 @@ _NOT_READY = 0
 def _older_stack(found: Servers, old: Release, folder: Path) -> Iterator[Stack]:
     """The older release, running and ready, with tables that it made itself."""
     environment = environment_of(found)
-    with ExitStack() as closing:
-        run_command(environment, "init", release=old)
-        topics = topics_of(environment)
-        closing.callback(topics.delete)
-        database = closing.enter_context(database_client(environment))
-        services = {
-            name: Service(
-                (kind := name.partition("-")[0]),
-                environment | user_of(found, kind),
-                folder / f"{name}.log",
-                label=name,
-                release=old,
-            )
-            for name in ("ingest", *_PROCESSORS, "query")
-        }
-        for service in services.values():
-            service.start()
-            closing.callback(service.close)
-        for service in services.values():
-            service.wait_until_ready()
-        http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
-        yield Stack(environment, services, topics, database, http)
+    run_command(environment, "init", release=old)
+    services = {
+        name: Service(
+            (kind := name.partition("-")[0]),
+            environment | user_of(found, kind),
+            folder / f"{name}.log",
+            label=name,
+            release=old,
+        )
+        for name in ("ingest", *_PROCESSORS, "query")
+    }
+    with started(environment, services) as stack:
+        yield stack
 
 
 def _project(stack: Stack, old: Release) -> Project:
