@@ -59,13 +59,7 @@ def test_every_label_has_a_declared_value_when_all_kinds_of_requests_came(
 
 
 def test_lag_and_servers_are_told_when_all_has_been_counted(stack: Stack, project: Project) -> None:
-    message = {
-        "type": "chat.message",
-        "role": "user",
-        "sessionId": "metrics",
-        "conversationId": "metrics",
-    }
-    stack.post_events(project, [message])
+    stack.post_events(project, [_message("metrics")])
     stack.wait_until_counted()
 
     def lag() -> dict[tuple[str, ...], float]:
@@ -101,13 +95,7 @@ def test_every_series_that_alerts_and_dashboards_ask_for_is_shown(
 
 
 def test_analytics_answer_every_question_of_the_dashboard(stack: Stack, project: Project) -> None:
-    message = {
-        "type": "chat.message",
-        "role": "user",
-        "sessionId": "dashboard",
-        "conversationId": "dashboard",
-    }
-    stack.post_events(project, [message])
+    stack.post_events(project, [_message("dashboard")])
     stack.wait_until_counted()
     today = datetime.now(UTC).date().isoformat()
     values_of = {"project": project.id, "live": "true"} | dict.fromkeys(
@@ -191,3 +179,12 @@ def test_metrics_are_on_their_own_port_alone_when_there_is_one(
         service.close()
     assert (own.status_code, other.status_code) == (200, 404)
     assert 'service="query"' in own.text
+
+
+def _message(conversation: str) -> dict[str, str]:
+    return {
+        "type": "chat.message",
+        "role": "user",
+        "sessionId": conversation,
+        "conversationId": conversation,
+    }
