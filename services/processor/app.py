@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import faust
@@ -49,8 +50,6 @@ _AGREE_S = 0.2
 _JOIN_S = 3.0
 
 T = TypeVar("T")
-
-Headers = Iterable[tuple[str, bytes]]
 
 log = get_logger()
 
@@ -202,8 +201,8 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
     def counting(events: list[Any]) -> AbstractContextManager[None]:
         if neighbours.traces is None:
             return nullcontext()
-        headers = (event.message.headers for event in events)
-        return neighbours.traces.counting(_values(TRACEPARENT, headers), name)
+        found = (_values(TRACEPARENT, event.message.headers) for event in events)
+        return neighbours.traces.counting(chain.from_iterable(found), name)
 
     topic = app.topic(name, key_serializer="raw", value_serializer="raw", value_type=bytes)
 
@@ -276,7 +275,13 @@ async def _count(
 ) -> None:
     current = membership.of_this_generation(events)
     records = [
-        Record(m.partition, m.offset, round(m.timestamp * 1000), m.value, _digest(m.headers))
+        Record(
+            m.partition,
+            m.offset,
+            round(m.timestamp * 1000),
+            m.value,
+            next(_values(HEADER, m.headers), None),
+        )
         for m in (event.message for event in current)
     ]
     try:
@@ -293,9 +298,5 @@ async def _count(
         ownership.confirmed(asked_at)
 
 
-def _digest(headers: Headers | None) -> bytes | None:
-    return next((value for name, value in headers or () if name == HEADER), None)
-
-
-def _values(header: str, of_records: Iterable[Headers | None]) -> Iterator[bytes]:
-    return (value for headers in of_records for name, value in headers or () if name == header)
+def _values(header: str, headers: Iterable[tuple[str, bytes]] | None) -> Iterator[bytes]:
+    return (value for name, value in headers or () if name == header)
