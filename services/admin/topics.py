@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -16,6 +16,7 @@ from libs.telemetry.logs import get_logger
 from services.admin.settings import TopicSettings
 
 _RETRY_S = 2.0
+_READ_MS = 2_000
 _HOUR_MS = 3_600_000
 _SET_FOR_TOPIC = 1  # where a value comes from, in Kafka's protocol
 
@@ -135,22 +136,24 @@ async def _configs_of(client: AIOKafkaAdminClient, topic: str) -> dict[str, tupl
     return found
 
 
-@asynccontextmanager
-async def asking(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of nothing yet, of no group. Raises KafkaError."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
+async def first_record(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int
+) -> ConsumerRecord | None:
+    """The first record from an offset on; None where there is none soon. Raises KafkaError."""
+    consumer.assign([partition])
+    consumer.seek(partition, offset)
+    found = await consumer.getmany(partition, timeout_ms=_READ_MS, max_records=1)
+    return next(iter(found.get(partition, ())), None)
 
 
 @asynccontextmanager
-async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of a whole topic from its beginning, of no group. Raises KafkaError."""
+async def reading(kafka: KafkaSettings, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of whole topics from their beginning, or of none yet; of no group.
+
+    Raises KafkaError.
+    """
     consumer = AIOKafkaConsumer(
-        topic,
+        *topics,
         bootstrap_servers=kafka.bootstrap_servers,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -1,9 +1,8 @@
 """What is looked at: the settings, and a client of each server, which all checks share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -11,8 +10,6 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from libs.clickhouse.connection import connect
 from services.admin.settings import DoctorSettings
 from services.admin.topics import admin_client
-
-T = TypeVar("T")
 
 
 class Installation:
@@ -26,12 +23,12 @@ class Installation:
 
     async def clickhouse(self) -> AsyncClient:
         """A client of our database. Raises the driver's `Error`."""
-        self._clickhouse = self._clickhouse or _begun(self._connect)
+        self._clickhouse = self._clickhouse or asyncio.ensure_future(self._connect())
         return await asyncio.shield(self._clickhouse)
 
     async def kafka(self) -> AIOKafkaAdminClient:
         """A client for topics and groups. Raises KafkaError."""
-        self._kafka = self._kafka or _begun(self._start)
+        self._kafka = self._kafka or asyncio.ensure_future(self._start())
         return await asyncio.shield(self._kafka)
 
     async def _connect(self) -> AsyncClient:
@@ -48,10 +45,6 @@ class Installation:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-
-
-def _begun(work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
-    return asyncio.ensure_future(work())
 
 
 @asynccontextmanager

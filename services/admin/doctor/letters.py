@@ -8,25 +8,21 @@ from services.admin.doctor.findings import Finding, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import age
 from services.admin.running import printable
-from services.admin.topics import asking
-
-_READ_MS = 2_000
+from services.admin.topics import first_record, reading
 
 
 async def dead_letters(installation: Installation) -> Finding:
     """No line was diverted lately."""
     settings = installation.settings
-    async with asking(settings.kafka) as consumer:
+    async with reading(settings.kafka) as consumer:
         one = TopicPartition(settings.kafka.dead_letter_topic, 0)
         start = (await consumer.beginning_offsets([one]))[one]
         end = (await consumer.end_offsets([one]))[one]
         if end == start:
             return ok("none")
-        consumer.assign([one])
-        consumer.seek(one, end - 1)
-        found = await consumer.getmany(one, timeout_ms=_READ_MS, max_records=1)
+        record = await first_record(consumer, one, end - 1)
     newest_s, reason = time.time(), "unknown"
-    for record in found.get(one, ()):
+    if record is not None:
         newest_s = record.timestamp / 1000
         reason = printable(dict(record.headers).get("reason", b"unknown").decode(errors="replace"))
     ago_s = max(0.0, time.time() - newest_s)

@@ -12,10 +12,9 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import age, listed
-from services.admin.topics import asking
+from services.admin.topics import first_record, reading
 
 _LOOKS, _PAUSE_S = 4, 1.0
-_READ_MS = 2_000
 
 
 async def processors(installation: Installation) -> Finding:
@@ -74,17 +73,15 @@ async def lag(installation: Installation) -> Finding:
     """What is in Kafka is counted soon."""
     kafka, group = installation.settings.kafka, installation.settings.group.name
     client = await installation.kafka()
-    async with asking(kafka) as consumer:
+    async with reading(kafka) as consumer:
         (topic,) = await client.describe_topics([kafka.events_topic])
         all_ = [TopicPartition(kafka.events_topic, one["partition"]) for one in topic["partitions"]]
         done = await _done(client, group)
         starts, ends = await consumer.beginning_offsets(all_), await consumer.end_offsets(all_)
-        behind = [one for one in all_ if ends[one] > max(done.get(one, 0), starts[one])]
+        next_ = {one: max(done.get(one, 0), starts[one]) for one in all_}
+        behind = [one for one in all_ if ends[one] > next_[one]]
         lost = [one for one in all_ if starts[one] > done.get(one, starts[one])]
-        oldest = {
-            one: await _appended_s(consumer, one, max(done.get(one, 0), starts[one]))
-            for one in behind
-        }
+        oldest = {one: await _appended_s(consumer, one, next_[one]) for one in behind}
     if behind:
         await asyncio.sleep(_PAUSE_S)
     later = await _done(client, group) if behind else done
@@ -92,7 +89,7 @@ async def lag(installation: Installation) -> Finding:
         [
             Waiting(
                 partition=one.partition,
-                records=ends[one] - max(done.get(one, 0), starts[one]),
+                records=ends[one] - next_[one],
                 oldest_s=max(0.0, time.time() - oldest[one]) if one in oldest else 0.0,
                 lost=starts[one] - done[one] if one in lost else 0,
                 is_moving=later.get(one, 0) > done.get(one, 0),
@@ -129,9 +126,5 @@ async def _done(client: Any, group: str) -> Mapping[TopicPartition, int]:  # noq
 
 async def _appended_s(consumer: AIOKafkaConsumer, one: TopicPartition, offset: int) -> float:
     """When Kafka took the first record from an offset on; now where it holds none."""
-    consumer.assign([one])
-    consumer.seek(one, offset)
-    found = await consumer.getmany(one, timeout_ms=_READ_MS, max_records=1)
-    for record in found.get(one, ()):
-        return float(record.timestamp) / 1000
-    return time.time()
+    record = await first_record(consumer, one, offset)
+    return time.time() if record is None else float(record.timestamp) / 1000
