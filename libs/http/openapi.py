@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.http.protocol import EARLY
+
 Json = dict[str, Any]
 
 REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
@@ -64,11 +66,8 @@ CHALLENGE: Json = {
 
 # What is answered by status before a key, and often before a path, is looked at.
 EARLY_PROBLEMS: dict[str, dict[str, str]] = {
-    "400": {"invalid_http": "The request is not valid HTTP/1.1."},
-    "503": {
-        "too_many_connections": "Too many are connected at the moment.",
-        "too_many_waiting": "At most 32 requests may wait for their turn in one connection.",
-    },
+    str(status): {one.code: one.detail for one in EARLY if one.status == status}
+    for status in (400, 503)
 }
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from libs.http.problems import Problem
 
 _RETRY_AFTER_S = "3"
+OVERLOADED = "Too many large requests or answers are on their way; send this request again."
 
 
 class Room:
@@ -89,6 +90,6 @@ def _overloaded() -> Problem:
     return Problem(
         503,
         "overloaded",
-        "Too many large requests or answers are on their way; send this request again.",
+        OVERLOADED,
         {"Retry-After": _RETRY_AFTER_S},
     )

@@ -18,6 +18,7 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
+from libs.http.room import OVERLOADED
 from services.ingest.answers import NoValidEvent, Verdicts
 from services.ingest.incoming import AnyIncoming
 
@@ -146,8 +147,7 @@ _RESPONSES: Json = {
         503,
         {
             "unavailable": "The events could not be written in time; send them again.",
-            "overloaded": "Too many large requests or answers are on their way; send this request"
-            " again.",
+            "overloaded": OVERLOADED,
         }
         | EARLY_PROBLEMS["503"],
         RETRY_AFTER,

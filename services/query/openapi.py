@@ -19,6 +19,7 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
+from libs.http.room import OVERLOADED
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
 
@@ -174,8 +175,7 @@ _RESPONSES: Json = {
         503,
         {
             "unavailable": "The analytics cannot be read at the moment; try again.",
-            "overloaded": "Too many large requests or answers are on their way; send this request"
-            " again.",
+            "overloaded": OVERLOADED,
         },
         RETRY_AFTER,
     ),
