@@ -83,11 +83,15 @@ def missing(migrations: list[Migration], applied: dict[int, str]) -> list[Migrat
 
     Raises MigrationError when an applied file was changed: going on would guess.
     """
-    for migration in migrations:
-        if applied.get(migration.number, migration.checksum) != migration.checksum:
-            raise MigrationError(
-                f"migration {migration.number:04}_{migration.name} was edited afterwards"
-            )
+    if edited := altered(migrations, applied):
+        raise MigrationError(
+            f"migration {edited[0].number:04}_{edited[0].name} was edited afterwards"
+        )
+    return unapplied(migrations, applied)
+
+
+def unapplied(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """Those that the ledger does not have."""
     return [migration for migration in migrations if migration.number not in applied]
 
 
@@ -95,12 +99,19 @@ def pending(migrations: list[Migration], applied: dict[int, str]) -> list[Migrat
     """The migrations to apply. Raises MigrationError as well when a newer release was here before:
     what it did is unknown here.
     """
-    unknown = applied.keys() - {migration.number for migration in migrations}
-    if unknown:
-        raise MigrationError(
-            f"migration {min(unknown):04} was applied by a newer release than this"
-        )
+    if newer := unknown(migrations, applied):
+        raise MigrationError(f"migration {newer[0]:04} was applied by a newer release than this")
     return missing(migrations, applied)
+
+
+def altered(migrations: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """Those whose file is another one now than when it was applied."""
+    return [one for one in migrations if applied.get(one.number, one.checksum) != one.checksum]
+
+
+def unknown(migrations: list[Migration], applied: dict[int, str]) -> list[int]:
+    """The numbers in the ledger that this release does not know, in order."""
+    return sorted(applied.keys() - {one.number for one in migrations})
 
 
 async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """The tables: migrations, retention, sizes, and ClickHouse's own logs."""
 
-from libs.clickhouse.migrations import read_ledger, read_migrations
+from libs.clickhouse.migrations import altered, read_ledger, read_migrations, unapplied, unknown
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import listed, size
@@ -17,18 +17,14 @@ async def migrations(installation: Installation) -> Finding:
     """All migrations of this release are applied, as they are, and no others."""
     database = installation.settings.clickhouse.database
     applied = await read_ledger(await installation.clickhouse(), database)
-    here = {one.number: one for one in read_migrations()}
-    missing = [f"{number:04} is missing" for number in here if number not in applied]
-    altered = [
-        f"{number:04} was altered"
-        for number, one in here.items()
-        if applied.get(number, one.checksum) != one.checksum
-    ]
-    unknown = [f"{number:04} is unknown" for number in sorted(applied) if number not in here]
-    if not missing + altered + unknown:
+    here = read_migrations()
+    troubles = [f"{one.number:04} is missing" for one in unapplied(here, applied)]
+    troubles += [f"{one.number:04} was altered" for one in altered(here, applied)]
+    troubles += [f"{number:04} is unknown" for number in unknown(here, applied)]
+    if not troubles:
         return ok(f"{len(here)} migrations applied")
     return fail(
-        "; ".join(missing + altered + unknown),
+        "; ".join(troubles),
         f"0001 to {len(here):04}, as they are in this release",
         "Run `ragtime migrate`; where one is unknown or was altered, run the release that made it.",
     )
