@@ -13,7 +13,14 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import connect, connect_patiently, first_line
-from libs.clickhouse.migrations import Migration, MigrationError, apply, pending, read_ledger
+from libs.clickhouse.migrations import (
+    Migration,
+    MigrationError,
+    apply,
+    missing,
+    pending,
+    read_ledger,
+)
 from libs.clickhouse.migrations import read_migrations as migrations_here
 from libs.settings import load_settings
 from libs.telemetry.logs import configure_logs
@@ -60,18 +67,21 @@ def migrate(
     database = settings.clickhouse.database
 
     async def run(client: AsyncClient) -> list[Migration]:
-        missing = pending(migrations_here(), await read_ledger(client, database))
-        if not check and not plan:
-            await apply(client, database, missing)
-        return missing
+        ledger = await read_ledger(client, database)
+        if check:
+            return missing(migrations_here(), ledger)  # what a service asks before it starts
+        to_apply = pending(migrations_here(), ledger)
+        if not plan:
+            await apply(client, database, to_apply)
+        return to_apply
 
     # The database may not exist yet: connect without one.
-    missing = with_client(settings.clickhouse.model_copy(update={"database": "system"}), run)
-    for migration in missing:
+    found = with_client(settings.clickhouse.model_copy(update={"database": "system"}), run)
+    for migration in found:
         typer.echo(f"{'missing' if check or plan else 'applied'} {_file(migration)}")
-    if not missing:
+    if not found:
         typer.echo("the tables are up to date")
-    if check and missing:
+    if check and found:
         sys.exit(1)
     if not check and not plan:
         with_client(settings.clickhouse, lambda client: _keep(client, settings))
@@ -99,11 +109,11 @@ def init() -> None:
         elsewhere = settings.clickhouse.model_copy(update={"database": "system"})
         client = await connect_patiently(elsewhere)
         database = settings.clickhouse.database
-        missing = pending(migrations_here(), await read_ledger(client, database))
-        await apply(client, database, missing)
+        to_apply = pending(migrations_here(), await read_ledger(client, database))
+        await apply(client, database, to_apply)
         await client.close()
         typer.echo(
-            f"tables: applied {len(missing)} migrations" if missing else "tables: up to date"
+            f"tables: applied {len(to_apply)} migrations" if to_apply else "tables: up to date"
         )
         client = await connect(settings.clickhouse)
         await _keep(client, settings)
