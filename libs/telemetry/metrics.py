@@ -67,10 +67,12 @@ RATE_LIMIT_STORE_FAILURES = HTTP.counter(
 )
 CONNECTIONS_CUT = HTTP.counter(
     "ragtime_connections_cut_total",
-    "Connections cut off by us: idle, open at a stop, or for what the answer's code tells",
+    "Connections cut off by us: idle, open at a stop, read too slowly, or for what the answer's"
+    " code tells",
     reason=(
         "idle",
         "stopping",
+        "slow_reader",
         "unavailable",
         "invalid_http",
         "headers_too_large",

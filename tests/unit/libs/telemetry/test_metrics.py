@@ -72,7 +72,7 @@ def test_every_reaction_has_its_series() -> None:
 def test_every_reason_to_cut_a_connection_has_its_series() -> None:
     cut = next(one for one in DECLARED if one.name == "ragtime_connections_cut_total")
     refusals = {one.code for one in vars(protocol).values() if isinstance(one, Problem)}
-    assert set(cut.labels["reason"]) == refusals | {"idle", "stopping"}
+    assert set(cut.labels["reason"]) == refusals | {"idle", "stopping", "slow_reader"}
 
 
 @each_service
