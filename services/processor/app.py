@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
@@ -25,6 +26,7 @@ from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_applied
 from libs.events.digest import HEADER
 from libs.http.headers import TRACEPARENT
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
@@ -129,7 +131,7 @@ async def _start(
 async def wait_for_topic(settings: KafkaSettings) -> None:
     """Wait until Kafka answers and has the topic; Faust itself gives up on either."""
     while True:
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+        consumer = AIOKafkaConsumer(**connection(settings))
         try:
             await consumer.start()
             if settings.events_topic in await consumer.topics():
@@ -223,6 +225,7 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
     return faust.App(
         settings.group.name,
         broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings.kafka),
         datadir=folder,
         web_enabled=False,
         topic_allow_declare=False,
@@ -244,6 +247,18 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
         # An outage of ClickHouse must not cost the worker its membership.
         broker_max_poll_interval=2_000_000,
     )
+
+
+def _credentials(kafka: KafkaSettings) -> Credentials | None:
+    tls = kafka.tls()
+    if kafka.password is not None:
+        return SASLCredentials(
+            username=kafka.username,
+            password=kafka.password.get_secret_value(),
+            ssl_context=tls,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return SSLCredentials(tls) if tls else None
 
 
 async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -> None:

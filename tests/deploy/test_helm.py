@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
@@ -49,6 +50,19 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "no brokers": ({"kafka.bootstrapServers": ""}, "name some brokers as host:port"),
     "broker without port": ({"kafka.bootstrapServers": "kafka"}, "written as host:port"),
     "brokers with a space": ({"kafka.bootstrapServers": "a:1, b:1"}, "no spaces between them"),
+    "user without a Secret": (
+        {"kafka.securityProtocol": "SASL_SSL"},
+        "SASL_SSL needs the Secret that holds a user and his password",
+    ),
+    "user in the open": ({"kafka.existingSecret": "a"}, "users are for SASL_SSL"),
+    "certificates in the open": (
+        {"kafka.certificates.existingSecret": "a"},
+        "they are for SSL and SASL_SSL",
+    ),
+    "certificate without a key": (
+        {"kafka.certificates.certificateKey": "tls.crt"},
+        "of no use without its key",
+    ),
     "no ClickHouse": ({"clickhouse.url": ""}, "say where ClickHouse answers HTTP"),
     "native protocol": ({"clickhouse.url": "tcp://c:9000"}, "http://host:port"),
     "password in a URL": ({"clickhouse.url": "http://u:p@c:8123"}, "holds a user or a password"),
@@ -249,7 +263,13 @@ def test_lag_is_that_of_the_processors_group_when_keda_asks() -> None:
         "lagThreshold": "10000",
         "offsetResetPolicy": "earliest",
         "allowIdleConsumers": "false",
+        "sasl": "scram_sha256",
+        "tls": "enable",
     }
+    reader = of_kind(objects, "TriggerAuthentication")["processor"]
+    assert trigger["authenticationRef"]["name"] == reader["metadata"]["name"]
+    shown = {one["parameter"] for one in reader["spec"]["secretTargetRef"]}
+    assert shown == {"username", "password", "ca", "cert", "key"}
     assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= 24
     down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert down["stabilizationWindowSeconds"] >= 600
@@ -328,14 +348,26 @@ def test_pod_holds_the_password_of_its_own_user_alone_when_rendered(rendered: li
         assert [user.removeprefix("rt_") for user in users] == [role]
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files in place of those that a Secret would be mounted as."""
+    folder = tmp_path_factory.mktemp("certificates")
+    own = (authority := trustme.CA()).issue_cert("client.example")
+    pems = {"CA": authority.cert_pem, "CERTIFICATE": own.cert_chain_pems[0]}
+    pems["KEY"] = own.private_key_pem
+    for name, pem in pems.items():
+        pem.write_to_path(folder / name)
+    return {f"RAGTIME_KAFKA__{name}_FILE": str(folder / name) for name in pems}
+
+
 def test_settings_are_taken_by_the_process_when_it_starts(
-    rendered: list[Json], monkeypatch: pytest.MonkeyPatch
+    rendered: list[Json], certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _, pod in pods(rendered):
         for container in containers(pod):
             with monkeypatch.context() as patched:
                 for name, value in given(container).items():
-                    patched.setenv(name, value)
+                    patched.setenv(name, certificates.get(name, value))
                 settings: Any = SETTINGS[container["name"]]()
             assert settings.clickhouse.url.startswith("http")
 
@@ -358,6 +390,22 @@ def test_every_setting_has_a_place_in_the_chart_when_the_service_has_it(part: st
     # The container's port needs no other number.
     assert environment(pod["containers"][0]).keys() | settings | {"RAGTIME_HTTP__PORT"} >= known
     assert settings & SET_BY_CHART == set()
+
+
+@pytest.mark.parametrize("values", ["everything", "tls"])
+def test_certificates_are_mounted_where_the_settings_look_for_them(values: str) -> None:
+    for part, pod in pods(manifests(render(*values_file(values)))):
+        container = pod["containers"][0]
+        files = [
+            value
+            for name, value in given(container).items()
+            if name.startswith("RAGTIME_KAFKA__") and name.endswith("_FILE")
+        ]
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["volumes"]}
+        assert ("kafka" in mounts) == ("kafka" in volumes) == (part != "query")
+        assert bool(files) == (part != "query")
+        assert all(file.startswith(f"{mounts['kafka']}/") for file in files)
 
 
 def test_numbers_arrive_in_full_when_they_are_large() -> None:
