@@ -26,10 +26,11 @@ KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 KUBERNETES = ("1.27.0", "1.37.0")
 
 _CRDS = {
-    "github.com/kedacore/keda/v2@v2.20.2": "config/crd/bases/keda.sh_scaledobjects.yaml",
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
-        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
-    ),
+    "github.com/kedacore/keda/v2@v2.20.2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": [
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{kinds}.yaml"
+        for kinds in ("servicemonitors", "prometheusrules")
+    ],
 }
 _BUILD_S = 900
 _ELSEWHERE = "/api/_definitions.json#/$defs/"
@@ -70,9 +71,10 @@ def write_schemas(folder: Path) -> str:
     """Write the schemas of all kinds that the chart renders; kubeconform's name for the place."""
     for version in KUBERNETES:
         _write_kubernetes(folder, version)
-    for module, path in _CRDS.items():
+    for module, paths in _CRDS.items():
         at = Path(json.loads(_go("mod", "download", "-json", module))["Dir"])
-        _write_crd(folder, yaml.safe_load((at / path).read_text("utf-8")))
+        for path in paths:
+            _write_crd(folder, yaml.safe_load((at / path).read_text("utf-8")))
     return f"{folder}/" + "{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json"
 
 
