@@ -21,6 +21,9 @@ from deploy.local.locking import locked
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.21.4"
 PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+PROMETHEUS = PROMTOOL.replace("promtool", "prometheus")
+# Without the clouds whose machines it could look for: the build takes a fraction.
+PROMETHEUS_OPTION = "-tags=remove_all_sd,enable_dns_sd"
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 # The oldest that the chart is for (Chart.yaml), and the newest that is known.
 KUBERNETES = ("1.27.0", "1.37.0")
@@ -38,7 +41,7 @@ _ELSEWHERE = "/api/_definitions.json#/$defs/"
 Json = dict[str, Any]
 
 
-def go_tool(package: str) -> Path:
+def go_tool(package: str, *options: str) -> Path:
     """The program of a Go package; built the first time, which takes minutes."""
     name, version = package.rsplit("/", 1)[1].split("@")
     folder = layout().cache / "go"
@@ -46,7 +49,7 @@ def go_tool(package: str) -> Path:
     with locked(folder / "lock", f"{name} is being built"):
         if not program.exists():
             built = folder / "built"
-            _go("install", package, GOBIN=str(built))
+            _go("install", *options, package, GOBIN=str(built))
             (built / name).rename(program)
     return program
 
