@@ -59,7 +59,7 @@ print(json.dumps({
 _TRACE = """
 from libs.settings import TraceSettings
 from libs.telemetry.tracing import tracing
-with tracing("query", TraceSettings(endpoint="http://127.0.0.1:9/v1/traces")) as traces:
+with tracing("a-service", TraceSettings(endpoint="http://127.0.0.1:9/v1/traces")) as traces:
     print('"on"' if traces else '"off"')
 """
 _ASK = """
@@ -76,12 +76,12 @@ def contents(compose: Compose) -> dict[str, Any]:
     return {service: python_in(image_of(service), _CONTENTS) for service in SERVICES}
 
 
-@pytest.fixture
-def traced(compose: Compose) -> Iterator[str]:
-    """An image of query that can send traces."""
-    arguments = _build_arguments(compose, "SERVICE=query", "EXTRAS=traces")
+@pytest.fixture(params=["ingest", "processor", "query"])
+def traced(request: pytest.FixtureRequest, compose: Compose) -> Iterator[tuple[str, str]]:
+    """A service, and an image of it that can send traces."""
+    arguments = _build_arguments(compose, f"SERVICE={request.param}", "EXTRAS=traces")
     image = docker("build", "--quiet", *arguments, ".").stdout.strip()
-    yield image
+    yield request.param, image
     docker("image", "rm", image)
 
 
@@ -164,14 +164,15 @@ def test_an_unknown_argument_is_refused_with_a_sentence(
 
 
 def test_an_image_has_the_packages_for_traces_when_asked(
-    traced: str, contents: dict[str, Any]
+    traced: tuple[str, str], contents: dict[str, Any]
 ) -> None:
-    held, plain = python_in(traced, _CONTENTS), _names(contents["query"]["distributions"])
+    service, image = traced
+    held, plain = python_in(image, _CONTENTS), _names(contents[service]["distributions"])
     assert plain < _names(held["distributions"]) <= plain | _wanted("traces")
     assert "opentelemetry-sdk" in {one["name"] for one in held["sbom"]["components"]}
-    assert python_in(traced, _TRACE) == "on"
+    assert python_in(image, _TRACE) == "on"
     with pytest.raises(RuntimeError, match="an image: --build-arg EXTRAS=traces"):
-        python_in(image_of("query"), _TRACE)
+        python_in(image_of(service), _TRACE)
 
 
 def test_compose_refuses_to_start_without_secrets(compose: Compose) -> None:
