@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 
+from deploy.local.layout import CHECKOUT
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
 from services.admin.settings import DoctorSettings, InitSettings, MigrateSettings
@@ -20,6 +22,7 @@ from tests.deploy.chart import (
     manifests,
     notes,
     of_kind,
+    packaged,
     pods,
     process_of,
     render,
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.deploy
 
 Json = dict[str, Any]
 
+RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 SERVICES = ("ingest", "processor", "query")
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -84,6 +88,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "share of nothing": ({"query.resources": None}, "query.resources.requests.cpu"),
     "host missing": ({"ingest.ingress.enabled": True}, "ingest.ingress.host is missing"),
     "Prometheus from nowhere": ({"serviceMonitor.enabled": True}, "names where Prometheus runs"),
+    "alerts on what nobody reads": (
+        {"monitoring.rules.enabled": True},
+        "names where Prometheus runs",
+    ),
     "unknown value": ({"replicas": 3}, "additional properties 'replicas' not allowed"),
     "unknown value of a part": (
         {"query.replica": 3},
@@ -178,6 +186,7 @@ def test_manifests_are_valid_when_values_are(
         ("serviceName:", "servicename:"),
         ("lagThreshold", "lag_threshold: {}\n        lagThreshold"),
         ("jobLabel", "jobLable"),
+        ("- alert: RagtimeBug", "- alret: RagtimeBug"),
     ],
 )
 def test_manifests_are_refused_when_a_field_is_wrong(
@@ -513,6 +522,21 @@ def test_job_is_found_by_the_alert_rules_when_prometheus_watches() -> None:
 
     assert "ragtime" in labels[monitor["spec"]["jobLabel"]], "the rules say job=~'.*ragtime.*'"
     assert [one["port"] for one in monitor["spec"]["endpoints"]] == ["metrics"]
+
+
+def test_alert_rules_are_those_of_the_checkout_when_they_are_on(tmp_path: Path) -> None:
+    written = yaml.safe_load(RULES.read_text("utf-8"))
+
+    for chart in (CHART, packaged(tmp_path)):
+        objects = manifests(render(*values_file("everything"), chart=chart))
+        (rule,) = (one for one in objects if one["kind"] == "PrometheusRule")
+        assert rule["spec"] == written
+        assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_cluster_needs_no_operator_when_nothing_is_said() -> None:
+    kinds = {one["apiVersion"] for one in manifests(render(*values_file("required")))}
+    assert not [one for one in kinds if "coreos" in one or "keda" in one]
 
 
 def test_only_the_api_is_shown_when_an_ingress_is_on() -> None:

@@ -61,7 +61,7 @@
 {{- fail (printf "the processor may have %d replicas, but kafka.partitions is %d: each partition has one reader, so more processors would have nothing to do" $most (int $.Values.kafka.partitions)) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
-{{- fail "networkPolicy.metricsFrom is missing: with serviceMonitor.enabled it names where Prometheus runs, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
+{{- if and (or .Values.serviceMonitor.enabled .Values.monitoring.rules.enabled) .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
+{{- fail "networkPolicy.metricsFrom is missing: with serviceMonitor.enabled or monitoring.rules.enabled it names where Prometheus runs, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
 {{- end -}}
 {{- end -}}
