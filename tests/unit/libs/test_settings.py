@@ -103,3 +103,45 @@ def test_wait_is_refused_when_it_is_longer_than_the_grace_at_a_stop(
     with pytest.raises(SystemExit):
         load_settings(IngestSettings)
     assert capsys.readouterr().err == f"{complaint} RAGTIME_STOP__GRACE_S (20)\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, "USERNAME and PASSWORD belong to"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "USERNAME": "u"}, "USERNAME and PASSWORD belong to"),
+        ({"USERNAME": "u", "PASSWORD": "s3cret"}, "USERNAME and PASSWORD belong to"),
+        ({"CA_FILE": __file__}, "files of certificates belong to"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": __file__}, "cannot be read"),
+        ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": __file__}, "belong together"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/no/such/file"}, "does not point to a file"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "Input should be 'PLAINTEXT', 'SSL'"),
+    ],
+)
+def test_way_to_kafka_is_refused_when_its_parts_do_not_agree(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str],
+    complaint: str,
+) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    for name, value in given.items():
+        monkeypatch.setenv(f"RAGTIME_KAFKA__{name}", value)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert told.startswith("RAGTIME_KAFKA")
+    assert "s3cret" not in told
+
+
+def test_password_of_kafka_is_hidden_when_settings_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka = {"SECURITY_PROTOCOL": "SASL_SSL", "USERNAME": "u", "PASSWORD": "s3cret"}
+    for name, value in (NEEDED | {f"RAGTIME_KAFKA__{k}": v for k, v in kafka.items()}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(Settings)
+    assert "s3cret" not in repr(settings)
+    assert settings.kafka.tls() is not None
