@@ -1,0 +1,48 @@
+"""The stand-in for a cluster, one for all tests here, and a database of its own for each."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from pydantic import SecretStr
+
+from libs.clickhouse.connection import connect
+from libs.clickhouse.migrations import apply, read_migrations
+from libs.settings import ClickHouseSettings
+from tests.integration.cluster.stand_in import CLUSTER
+from tests.integration.gateway.process import ADMIN, Gateway, new_gateway, password_of
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """It runs, shared."""
+    server = new_gateway(tmp_path_factory.mktemp("cluster"))
+    server.module = "tests.integration.cluster.stand_in"
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cluster_settings(stand_in: Gateway) -> ClickHouseSettings:
+    """How to reach it; the database is not made yet."""
+    return ClickHouseSettings(
+        url=stand_in.url,
+        user=ADMIN,
+        password=SecretStr(password_of(ADMIN)),
+        database=f"cluster_{secrets.token_hex(6)}",
+        cluster=CLUSTER,
+    )
+
+
+@pytest.fixture
+async def cluster(cluster_settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
+    """A client of that database, with all migrations applied; dropped afterwards."""
+    system = await connect(cluster_settings, database="system")
+    await apply(system, cluster_settings.database, read_migrations(), CLUSTER)
+    client = await connect(cluster_settings)
+    yield client
+    await client.close()
+    await system.command(f"DROP DATABASE {cluster_settings.database} SYNC")
+    await system.close()
