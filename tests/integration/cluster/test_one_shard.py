@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from libs.clickhouse.cluster import rendered
+from libs.clickhouse.cluster import SHARDED, rendered
 from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import (
     MigrationError,
@@ -35,6 +35,7 @@ from tests.unit.services.processor.events import record
 
 pytestmark = pytest.mark.integration
 
+RESTORED = ("events", "daily_counts", "sources", "api_keys", "topics", "retention")
 NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
 
 
@@ -261,3 +262,33 @@ async def test_every_statement_is_understood_by_the_engines_parser(cluster: Asyn
         understood = result.result_rows[0][0]
         assert ("ON CLUSTER 'c'" in sql) == ("ON CLUSTER c" in understood)
         assert ("ENGINE = Replicated" in sql) == ("ENGINE = Replicated" in understood)
+
+
+async def test_counts_of_one_server_are_restored_into_a_cluster_and_go_on(
+    cluster: AsyncClient, cluster_settings: ClickHouseSettings
+) -> None:
+    system = await connect(cluster_settings, database="system")
+    old = f"old_{cluster_settings.database}"
+    await apply(system, old, read_migrations())
+    one_server = await connect(cluster_settings.model_copy(update={"database": old}))
+    before = agent_of(one_server)
+    await before.take_over({0, 1})
+    await before.process(records("a", "b") + records("c", partition=1))
+    to = f"Disk('backups', '{old}')"
+    await system.command(f"BACKUP DATABASE {old} TO {to}")
+
+    for table in RESTORED:
+        into = f"{table}_local" if table in SHARDED else table
+        await system.command(
+            f"RESTORE TABLE {old}.{table} AS {cluster_settings.database}.{into} FROM {to}"
+            " SETTINGS allow_different_table_def = 1, allow_non_empty_tables = 1"
+        )
+
+    assert await counts(cluster) == await counts(one_server)
+    after = agent_of(cluster, cluster=CLUSTER)
+    await after.take_over({0, 1})
+    await after.process(records("a", "b", "d"))
+    assert (await counts(cluster))["_events", ""] == 4
+    await one_server.close()
+    await system.command(f"DROP DATABASE {old} SYNC")
+    await system.close()
