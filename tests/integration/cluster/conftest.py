@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings
-from tests.integration.cluster.stand_in import CLUSTER
+from tests.integration.cluster.stand_in import CLUSTER, HALF_SILENT
 from tests.integration.gateway.process import ADMIN, Gateway, new_gateway, password_of
 
 
@@ -39,10 +40,23 @@ def cluster_settings(stand_in: Gateway) -> ClickHouseSettings:
 @pytest.fixture
 async def cluster(cluster_settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
     """A client of that database, with all migrations applied; dropped afterwards."""
-    system = await connect(cluster_settings, database="system")
-    await apply(system, cluster_settings.database, read_migrations(), CLUSTER)
-    client = await connect(cluster_settings)
+    async with _migrated(cluster_settings, CLUSTER) as client:
+        yield client
+
+
+@pytest.fixture
+async def half_silent(cluster_settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
+    """The same, where there is a second shard, which does not answer."""
+    async with _migrated(cluster_settings, HALF_SILENT) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _migrated(settings: ClickHouseSettings, cluster: str) -> AsyncIterator[AsyncClient]:
+    system = await connect(settings, database="system")
+    await apply(system, settings.database, read_migrations(), cluster)
+    client = await connect(settings)
     yield client
     await client.close()
-    await system.command(f"DROP DATABASE {cluster_settings.database} SYNC")
+    await system.command(f"DROP DATABASE {settings.database} SYNC")
     await system.close()

@@ -11,16 +11,23 @@ import re
 from deploy.local.gateway import app, engine, statements
 
 CLUSTER = "own"
+# The second of its two shards is a server that nobody can reach.
+HALF_SILENT = "half_silent"
 
-# Nothing listens at that port: the engine only compares it with the shard's, to know itself.
-_ITSELF = f"""\
-    <tcp_port>9000</tcp_port>
-    <remote_servers><{CLUSTER}>
+_SHARD = """\
         <shard>
             <internal_replication>true</internal_replication>
-            <replica><host>127.0.0.1</host><port>9000</port></replica>
+            <replica><host>127.0.0.1</host><port>{port}</port></replica>
         </shard>
-    </{CLUSTER}></remote_servers>
+"""
+# Nothing listens at port 9000: the engine only compares it with the shard's, to know itself.
+_ITSELF, _NOBODY = _SHARD.format(port=9000), _SHARD.format(port=1)
+_CLUSTERS = f"""\
+    <tcp_port>9000</tcp_port>
+    <remote_servers>
+    <{CLUSTER}>{_ITSELF}</{CLUSTER}>
+    <{HALF_SILENT}>{_ITSELF}{_NOBODY}</{HALF_SILENT}>
+    </remote_servers>
 </clickhouse>
 """
 _TAKEN_OUT = (
@@ -40,7 +47,7 @@ def reduced(sql: bytes) -> bytes:
 
 def main() -> None:
     """Serve, as the gateway does."""
-    engine._BACKUPS = engine._BACKUPS.replace("</clickhouse>\n", _ITSELF)
+    engine._BACKUPS = engine._BACKUPS.replace("</clickhouse>\n", _CLUSTERS)
     statements._REFUSED = tuple(
         one
         for one in statements._REFUSED

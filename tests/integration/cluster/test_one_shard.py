@@ -78,13 +78,22 @@ async def test_sharded_tables_are_two_and_the_others_one(cluster: AsyncClient) -
     }
 
 
-async def test_both_have_the_same_columns_when_all_is_applied(cluster: AsyncClient) -> None:
-    columns = "SELECT name, type, default_kind, default_expression FROM system.columns"
-    for table in ("events", "daily_counts"):
-        of_table = f"{columns} WHERE database = currentDatabase() AND table = '{table}%s'"
-        over_all = await cluster.query(of_table % "")
-        own = await cluster.query(of_table % "_local")
-        assert over_all.result_rows == own.result_rows
+@pytest.mark.parametrize("table", sorted(SHARDED))
+async def test_both_tables_have_the_same_columns_when_one_was_added(
+    cluster: AsyncClient, cluster_settings: ClickHouseSettings, table: str
+) -> None:
+    added = f"ALTER TABLE {{database}}.{table} ADD COLUMN IF NOT EXISTS later String"
+    for sql in rendered(added, cluster_settings.database, CLUSTER):
+        await cluster.command(sql)
+
+    columns = (
+        "SELECT name, type, default_kind, default_expression FROM system.columns"
+        " WHERE database = currentDatabase() AND table = {table:String}"
+    )
+    over_all = await cluster.query(columns, parameters={"table": table})
+    own = await cluster.query(columns, parameters={"table": f"{table}_local"})
+    assert over_all.result_rows == own.result_rows
+    assert "later" in {name for name, *_ in over_all.result_rows}
 
 
 async def test_ledger_is_that_of_the_files_and_a_second_run_changes_nothing(
