@@ -172,10 +172,9 @@ class Agent:
         INSERT_RETRIES.labels(reaction.value).inc()
         if getattr(error, "code", None) == LEASE_PASSED:
             LEASES_LOST.labels("passed").inc()
-        if reaction is Reaction.RECOVER:
-            return True
-        await self._ownership.pause(pause_s)
-        return False
+        if reaction is not Reaction.RECOVER:
+            await self._ownership.pause(pause_s)
+        return reaction is not Reaction.RETRY
 
     async def _prepare(
         self, records: list[Record], partitions: dict[int, Partition], *, trusting: bool
@@ -230,8 +229,10 @@ class Agent:
             try:
                 return await self._recovery.recover(numbers) if numbers else {}
             except Error as error:
-                log.warning("recovery.waiting", error=first_line(error))
-                INSERT_RETRIES.labels("wait").inc()
+                is_operators = reaction_to(error) is Reaction.OPERATOR
+                say = log.error if is_operators else log.warning
+                say("recovery.waiting", error=first_line(error))
+                INSERT_RETRIES.labels(Reaction.OPERATOR if is_operators else "wait").inc()
             await self._ownership.pause(pause_s)
         raise AssertionError
 

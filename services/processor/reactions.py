@@ -8,7 +8,7 @@ VIOLATED_CONSTRAINT (469, our lease had passed) is not among them, though nothin
 recovery asks ClickHouse for its time. After a step of its clock, or a pause of this machine that
 its monotonic clock did not see, each new lease would be refused as well, for ever.
 
-Nor are UNKNOWN_TABLE (60) and UNKNOWN_DATABASE (81): tables that come back may come from a backup,
+All that a person mends ends in recovery too: tables that are brought back may come from a backup,
 and end before what was counted here. Only recovery notices, and reads the records between again.
 """
 
@@ -22,7 +22,7 @@ class Reaction(StrEnum):
 
     RETRY = "retry"  # nothing was written, and it is a matter of time
     RECOVER = "recover"  # whether something was written is unknown: the table will tell
-    OPERATOR = "operator"  # nothing was written, and nothing will be until a person mends it
+    OPERATOR = "operator"  # nothing will be written until a person mends it; then as RECOVER
 
 
 LEASE_PASSED = 469  # VIOLATED_CONSTRAINT: the table's one constraint is the lease
@@ -32,7 +32,9 @@ _REACTIONS = {
     203: Reaction.RETRY,  # NO_FREE_CONNECTION
     16: Reaction.OPERATOR,  # NO_SUCH_COLUMN_IN_TABLE: another schema than this release's
     47: Reaction.OPERATOR,  # UNKNOWN_IDENTIFIER
+    60: Reaction.OPERATOR,  # UNKNOWN_TABLE: being restored, or never made
     62: Reaction.OPERATOR,  # SYNTAX_ERROR: not the server that this release is made for
+    81: Reaction.OPERATOR,  # UNKNOWN_DATABASE
     115: Reaction.OPERATOR,  # UNKNOWN_SETTING
     192: Reaction.OPERATOR,  # UNKNOWN_USER
     193: Reaction.OPERATOR,  # WRONG_PASSWORD

@@ -25,6 +25,13 @@ class Mutant:
     file: str
     changes: tuple[tuple[str, str], ...]
 
+    def applied_to(self, text: str) -> str:
+        """The file's text with the changes."""
+        for before, after in self.changes:
+            assert text.count(before) == 1, f"{self.name}: {self.file} has changed"
+            text = text.replace(before, after)
+        return text
+
 
 _AGREE = "    while offsets and not await membership.confirm(offsets):"
 _PROCESS = "    try:\n        await agent.process(records)"
@@ -35,7 +42,7 @@ _END = "            if not running:\n"
 _CONVERSATIONS = "        conversations = await self._conversations(partitions)"
 _FORGOTTEN = "{number: SeenConversations(complete_from=_EPOCH) for number in partitions}"
 _IDS = "        ids = await self._ids(partitions)"
-_RECOVER = "        if reaction is Reaction.RECOVER:\n            return True\n"
+_RECOVER = "        return reaction is not Reaction.RETRY\n"
 
 _APP = "services/processor/app.py"
 _RECOVERY = "services/processor/recovery.py"
@@ -70,7 +77,7 @@ MUTANTS = (
     Mutant(
         "an insert of unknown outcome is sent again",
         "services/processor/agent.py",
-        ((_RECOVER, ""),),
+        ((_RECOVER, "        return False\n"),),
     ),
 )
 
@@ -84,11 +91,7 @@ def survives(mutant: Mutant) -> bool:
         (copy / ".local").mkdir()
         (copy / ".local" / "cache").symlink_to(cache)
         file = copy / mutant.file
-        text = file.read_text("utf-8")
-        for before, after in mutant.changes:
-            assert text.count(before) == 1, f"{mutant.name}: {mutant.file} has changed"
-            text = text.replace(before, after)
-        file.write_text(text, "utf-8")
+        file.write_text(mutant.applied_to(file.read_text("utf-8")), "utf-8")
         command = [sys.executable, "-m", "pytest", *_SUITE]
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
         failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]

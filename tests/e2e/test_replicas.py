@@ -33,6 +33,7 @@ REPLICAS = 4
 CLIENTS = 60
 LIMIT = 30
 CHANGED_WITHIN_S = 5.0
+_ATTEMPTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,23 @@ async def _ask(http: httpx.AsyncClient, service: Service, key: str) -> Answer:
     )
 
 
+def ask_while_the_store_answers(replicas: Replicas) -> tuple[list[list[Answer]], int]:
+    """What many are told who show a new key, and how many requests its window held before.
+
+    On a machine too busy for the store to answer within 50 ms, memory decides, and less is
+    promised: then they ask anew.
+    """
+    for _ in range(_ATTEMPTS):
+        before = _limited_in_memory(replicas)
+        key = replicas.new_key()["key"]
+        used = _used(replicas, key)
+        told = asyncio.run(ask_in_parallel(replicas.services, key, each=4))
+        if _limited_in_memory(replicas) == before:
+            return told, used
+        log.warning("the store was too slow: once more")
+    raise AssertionError(f"the store was too slow {_ATTEMPTS} times")
+
+
 def assert_exact(told: list[list[Answer]], used: int) -> None:
     """One window over all replicas: each number once, and all answers agree."""
     answers = [answer for client in told for answer in client]
@@ -107,19 +125,14 @@ def assert_exact(told: list[list[Answer]], used: int) -> None:
 
 
 def test_limit_is_exact_over_replicas_when_many_ask_at_once(replicas: Replicas) -> None:
-    key = replicas.new_key()
-    used = LIMIT - int(
-        replicas.ask(replicas.services[0], key["key"]).headers["X-RateLimit-Remaining"]
-    )
-
-    told = asyncio.run(ask_in_parallel(replicas.services, key["key"], each=4))
+    told, used = ask_while_the_store_answers(replicas)
 
     assert_exact(told, used)
 
 
 def test_limit_holds_when_the_store_is_killed_and_comes_back(replicas: Replicas) -> None:
     key, services = replicas.new_key()["key"], replicas.services
-    used = LIMIT - int(replicas.ask(services[0], key).headers["X-RateLimit-Remaining"])
+    used = _used(replicas, key)
     told = asyncio.run(ask_in_parallel(services, key, each=1, clients=10))
     replicas.store.kill()
     told += asyncio.run(ask_in_parallel(services, key, each=4))
@@ -136,19 +149,24 @@ def test_limit_holds_when_the_store_is_killed_and_comes_back(replicas: Replicas)
     log.info("%d allowed over an outage, %d at most", allowed, REPLICAS * LIMIT)
     assert LIMIT <= allowed <= REPLICAS * LIMIT
     assert all(replicas.logged(one, "rate_limits.store_is_away") >= 1 for one in services)
-    assert sum(_failures(replicas, service) for service in services) > 0
-    other = replicas.new_key()["key"]
-    used = LIMIT - int(replicas.ask(services[0], other).headers["X-RateLimit-Remaining"])
-    assert_exact(asyncio.run(ask_in_parallel(services, other, each=4)), used)
+    assert _limited_in_memory(replicas) > 0
+    assert_exact(*ask_while_the_store_answers(replicas))
 
 
 def _times_back(replicas: Replicas) -> list[int]:
     return [replicas.logged(one, "rate_limits.store_is_back") for one in replicas.services]
 
 
-def _failures(replicas: Replicas, service: Service) -> float:
+def _used(replicas: Replicas, key: str) -> int:
+    """How many requests its window holds, with this one."""
+    answer = replicas.ask(replicas.services[0], key)
+    return LIMIT - int(answer.headers["X-RateLimit-Remaining"])
+
+
+def _limited_in_memory(replicas: Replicas) -> float:
     name = "ragtime_rate_limit_store_failures_total "
-    lines = replicas.http.get(f"{service.url}/metrics").text.splitlines()
+    pages = (replicas.http.get(f"{one.url}/metrics").text for one in replicas.services)
+    lines = (line for page in pages for line in page.splitlines())
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 

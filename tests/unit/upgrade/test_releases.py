@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import CHECKOUT
 from tests.upgrade.releases import FIRST, NoReleaseError, commit_of, earlier_revision
 
 
@@ -36,6 +37,14 @@ def test_revision_is_the_last_tag_before_this_commit(clone: Path) -> None:
 
 def test_revision_is_the_named_commit_when_there_is_no_tag(clone: Path) -> None:
     assert earlier_revision(clone) == FIRST
+
+
+@pytest.mark.skipif(not (CHECKOUT / ".git").exists(), reason="the files came without git")
+def test_named_commit_is_one_of_this_repository() -> None:
+    try:
+        assert commit_of(FIRST).startswith(FIRST)
+    except NoReleaseError as error:
+        assert "shallow" in str(error)
 
 
 def test_missing_revision_is_told_with_advice(clone: Path, tmp_path: Path) -> None:

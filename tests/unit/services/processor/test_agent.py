@@ -97,12 +97,18 @@ async def test_records_behind_deleted_ones_are_counted() -> None:
     assert table.inserts == 1
 
 
-async def test_nothing_is_counted_when_clickhouse_has_lost_what_was_there() -> None:
-    # A loss of power took the last parts; the insert under way hears of it first.
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("connection reset"),  # a loss of power took the last parts
+        DatabaseError("no right", code=497),  # meanwhile an older backup was restored
+    ],
+)
+async def test_nothing_is_counted_when_clickhouse_has_lost_what_was_there(error: Error) -> None:
     table = Table()
     agent = await agent_of(table)
     await agent.process([record(event("a"), offset=0), record(event("b"), partition=1)])
-    table.failures = [OperationalError("connection reset")]
+    table.failures = [error]
     table.offsets = {0: [0]}
     with pytest.raises(ReadAgainError):
         await agent.process([record(event("c"), offset=1)])

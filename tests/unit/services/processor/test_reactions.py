@@ -16,7 +16,7 @@ def test_reaction_is_to_retry_when_the_insert_was_refused_at_the_door(code: int)
     assert reaction_to(DatabaseError("refused", code=code)) is Reaction.RETRY
 
 
-@pytest.mark.parametrize("code", [16, 47, 62, 115, 192, 193, 194, 497, 516])
+@pytest.mark.parametrize("code", [16, 47, 60, 62, 81, 115, 192, 193, 194, 497, 516])
 def test_reaction_is_to_call_the_operator_when_only_a_person_can_mend_it(code: int) -> None:
     assert reaction_to(DatabaseError("refused", code=code)) is Reaction.OPERATOR
 
@@ -25,12 +25,6 @@ def test_reaction_is_to_recover_when_a_lease_had_passed() -> None:
     # Nothing was written; but ClickHouse must be asked for its time anew.
     refused = DatabaseError("Constraint lease_has_not_passed is violated", code=469)
     assert reaction_to(refused) is Reaction.RECOVER
-
-
-@pytest.mark.parametrize("code", [60, 81])
-def test_reaction_is_to_recover_when_tables_are_missing(code: int) -> None:
-    # Those that come back may come from a backup, and end before what was counted here.
-    assert reaction_to(DatabaseError("missing", code=code)) is Reaction.RECOVER
 
 
 @pytest.mark.parametrize("code", [159, 164, 209, 210, 236, 241, 242, 243, 252, 394, 999, 1001])
