@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from libs.clickhouse.cluster import SHARDED, rendered
+from libs.clickhouse.cluster import SHARDED, on_this_server, rendered
 from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import (
     MigrationError,
@@ -19,10 +19,12 @@ from libs.clickhouse.migrations import (
     pending,
     read_ledger,
     read_migrations,
+    wait_until_applied,
 )
 from libs.settings import ClickHouseSettings
 from services.admin.audit import TABLE_CHECKS, first_row
 from services.admin.retention import keep, kept, months
+from services.admin.statements import statement as admin_statement
 from services.processor.agent import Agent
 from services.processor.batch import Record
 from services.processor.servers import CLUSTER_SETTINGS, kill_inserts, running_inserts
@@ -116,6 +118,15 @@ async def test_tables_of_a_cluster_are_refused_when_the_setting_is_empty(
     assert await other_kind(cluster, database, CLUSTER) == ""
     with pytest.raises(MigrationError, match="was made for a cluster"):
         await apply(cluster, database, read_migrations())
+
+
+async def test_service_does_not_start_when_the_tables_are_of_the_other_kind(
+    cluster: AsyncClient, cluster_settings: ClickHouseSettings
+) -> None:
+    await wait_until_applied(cluster, cluster_settings.database, CLUSTER)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await wait_until_applied(cluster, cluster_settings.database, "")
 
 
 async def test_tables_of_one_server_are_left_alone_when_the_setting_names_a_cluster(
@@ -253,6 +264,8 @@ async def test_retention_is_that_of_the_tables_beneath(agent: Agent, cluster: As
     await keep(cluster, 100, CLUSTER)
     assert (await kept(cluster, CLUSTER)).days == 100
     assert [rows for _, _, rows, _ in await months(cluster, CLUSTER)] == [1]
+    growth = await cluster.query(on_this_server(admin_statement("doctor_growth"), CLUSTER))
+    assert growth.result_rows[0][1] >= 0
     await keep(cluster, 0, CLUSTER)
     assert (await kept(cluster, CLUSTER)).days == 0
 
