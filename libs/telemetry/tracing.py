@@ -10,8 +10,6 @@ from libs.settings import TraceSettings
 if TYPE_CHECKING:
     from libs.telemetry.spans import Traces
 
-TRACEPARENT = "traceparent"
-
 
 @contextmanager
 def tracing(service: str, settings: TraceSettings) -> Iterator["Traces | None"]:

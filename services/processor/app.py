@@ -24,11 +24,12 @@ from mode.threads import WorkerThread
 from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_applied
 from libs.events.digest import HEADER
+from libs.http.headers import TRACEPARENT
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
-from libs.telemetry.tracing import TRACEPARENT, tracing
+from libs.telemetry.tracing import tracing
 from services.processor.agent import Agent
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
