@@ -117,7 +117,7 @@ async def _start(
     settings: Settings, health: Health, folder: str, traces: "Traces | None"
 ) -> faust.App:
     client = await connect_patiently(settings.clickhouse)
-    await wait_until_applied(client, settings.clickhouse.database)
+    await wait_until_applied(client, settings.clickhouse.database, settings.clickhouse.cluster)
     health.clickhouse = True
     await wait_for_topic(settings.kafka)
     dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
@@ -166,7 +166,9 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         time.monotonic,
         asyncio.sleep,
     )
-    recovery = Recovery(client, name, ownership, utc_now)
+    if settings.clickhouse.cluster:
+        ownership.clock_difference_s = settings.batch.clock_difference_s
+    recovery = Recovery(client, name, ownership, utc_now, settings.clickhouse.cluster)
     events_topic = EventsTopic(settings.kafka, client)
     agent = Agent(events_topic, Writer(client), recovery, dead_letters, ownership)
     watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
