@@ -3,7 +3,6 @@
 A framework that derives the document from its own checks would answer 422 and in its own words.
 """
 
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.http.problems import title_of
 from libs.http.protocol import EARLY
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ def shared_problems(headers: Json) -> Json:
 
 def problem_response(status: int, examples: dict[str, str], headers: Json) -> Json:
     """A response that is a problem; `examples`: the details by code."""
-    title = HTTPStatus(status).phrase
+    title = title_of(status)
     return {
         "description": title,
         "headers": ANSWER_HEADERS | headers,

@@ -22,6 +22,14 @@ MEDIA_TYPE = "application/problem+json"
 # What the log calls a request whose caller went away before the answer; nobody reads it.
 _CALLER_GONE = 499
 
+# RFC 9110's names, where Python before 3.13 still has older ones.
+_TITLES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
 _CODES = {404: "not_found", 413: "body_too_large"}
 
 log = get_logger()
@@ -51,10 +59,15 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     request_id: str
 
 
+def title_of(status: int) -> str:
+    """The name of a status, the same under every release of Python."""
+    return _TITLES.get(status, HTTPStatus(status).phrase)
+
+
 def body_of(problem: Problem, request_id: str) -> ProblemBody:
     """What a caller gets to read."""
     return ProblemBody(
-        title=HTTPStatus(problem.status).phrase,
+        title=title_of(problem.status),
         status=problem.status,
         code=problem.code,
         detail=problem.detail,
@@ -115,7 +128,7 @@ def _answer_other_method(request: Request, error: HTTPException) -> Response:
 def _detail(error: HTTPException) -> str:
     if error.status_code == 404:
         return "There is nothing at this path."
-    return HTTPStatus(error.status_code).phrase + "."
+    return title_of(error.status_code) + "."
 
 
 def request_id_in(request: Request) -> str:
