@@ -144,6 +144,8 @@ class Protocol(HttpToolsProtocol):
             return
         if self.transport.is_closing():
             self.transport.abort()  # it does not read what it was answered
+        elif self.flow.write_paused:
+            self.cut("slow_reader")
         elif self._in_head or not (self.is_idle or self.cycle.response_started):
             self._refuse(_TOO_SLOW)
         else:
@@ -153,6 +155,8 @@ class Protocol(HttpToolsProtocol):
         """How long the other side may take for what it does now; None: it waits for us."""
         if self.transport.is_closing():
             return _LINGER_S
+        if self.flow.write_paused:  # also when another answer waits for that: it is not begun
+            return self.timeout_keep_alive
         if not self.is_idle:
             waits_for_body = self._due == 1 and self._is_begun and not self._is_whole
             return self._door.body_timeout_s if waits_for_body else None
@@ -181,6 +185,11 @@ class Protocol(HttpToolsProtocol):
         CONNECTIONS_CUT.labels(reason).inc()
         self.since = self.loop.time()
         self.transport.close()
+
+    def pause_writing(self) -> None:
+        """What was written is not read as fast as it comes."""
+        super().pause_writing()
+        self.since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""

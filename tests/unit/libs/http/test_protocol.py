@@ -407,6 +407,23 @@ async def test_connection_ends_when_the_answer_is_never_read() -> None:
         await until(lambda: connection.server not in connection.server.connections)
 
 
+async def test_connection_ends_when_another_answer_waits_for_one_that_is_never_read() -> None:
+    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse("a" * 10_000_000)(scope, receive, send)
+
+    async with _connection(much) as connection, asyncio.timeout(10):
+        await connection.arrives(_get() * 2)
+        await until(lambda: connection.server.flow.write_paused)
+        await until(lambda: not connection.server.pipeline)
+        connection.later(64)
+        assert not connection.server.transport.is_closing()
+        connection.later(66)
+        assert connection.server.transport.is_closing()
+        connection.later(72)
+
+        await until(lambda: connection.server not in connection.server.connections)
+
+
 async def test_longest_silent_connection_makes_room_when_there_are_too_many() -> None:
     state = ServerState()
     async with (
