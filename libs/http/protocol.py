@@ -45,6 +45,9 @@ _MAX_WAITING = 32
 # How long the rest of a body is thrown away that was refused, and how long a closed connection has.
 _LINGER_S = 5.0
 
+# Who has not read on for so long is no longer at work: another may have the place.
+_UNREAD_S = 10.0
+
 _TOO_LARGE = Problem(431, "headers_too_large", "The request's line and headers are too large.")
 _TOO_MANY_WAIT = Problem(
     503,
@@ -126,9 +129,9 @@ class Protocol(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         others = (one for one in self.connections if isinstance(one, Protocol) and one is not self)
-        idle = [one for one in others if one.is_idle]
-        if idle:
-            min(idle, key=lambda one: one.since).cut(_TOO_MANY.code)
+        silent = [one for one in others if one.is_idle or one.is_unread]
+        if silent:
+            min(silent, key=lambda one: one.since).cut(_TOO_MANY.code)
         else:
             self._refuse(_TOO_MANY)
 
@@ -136,6 +139,11 @@ class Protocol(HttpToolsProtocol):
     def is_idle(self) -> bool:
         """Whether no request is being answered."""
         return self._due == 0
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether an answer has been there for a while, and nobody goes on reading it."""
+        return self.flow.write_paused and self.loop.time() - self.since > _UNREAD_S
 
     def cut_if_slow(self, now: float) -> None:
         """Cut the connection off when the other side has taken too long for what it does."""
