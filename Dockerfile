@@ -1,14 +1,20 @@
 # One image a service:  docker build --build-arg SERVICE=query --tag ragtime-analytics/query .
-# SERVICE is ingest, processor, query or admin. Needs BuildKit; docs/quickstart-docker.md tells more.
+# SERVICE is ingest, processor, query or admin; EXTRAS is empty, or traces. Needs BuildKit;
+# docs/quickstart-docker.md tells more.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY requirements requirements
 ARG SERVICE
+ARG EXTRAS=
 RUN case "$SERVICE" in \
       ingest|processor|query|admin) ;; \
       *) echo "SERVICE is '$SERVICE': give --build-arg SERVICE=ingest, processor, query or admin" >&2; exit 1 ;; \
+    esac \
+    && case "$EXTRAS" in \
+      ''|traces) ;; \
+      *) echo "EXTRAS is '$EXTRAS': give --build-arg EXTRAS=traces, or leave it out" >&2; exit 1 ;; \
     esac
 # The tools stay in this stage; of what is installed beside them, pip itself is no part.
 # A pip.conf of your own (an index, a certificate) comes in as a secret: --secret id=pip,src=pip.conf
@@ -17,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target
     && python -m venv --without-pip /opt/ragtime \
     && python -m pip install --require-hashes --no-deps --requirement requirements/images.txt \
     && python -m pip --python /opt/ragtime/bin/python install --require-hashes --no-deps --no-build-isolation \
-         --requirement "requirements/$SERVICE.txt"
+         --requirement "requirements/$SERVICE.txt" ${EXTRAS:+--requirement "requirements/$EXTRAS.txt"}
 COPY pyproject.toml README.md LICENSE ./
 COPY libs libs
 COPY services/__init__.py services/
@@ -43,6 +49,7 @@ COPY --from=build /opt/ragtime /opt/ragtime
 ARG SERVICE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG PYTHON_IMAGE
 # RAGTIME_HTTP__HOST: a container's loopback is nobody else's.
 ENV PATH=/opt/ragtime/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -53,7 +60,8 @@ LABEL org.opencontainers.image.title="ragtime-analytics ${SERVICE}" \
       org.opencontainers.image.description="Daily analytics for RAGtime chat assistants: ${SERVICE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 USER 10001:10001
 WORKDIR /var/lib/ragtime
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

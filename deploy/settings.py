@@ -49,6 +49,7 @@ _KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "d
 # The chart gives these names a value of its own, from what its other values say.
 SET_BY_CHART = frozenset(
     {
+        "RAGTIME_CLICKHOUSE__CLUSTER",
         "RAGTIME_CLICKHOUSE__DATABASE",
         "RAGTIME_CLICKHOUSE__URL",
         "RAGTIME_CLICKHOUSE__USER",
@@ -57,8 +58,14 @@ SET_BY_CHART = frozenset(
         "RAGTIME_HTTP__METRICS_PORT",
         "RAGTIME_HTTP__PORT",
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS",
+        "RAGTIME_KAFKA__CA_FILE",
+        "RAGTIME_KAFKA__CERTIFICATE_FILE",
         "RAGTIME_KAFKA__DEAD_LETTER_TOPIC",
         "RAGTIME_KAFKA__EVENTS_TOPIC",
+        "RAGTIME_KAFKA__KEY_FILE",
+        "RAGTIME_KAFKA__SASL_MECHANISM",
+        "RAGTIME_KAFKA__SECURITY_PROTOCOL",
+        "RAGTIME_KAFKA__USERNAME",
         "RAGTIME_STOP__DELAY_S",
         "RAGTIME_TOPICS__PARTITIONS",
     }

@@ -4,6 +4,7 @@ Environment variables are named `RAGTIME_<BLOCK>__<FIELD>`. All values are check
 starts, before it opens a socket, and all errors are listed at once.
 """
 
+import ssl
 import sys
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     model_validator,
@@ -58,6 +60,48 @@ class KafkaSettings(Block):
     dead_letter_topic: str = Field(
         "events.dead-letter", description="the topic of lines that are no valid event"
     )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="how brokers are spoken to: `SSL` is TLS, `SASL` with a user; see"
+        " [Kafka](operating.md#kafka)",
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how the user is shown"
+    )
+    username: str | None = Field(None, description="of the user; for `SASL` alone")
+    password: SecretStr | None = Field(None, description="of the user; for `SASL` alone")
+    ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the brokers' certificates, if the system does not know"
+    )
+    certificate_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where brokers ask for one; with `KEY_FILE`"
+    )
+    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        given = (self.username is not None, self.password is not None)
+        if given != (("SASL" in self.security_protocol),) * 2:
+            raise ValueError("USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL")
+        files = (self.ca_file, self.certificate_file, self.key_file)
+        if "SSL" not in self.security_protocol and any(files):
+            raise ValueError("files of certificates belong to a SECURITY_PROTOCOL with SSL")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("CERTIFICATE_FILE and KEY_FILE belong together")
+        try:
+            self.tls()
+        except OSError:
+            raise ValueError("a file of certificates, or the key, cannot be read") from None
+        return self
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What connections by TLS are made with; None where they are made without. Reads files."""
+        if "SSL" not in self.security_protocol:
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.certificate_file is not None and self.key_file is not None:
+            context.load_cert_chain(self.certificate_file, self.key_file)
+        return context
 
 
 class ClickHouseSettings(Block):
@@ -68,6 +112,11 @@ class ClickHouseSettings(Block):
     password: SecretStr = Field(description="of that user")
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
+    )
+    cluster: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_-]*)?$")] = Field(
+        "",
+        description="its name in the servers' `remote_servers`, where there are"
+        " [several](cluster.md); empty: one server. The same for all",
     )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
 

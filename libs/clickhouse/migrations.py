@@ -15,12 +15,22 @@ from pathlib import Path
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
+from libs.clickhouse.cluster import SETTINGS, SHARDED, UnknownStatementError, on_cluster, rendered
 from libs.clickhouse.connection import first_line
 from libs.telemetry.logs import get_logger
 
 _FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _END_OF_STATEMENT = re.compile(r";[ \t]*$", re.MULTILINE)
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_LEDGER = (
+    "CREATE TABLE IF NOT EXISTS {database}.migrations"
+    " (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))"
+    " ENGINE = MergeTree ORDER BY number"
+)
+_ENGINES = (
+    "SELECT name, engine FROM system.tables"
+    " WHERE database = {database:String} AND name IN {tables:Array(String)} ORDER BY name"
+)
 _WAIT_LOG_INTERVAL_S = 3.0
 
 log = get_logger()
@@ -128,17 +138,28 @@ async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     return {int(number): str(checksum) for number, checksum in rows.result_rows}
 
 
-async def apply(client: AsyncClient, database: str, migrations: list[Migration]) -> None:
-    """Apply these migrations in order and write each into the ledger. `client` needs all grants."""
-    await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+async def apply(
+    client: AsyncClient, database: str, migrations: list[Migration], cluster: str = ""
+) -> None:
+    """Apply these migrations in order and write each into the ledger. `client` needs all grants.
+
+    `cluster`: the name of one, where the tables are for several servers. Raises MigrationError
+    before anything is changed.
+    """
+    ledger = rendered(_LEDGER, database, cluster)
+    statements = {one.number: _statements(one, database, cluster) for one in migrations}
+    if trouble := await other_kind(client, database, cluster):
+        raise MigrationError(trouble)
+    settings = SETTINGS if cluster else None
     await client.command(
-        f"CREATE TABLE IF NOT EXISTS {database}.migrations"
-        " (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))"
-        " ENGINE = MergeTree ORDER BY number"
+        f"CREATE DATABASE IF NOT EXISTS {database}{on_cluster(cluster)} ENGINE = Atomic",
+        settings=settings,
     )
+    for statement in ledger:
+        await client.command(statement, settings=settings)
     for migration in migrations:
-        for statement in migration.statements:
-            await client.command(statement.replace("{database}", database))
+        for statement in statements[migration.number]:
+            await client.command(statement, settings=settings)
         await client.command(
             f"INSERT INTO {database}.migrations SELECT {{number:UInt32}}, {{name:String}},"
             " {checksum:String}, now64(3)",
@@ -150,11 +171,42 @@ async def apply(client: AsyncClient, database: str, migrations: list[Migration])
         )
 
 
-async def wait_until_applied(client: AsyncClient, database: str) -> None:
-    """Wait until the tables fit this release; says what is missing every few seconds."""
+def _statements(migration: Migration, database: str, cluster: str) -> list[str]:
+    try:
+        return [sql for one in migration.statements for sql in rendered(one, database, cluster)]
+    except UnknownStatementError as error:
+        raise MigrationError(f"migration {migration.number:04}_{migration.name}: {error}") from None
+
+
+async def other_kind(client: AsyncClient, database: str, cluster: str) -> str:
+    """What is wrong, where the tables are for one server and the setting for several, or the
+    other way round; empty where they fit or are not there yet.
+    """
+    found = await client.query(
+        _ENGINES, parameters={"database": database, "tables": sorted(SHARDED)}
+    )
+    for name, engine in found.result_rows:
+        if (engine == "Distributed") != bool(cluster):
+            made_for = "one server" if cluster else "a cluster"
+            return (
+                f"{database}.{name} was made for {made_for}: RAGTIME_CLICKHOUSE__CLUSTER must be"
+                f" {'empty' if cluster else 'its name'}, or the database another one"
+            )
+    return ""
+
+
+async def wait_until_applied(
+    client: AsyncClient, database: str, cluster: str | None = None
+) -> None:
+    """Wait until the tables fit this release; says what is missing every few seconds.
+
+    `cluster`: which kind they must be as well, for those that would do harm to the other one.
+    """
     migrations = read_migrations()
     while True:
         try:
+            if cluster is not None and (trouble := await other_kind(client, database, cluster)):
+                raise MigrationError(trouble)
             lacking = missing(migrations, await read_ledger(client, database))
             if not lacking:
                 return

@@ -10,7 +10,7 @@ import msgspec
 from libs.events.digest import HEADER, MARK_BYTES
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
-from libs.telemetry.tracing import TRACEPARENT
+from libs.http.headers import TRACEPARENT
 
 Json = dict[str, Any]
 

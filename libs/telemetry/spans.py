@@ -11,6 +11,7 @@ Nothing that somebody sent becomes an attribute: no key, project, address, path 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -30,10 +31,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from starlette.types import Scope
 
-from libs.http.headers import header_values
-from libs.telemetry.tracing import TRACEPARENT
+from libs.http.headers import TRACEPARENT, header_values
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 _QUIET_PATHS = ("/healthz/", "/metrics")
 _MAX_LINKS = 128  # of a span, as the SDK keeps
@@ -67,7 +69,7 @@ class Traces:
         self._provider = provider
         self._tracer = provider.get_tracer("ragtime")
 
-    def request(self, scope: Scope) -> Span | None:
+    def request(self, scope: "Scope") -> Span | None:
         """A request has come. Its span is ended by `answered`."""
         if scope["path"].startswith(_QUIET_PATHS):
             return None

@@ -10,8 +10,6 @@ from libs.settings import TraceSettings
 if TYPE_CHECKING:
     from libs.telemetry.spans import Traces
 
-TRACEPARENT = "traceparent"
-
 
 @contextmanager
 def tracing(service: str, settings: TraceSettings) -> Iterator["Traces | None"]:
@@ -27,7 +25,7 @@ def tracing(service: str, settings: TraceSettings) -> Iterator["Traces | None"]:
     except ImportError as error:
         sys.stderr.write(
             f"RAGTIME_TRACES__ENDPOINT: {error.name} is missing; install the extra `traces`"
-            " (requirements/traces.txt), or leave it unset\n"
+            " (requirements/traces.txt; an image: --build-arg EXTRAS=traces), or leave it unset\n"
         )
         sys.exit(2)
     traces = exporting(service, settings.endpoint, settings.sample_ratio)

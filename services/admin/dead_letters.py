@@ -15,6 +15,7 @@ from libs.events.codec import InvalidLine, decode_line, encode_event
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from services.admin.topics import reading
 
@@ -91,7 +92,7 @@ async def replay(
     """
     done = Replay()
     producer = AIOKafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers,
+        **connection(kafka),
         acks="all",
         enable_idempotence=True,
         compression_type="zstd",

@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from services.admin.settings import TopicSettings
@@ -154,7 +155,7 @@ async def reading(kafka: KafkaSettings, *topics: str) -> AsyncIterator[AIOKafkaC
     """
     consumer = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=kafka.bootstrap_servers,
+        **connection(kafka),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
@@ -181,7 +182,7 @@ async def noted_partitions(client: AsyncClient, topic: str) -> int | None:
 @asynccontextmanager
 async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that asks about topics and groups. Raises KafkaError when no broker answers."""
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    client = AIOKafkaAdminClient(**connection(kafka))
     try:
         await client.start()
         yield client
@@ -200,7 +201,7 @@ async def _patient_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCl
 
 async def _connect(kafka: KafkaSettings) -> AIOKafkaAdminClient:
     while True:
-        client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        client = AIOKafkaAdminClient(**connection(kafka))
         try:
             await client.start()
         except KafkaError as error:

@@ -22,6 +22,7 @@ from libs.events.codec import join_lines
 from libs.events.digest import HEADER, MARK_BYTES, digest_of
 from libs.events.partitions import partition_of
 from libs.http.problems import Problem
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import PENDING_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS
@@ -88,7 +89,7 @@ MakeProducer = Callable[[], Producer]
 def kafka_producer(kafka: KafkaSettings, publish: PublishSettings) -> Producer:
     """A producer that loses and repeats nothing as long as it lives."""
     producer: Producer = AIOKafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers,
+        **connection(kafka),
         client_id="ragtime-ingest",
         enable_idempotence=True,
         acks="all",

@@ -18,17 +18,20 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
 from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_applied
 from libs.events.digest import HEADER
+from libs.http.headers import TRACEPARENT
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
-from libs.telemetry.tracing import TRACEPARENT, tracing
+from libs.telemetry.tracing import tracing
 from services.processor.agent import Agent
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
@@ -114,7 +117,7 @@ async def _start(
     settings: Settings, health: Health, folder: str, traces: "Traces | None"
 ) -> faust.App:
     client = await connect_patiently(settings.clickhouse)
-    await wait_until_applied(client, settings.clickhouse.database)
+    await wait_until_applied(client, settings.clickhouse.database, settings.clickhouse.cluster)
     health.clickhouse = True
     await wait_for_topic(settings.kafka)
     dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
@@ -128,7 +131,7 @@ async def _start(
 async def wait_for_topic(settings: KafkaSettings) -> None:
     """Wait until Kafka answers and has the topic; Faust itself gives up on either."""
     while True:
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+        consumer = AIOKafkaConsumer(**connection(settings))
         try:
             await consumer.start()
             if settings.events_topic in await consumer.topics():
@@ -163,7 +166,9 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         time.monotonic,
         asyncio.sleep,
     )
-    recovery = Recovery(client, name, ownership, utc_now)
+    if settings.clickhouse.cluster:
+        ownership.clock_difference_s = settings.batch.clock_difference_s
+    recovery = Recovery(client, name, ownership, utc_now, settings.clickhouse.cluster)
     events_topic = EventsTopic(settings.kafka, client)
     agent = Agent(events_topic, Writer(client), recovery, dead_letters, ownership)
     watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
@@ -222,6 +227,7 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
     return faust.App(
         settings.group.name,
         broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings.kafka),
         datadir=folder,
         web_enabled=False,
         topic_allow_declare=False,
@@ -243,6 +249,18 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
         # An outage of ClickHouse must not cost the worker its membership.
         broker_max_poll_interval=2_000_000,
     )
+
+
+def _credentials(kafka: KafkaSettings) -> Credentials | None:
+    tls = kafka.tls()
+    if kafka.password is not None:
+        return SASLCredentials(
+            username=kafka.username,
+            password=kafka.password.get_secret_value(),
+            ssl_context=tls,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return SSLCredentials(tls) if tls else None
 
 
 async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import DEAD_LETTERS
@@ -48,7 +49,7 @@ class DeadLetters:
     async def start(self) -> None:
         """Connect. Raises KafkaError when no broker answers."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers,
+            **connection(self._settings),
             acks="all",
             enable_idempotence=True,
             compression_type="zstd",

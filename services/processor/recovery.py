@@ -1,7 +1,7 @@
 """What the owner of a partition does before its first insert, and after one of unknown outcome.
 
 1. Wait until nobody else can insert into the partition any more: leases have passed, and inserts
-   that had begun are ended or done.
+   that had begun are ended or done. In a cluster, let its replicas catch up (servers.py).
 2. Mend the rollups where they do not hold what the raw table holds.
 3. Find the last record in the table: reading goes on right after it.
 4. Rebuild the memory of ids and conversations.
@@ -33,6 +33,7 @@ from services.processor.memory import (
     SeenIds,
 )
 from services.processor.ownership import Ownership
+from services.processor.servers import catch_up, kill_inserts, prepare, running_inserts
 from services.processor.writer import INSERT_SETTINGS, statement, tag, tags_of
 
 # Events reach back 32 days of their record's (window.OLDEST), and that may have lain in Kafka for
@@ -62,10 +63,18 @@ log = get_logger()
 
 
 class Recovery:
-    """Recovers partitions of a topic from the table. `now` gives the UTC time."""
+    """Recovers partitions of a topic from the table. `now` gives the UTC time.
+
+    `cluster`: its name, where ClickHouse is several servers.
+    """
 
     def __init__(
-        self, client: AsyncClient, topic: str, ownership: Ownership, now: Callable[[], datetime]
+        self,
+        client: AsyncClient,
+        topic: str,
+        ownership: Ownership,
+        now: Callable[[], datetime],
+        cluster: str = "",
     ) -> None:
         # How many partitions the topic has: says where the conversations of an older topic go.
         self.number_of_partitions = 1
@@ -73,6 +82,7 @@ class Recovery:
         self._topic = topic
         self._ownership = ownership
         self._now = now
+        self._cluster = cluster
 
     async def recover(self, numbers: set[int]) -> dict[int, Partition]:
         """What the owner of these partitions must know.
@@ -82,7 +92,11 @@ class Recovery:
         started = time.monotonic()
         partitions = sorted(numbers)
         await self._ownership.wait_for_others()
+        if self._cluster:
+            await prepare(self._client, self._cluster)
         await self._end_inserts(partitions)
+        if self._cluster:
+            await catch_up(self._client, self._cluster)
         last = await self._last_records(partitions)
         offsets = {number: last[number].offset + 1 if number in last else 0 for number in numbers}
         mended = await self._mend(partitions, offsets)
@@ -114,17 +128,15 @@ class Recovery:
     async def _end_inserts(self, partitions: list[int]) -> None:
         # Whoever began them: an owner before us, or we ourselves and gave up waiting.
         tags = tags_of(partitions)
+        running_now = running_inserts(_RUNNING_INSERTS, self._cluster)
         while True:
-            result = await self._client.query(_RUNNING_INSERTS, parameters={"tags": tags})
+            result = await self._client.query(running_now, parameters={"tags": tags})
             self._ownership.server_time(await self._server_time())
             running = result.result_rows[0][0]
             if not running:
                 return
             log.warning("recovery.ending_inserts", running=running)
-            # KILL takes no parameters; the tags are numbers of ours.
-            await self._client.command(
-                f"KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
-            )
+            await self._client.command(kill_inserts(tags, self._cluster))
             await self._ownership.pause(_POLL_S)
 
     async def _server_time(self) -> float:

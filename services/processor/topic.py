@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from services.processor.memory import Partition
 from services.processor.writer import statement
@@ -49,7 +50,7 @@ class EventsTopic:
 
     async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
         """The offsets behind the last records of some partitions. Raises KafkaError."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap_servers)
+        consumer = AIOKafkaConsumer(**connection(self._settings))
         try:
             await consumer.start()
             partitions = [TopicPartition(self._settings.events_topic, one) for one in numbers]
@@ -76,7 +77,7 @@ class EventsTopic:
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             self._settings.events_topic,
-            bootstrap_servers=self._settings.bootstrap_servers,
+            **connection(self._settings),
             enable_auto_commit=False,
         )
         try:

@@ -39,6 +39,14 @@ def render(*arguments: str, kubernetes: str = KUBERNETES[-1], chart: Path = CHAR
     return done.stdout
 
 
+def packaged(folder: Path) -> Path:
+    """The chart as `helm package` makes it: a file that needs no checkout."""
+    command = [str(go_tool(HELM)), "package", str(CHART), "--destination", str(folder)]
+    subprocess.run(command, capture_output=True, check=True)
+    (file,) = folder.glob("*.tgz")
+    return file
+
+
 def values_file(name: str) -> list[str]:
     """The arguments that take one of the value sets."""
     return ["--values", str(VALUES / f"{name}.yaml")]

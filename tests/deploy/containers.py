@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from deploy.local.ports import free_port
 from tests.deploy.standins.__main__ import build
 
 SERVICES = ("ingest", "processor", "query", "admin")
-_REAL_BASE = "python:3.13-slim"
+PYTHON_IMAGE = "python:3.13-slim"
+RELEASE = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+REVISION = "a-test"
 _PULL_S = 120.0
 
 
@@ -32,11 +35,17 @@ class Compose:
     name: str
     secrets: Path
     ports: dict[str, int]
+    has_prometheus: bool
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose`; what it says is told when it fails."""
         options = ["--project-name", self.name, "--env-file", str(self.secrets)]
         return docker("compose", *options, *arguments, check=check)
+
+    def lines(self) -> dict[str, str]:
+        """The variables that compose is given."""
+        pairs = (line.partition("=") for line in self.secrets.read_text().splitlines())
+        return {name: value for name, _, value in pairs if value}
 
     def ragtime(self, *arguments: str) -> str:
         """Run the command `ragtime` in a container of its own: what it printed."""
@@ -83,7 +92,7 @@ def base_images() -> dict[str, str]:
     """The variables that name the base images: none where the real ones can be had."""
     try:
         done = subprocess.run(
-            ["docker", "pull", "--quiet", _REAL_BASE],
+            ["docker", "pull", "--quiet", PYTHON_IMAGE],
             capture_output=True,
             check=False,
             timeout=_PULL_S,
@@ -97,13 +106,16 @@ def base_images() -> dict[str, str]:
 def project(images: dict[str, str]) -> Iterator[Compose]:
     """A project with secrets and ports of its own; all that it made goes at the end."""
     ports = {name: free_port() for name in ("ingest", "query")}
-    lines = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()} | images
+    numbers = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    lines = {**numbers, **images, "REVISION": REVISION}
     with tempfile.TemporaryDirectory(prefix="ragtime-compose-") as folder:
         file = Path(folder) / "env"
         environment.write(file)
         with file.open("a") as more:
             more.writelines(f"{name}={value}\n" for name, value in lines.items())
-        own = Compose(f"ragtime-test-{secrets.token_hex(4)}", file, ports)
+        has_prometheus = not images or "PROMETHEUS_IMAGE" in images
+        name = f"ragtime-test-{secrets.token_hex(4)}"
+        own = Compose(name, file, ports, has_prometheus)
         try:
             yield own
         finally:
@@ -113,7 +125,7 @@ def project(images: dict[str, str]) -> Iterator[Compose]:
 
 def image_of(service: str) -> str:
     """The image that compose builds for a service."""
-    return f"ragtime-analytics/{service}:{os.environ.get('IMAGE_TAG', '0.1.0')}"
+    return f"ragtime-analytics/{service}:{os.environ.get('IMAGE_TAG', RELEASE)}"
 
 
 def python_in(image: str, script: str) -> Any:

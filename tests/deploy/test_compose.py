@@ -17,6 +17,7 @@ from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
 from tests.deploy.compose_file import compose, filled, services, variables
+from tests.deploy.tools import PROMTOOL
 
 OURS: dict[str, tuple[type[BaseSettings], ...]] = {
     "ingest": (IngestSettings,),
@@ -60,6 +61,15 @@ def test_what_runs_on_is_started_again_and_has_time_to_stop(name: str) -> None:
     else:
         assert runs_on["restart"] == "unless-stopped"
         assert runs_on["stop_grace_period"]
+
+
+@pytest.mark.parametrize("name", ["ingest", "processor", "query"])
+def test_time_to_stop_holds_the_drain(name: str) -> None:
+    (settings,) = OURS[name]
+    stop = settings.model_fields["stop"].default
+    given = filled(SERVICES[name]["stop_grace_period"], {})
+    assert given.endswith("s")
+    assert float(given[:-1]) >= getattr(stop, "delay_s", 0) + stop.grace_s + 3
 
 
 @BY_NAME
@@ -159,6 +169,9 @@ def test_images_are_pinned_and_follow_the_release() -> None:
     release = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     images = {name: filled(service["image"], {}) for name, service in SERVICES.items()}
     assert images["kafka"] == f"apache/kafka:{kafka.VERSION}"
+    # Its Go module of 3.16.0 is v0.316.0: what promtool checked is what runs.
+    module = PROMTOOL.partition("@v0.")[2]
+    assert images["prometheus"] == f"prom/prometheus:v{module[0]}.{module[1:]}"
     assert images["query"] == f"ragtime-analytics/query:{release}"
     for name, image in images.items():
         assert image.partition(":")[2] not in {"", "latest"}, name

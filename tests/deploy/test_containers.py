@@ -6,7 +6,7 @@
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,16 @@ import httpx
 import pytest
 
 from deploy.local.layout import CHECKOUT
-from tests.deploy.containers import SERVICES, Compose, docker, image_of, python_in
+from tests.deploy.containers import (
+    PYTHON_IMAGE,
+    RELEASE,
+    REVISION,
+    SERVICES,
+    Compose,
+    docker,
+    image_of,
+    python_in,
+)
 from tests.e2e.model import answer
 from tests.e2e.traffic import make_traffic, send_traffic
 from tests.e2e.waiting import wait_until
@@ -37,8 +46,8 @@ except OSError:
 print(json.dumps({
     "services": sorted(one.name for one in pathlib.Path(services.__file__).parent.iterdir()
                        if one.is_dir() and one.name != "__pycache__"),
-    "distributions": sorted(one.name for one in
-                            importlib.metadata.distributions(path=site.getsitepackages())),
+    "distributions": {one.name: one.version for one in
+                      importlib.metadata.distributions(path=site.getsitepackages())},
     "uid": os.getuid(),
     "writable": writable,
     "tools": [name for name in ("pip", "pip3", "gcc", "cc", "g++", "make") if shutil.which(name)],
@@ -46,6 +55,12 @@ print(json.dumps({
     "sbom": json.loads(pathlib.Path("/opt/ragtime/sbom.cdx.json").read_text()),
     "ragtime": bool(shutil.which("ragtime")),
 }))
+"""
+_TRACE = """
+from libs.settings import TraceSettings
+from libs.telemetry.tracing import tracing
+with tracing("a-service", TraceSettings(endpoint="http://127.0.0.1:9/v1/traces")) as traces:
+    print('"on"' if traces else '"off"')
 """
 _ASK = """
 import json, sys, urllib.request
@@ -59,6 +74,15 @@ with urllib.request.urlopen(request) as response:
 def contents(compose: Compose) -> dict[str, Any]:
     """What each image holds, seen from inside."""
     return {service: python_in(image_of(service), _CONTENTS) for service in SERVICES}
+
+
+@pytest.fixture(params=["ingest", "processor", "query"])
+def traced(request: pytest.FixtureRequest, compose: Compose) -> Iterator[tuple[str, str]]:
+    """A service, and an image of it that can send traces."""
+    arguments = _build_arguments(compose, f"SERVICE={request.param}", "EXTRAS=traces")
+    image = docker("build", "--quiet", *arguments, ".").stdout.strip()
+    yield request.param, image
+    docker("image", "rm", image)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +99,9 @@ def key(running: Compose) -> str:
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_holds_its_service_alone(contents: dict[str, Any], service: str) -> None:
     assert contents[service]["services"] == [service]
-    wanted = _REQUIREMENT.findall((CHECKOUT / "requirements" / f"{service}.txt").read_text())
     installed = _names(contents[service]["distributions"])
     assert {"ragtime-analytics", "pydantic"} <= installed
-    assert installed <= _names(wanted) | {"ragtime-analytics"}
+    assert installed <= _wanted(service) | {"ragtime-analytics"}
     assert contents[service]["ragtime"] is (service == "admin")
 
 
@@ -96,25 +119,60 @@ def test_an_image_runs_as_nobody_in_particular(contents: dict[str, Any], service
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_lists_what_it_is_made_of(contents: dict[str, Any], service: str) -> None:
-    sbom = contents[service]["sbom"]
-    listed = _names(one["name"] for one in sbom["components"])
+    sbom, installed = contents[service]["sbom"], contents[service]["distributions"]
+    listed = {one["name"]: one["version"] for one in sbom["components"]}
     assert sbom["bomFormat"] == "CycloneDX"
-    assert _names(contents[service]["distributions"]) - {"ragtime-analytics"} <= listed
+    assert listed == {name: of for name, of in installed.items() if name != "ragtime-analytics"}
+    assert all(one["purl"].startswith("pkg:pypi/") for one in sbom["components"])
     assert sbom["metadata"]["component"]["name"] == "ragtime-analytics"
+    assert sbom["metadata"]["component"]["version"] == RELEASE
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_has_labels(compose: Compose, service: str) -> None:
     labels = json.loads(docker("inspect", image_of(service)).stdout)[0]["Config"]["Labels"]
-    assert labels["org.opencontainers.image.title"] == f"ragtime-analytics {service}"
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
-    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    about = f"Daily analytics for RAGtime chat assistants: {service}"
+    wanted = {
+        "title": f"ragtime-analytics {service}",
+        "description": about,
+        "licenses": "Apache-2.0",
+        "version": RELEASE,
+        "revision": REVISION,
+        "base.name": compose.lines().get("PYTHON_IMAGE", PYTHON_IMAGE),
+    }
+    assert (
+        wanted.items()
+        <= {
+            name.removeprefix("org.opencontainers.image."): value for name, value in labels.items()
+        }.items()
+    )
 
 
-def test_an_unknown_service_is_refused_with_a_sentence(compose: Compose) -> None:
-    done = docker("build", "--build-arg=SERVICE=quary", *_base(compose), ".", check=False)
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("SERVICE=quary",), "SERVICE is 'quary': give --build-arg SERVICE=ingest"),
+        (("SERVICE=query", "EXTRAS=trace"), "EXTRAS is 'trace': give --build-arg EXTRAS=traces"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_a_sentence(
+    compose: Compose, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = docker("build", *_build_arguments(compose, *arguments), ".", check=False)
     assert done.returncode != 0
-    assert "SERVICE is 'quary': give --build-arg SERVICE=ingest" in done.stderr
+    assert sentence in done.stderr
+
+
+def test_an_image_has_the_packages_for_traces_when_asked(
+    traced: tuple[str, str], contents: dict[str, Any]
+) -> None:
+    service, image = traced
+    held, plain = python_in(image, _CONTENTS), _names(contents[service]["distributions"])
+    assert plain < _names(held["distributions"]) <= plain | _wanted("traces")
+    assert "opentelemetry-sdk" in {one["name"] for one in held["sbom"]["components"]}
+    assert python_in(image, _TRACE) == "on"
+    with pytest.raises(RuntimeError, match="an image: --build-arg EXTRAS=traces"):
+        python_in(image_of(service), _TRACE)
 
 
 def test_compose_refuses_to_start_without_secrets(compose: Compose) -> None:
@@ -192,9 +250,15 @@ def _names(distributions: Iterable[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", name).lower() for name in distributions}
 
 
-def _base(compose: Compose) -> list[str]:
-    lines = compose.secrets.read_text().splitlines()
-    return [f"--build-arg={line}" for line in lines if line.startswith("PYTHON_IMAGE=")]
+def _wanted(extra: str) -> set[str]:
+    text = (CHECKOUT / "requirements" / f"{extra}.txt").read_text()
+    return _names(_REQUIREMENT.findall(text))
+
+
+def _build_arguments(stack: Compose, *arguments: str) -> list[str]:
+    """Those of `docker build`, with the base that compose builds on."""
+    base = [f"{name}={value}" for name, value in stack.lines().items() if name == "PYTHON_IMAGE"]
+    return [f"--build-arg={one}" for one in (*arguments, *base)]
 
 
 def _analytics(stack: Compose) -> str:

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+import yaml
 
+from deploy.local.layout import CHECKOUT
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
 from services.admin.settings import DoctorSettings, InitSettings, MigrateSettings
@@ -19,6 +22,7 @@ from tests.deploy.chart import (
     manifests,
     notes,
     of_kind,
+    packaged,
     pods,
     process_of,
     render,
@@ -31,6 +35,7 @@ pytestmark = pytest.mark.deploy
 
 Json = dict[str, Any]
 
+RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 SERVICES = ("ingest", "processor", "query")
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -49,9 +54,23 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "no brokers": ({"kafka.bootstrapServers": ""}, "name some brokers as host:port"),
     "broker without port": ({"kafka.bootstrapServers": "kafka"}, "written as host:port"),
     "brokers with a space": ({"kafka.bootstrapServers": "a:1, b:1"}, "no spaces between them"),
+    "user without a Secret": (
+        {"kafka.securityProtocol": "SASL_SSL"},
+        "SASL_SSL needs the Secret that holds a user and his password",
+    ),
+    "user in the open": ({"kafka.existingSecret": "a"}, "users are for SASL_SSL"),
+    "certificates in the open": (
+        {"kafka.certificates.existingSecret": "a"},
+        "they are for SSL and SASL_SSL",
+    ),
+    "certificate without a key": (
+        {"kafka.certificates.certificateKey": "tls.crt"},
+        "of no use without its key",
+    ),
     "no ClickHouse": ({"clickhouse.url": ""}, "say where ClickHouse answers HTTP"),
     "native protocol": ({"clickhouse.url": "tcp://c:9000"}, "http://host:port"),
     "password in a URL": ({"clickhouse.url": "http://u:p@c:8123"}, "holds a user or a password"),
+    "cluster that is no name": ({"clickhouse.cluster": "a b"}, "at '/clickhouse/cluster'"),
     "no passwords": ({"clickhouse.existingSecret": ""}, "name the Secret that holds the password"),
     "no pepper": ({"access.existingSecret": ""}, "name the Secret that holds the pepper"),
     "more processors than partitions": (
@@ -70,6 +89,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "share of nothing": ({"query.resources": None}, "query.resources.requests.cpu"),
     "host missing": ({"ingest.ingress.enabled": True}, "ingest.ingress.host is missing"),
     "Prometheus from nowhere": ({"serviceMonitor.enabled": True}, "names where Prometheus runs"),
+    "alerts on what nobody reads": (
+        {"monitoring.rules.enabled": True},
+        "names where Prometheus runs",
+    ),
     "unknown value": ({"replicas": 3}, "additional properties 'replicas' not allowed"),
     "unknown value of a part": (
         {"query.replica": 3},
@@ -164,6 +187,7 @@ def test_manifests_are_valid_when_values_are(
         ("serviceName:", "servicename:"),
         ("lagThreshold", "lag_threshold: {}\n        lagThreshold"),
         ("jobLabel", "jobLable"),
+        ("- alert: RagtimeBug", "- alret: RagtimeBug"),
     ],
 )
 def test_manifests_are_refused_when_a_field_is_wrong(
@@ -249,7 +273,13 @@ def test_lag_is_that_of_the_processors_group_when_keda_asks() -> None:
         "lagThreshold": "10000",
         "offsetResetPolicy": "earliest",
         "allowIdleConsumers": "false",
+        "sasl": "scram_sha256",
+        "tls": "enable",
     }
+    reader = of_kind(objects, "TriggerAuthentication")["processor"]
+    assert trigger["authenticationRef"]["name"] == reader["metadata"]["name"]
+    shown = {one["parameter"] for one in reader["spec"]["secretTargetRef"]}
+    assert shown == {"username", "password", "ca", "cert", "key"}
     assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= 24
     down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert down["stabilizationWindowSeconds"] >= 600
@@ -328,14 +358,26 @@ def test_pod_holds_the_password_of_its_own_user_alone_when_rendered(rendered: li
         assert [user.removeprefix("rt_") for user in users] == [role]
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files in place of those that a Secret would be mounted as."""
+    folder = tmp_path_factory.mktemp("certificates")
+    own = (authority := trustme.CA()).issue_cert("client.example")
+    pems = {"CA": authority.cert_pem, "CERTIFICATE": own.cert_chain_pems[0]}
+    pems["KEY"] = own.private_key_pem
+    for name, pem in pems.items():
+        pem.write_to_path(folder / name)
+    return {f"RAGTIME_KAFKA__{name}_FILE": str(folder / name) for name in pems}
+
+
 def test_settings_are_taken_by_the_process_when_it_starts(
-    rendered: list[Json], monkeypatch: pytest.MonkeyPatch
+    rendered: list[Json], certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _, pod in pods(rendered):
         for container in containers(pod):
             with monkeypatch.context() as patched:
                 for name, value in given(container).items():
-                    patched.setenv(name, value)
+                    patched.setenv(name, certificates.get(name, value))
                 settings: Any = SETTINGS[container["name"]]()
             assert settings.clickhouse.url.startswith("http")
 
@@ -358,6 +400,22 @@ def test_every_setting_has_a_place_in_the_chart_when_the_service_has_it(part: st
     # The container's port needs no other number.
     assert environment(pod["containers"][0]).keys() | settings | {"RAGTIME_HTTP__PORT"} >= known
     assert settings & SET_BY_CHART == set()
+
+
+@pytest.mark.parametrize("values", ["everything", "tls"])
+def test_certificates_are_mounted_where_the_settings_look_for_them(values: str) -> None:
+    for part, pod in pods(manifests(render(*values_file(values)))):
+        container = pod["containers"][0]
+        files = [
+            value
+            for name, value in given(container).items()
+            if name.startswith("RAGTIME_KAFKA__") and name.endswith("_FILE")
+        ]
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["volumes"]}
+        assert ("kafka" in mounts) == ("kafka" in volumes) == (part != "query")
+        assert bool(files) == (part != "query")
+        assert all(file.startswith(f"{mounts['kafka']}/") for file in files)
 
 
 def test_numbers_arrive_in_full_when_they_are_large() -> None:
@@ -465,6 +523,21 @@ def test_job_is_found_by_the_alert_rules_when_prometheus_watches() -> None:
 
     assert "ragtime" in labels[monitor["spec"]["jobLabel"]], "the rules say job=~'.*ragtime.*'"
     assert [one["port"] for one in monitor["spec"]["endpoints"]] == ["metrics"]
+
+
+def test_alert_rules_are_those_of_the_checkout_when_they_are_on(tmp_path: Path) -> None:
+    written = yaml.safe_load(RULES.read_text("utf-8"))
+
+    for chart in (CHART, packaged(tmp_path)):
+        objects = manifests(render(*values_file("everything"), chart=chart))
+        (rule,) = (one for one in objects if one["kind"] == "PrometheusRule")
+        assert rule["spec"] == written
+        assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_cluster_needs_no_operator_when_nothing_is_said() -> None:
+    kinds = {one["apiVersion"] for one in manifests(render(*values_file("required")))}
+    assert not [one for one in kinds if "coreos" in one or "keda" in one]
 
 
 def test_only_the_api_is_shown_when_an_ingress_is_on() -> None:

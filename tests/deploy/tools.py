@@ -21,15 +21,22 @@ from deploy.local.locking import locked
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.21.4"
 PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+PROMETHEUS = PROMTOOL.replace("promtool", "prometheus")
+# Without the clouds whose machines it could look for: the build takes a fraction.
+PROMETHEUS_OPTION = "-tags=remove_all_sd,enable_dns_sd"
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 # The oldest that the chart is for (Chart.yaml), and the newest that is known.
 KUBERNETES = ("1.27.0", "1.37.0")
 
 _CRDS = {
-    "github.com/kedacore/keda/v2@v2.20.2": "config/crd/bases/keda.sh_scaledobjects.yaml",
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
-        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
-    ),
+    "github.com/kedacore/keda/v2@v2.20.2": [
+        f"config/crd/bases/keda.sh_{kinds}.yaml"
+        for kinds in ("scaledobjects", "triggerauthentications")
+    ],
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": [
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{kinds}.yaml"
+        for kinds in ("servicemonitors", "prometheusrules")
+    ],
 }
 _BUILD_S = 900
 _ELSEWHERE = "/api/_definitions.json#/$defs/"
@@ -37,7 +44,7 @@ _ELSEWHERE = "/api/_definitions.json#/$defs/"
 Json = dict[str, Any]
 
 
-def go_tool(package: str) -> Path:
+def go_tool(package: str, *options: str) -> Path:
     """The program of a Go package; built the first time, which takes minutes."""
     name, version = package.rsplit("/", 1)[1].split("@")
     folder = layout().cache / "go"
@@ -45,7 +52,7 @@ def go_tool(package: str) -> Path:
     with locked(folder / "lock", f"{name} is being built"):
         if not program.exists():
             built = folder / "built"
-            _go("install", package, GOBIN=str(built))
+            _go("install", *options, package, GOBIN=str(built))
             (built / name).rename(program)
     return program
 
@@ -70,9 +77,10 @@ def write_schemas(folder: Path) -> str:
     """Write the schemas of all kinds that the chart renders; kubeconform's name for the place."""
     for version in KUBERNETES:
         _write_kubernetes(folder, version)
-    for module, path in _CRDS.items():
+    for module, paths in _CRDS.items():
         at = Path(json.loads(_go("mod", "download", "-json", module))["Dir"])
-        _write_crd(folder, yaml.safe_load((at / path).read_text("utf-8")))
+        for path in paths:
+            _write_crd(folder, yaml.safe_load((at / path).read_text("utf-8")))
     return f"{folder}/" + "{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json"
 
 

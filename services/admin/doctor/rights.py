@@ -4,13 +4,14 @@ Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT o
 database that is there already. That is true of any server, with roles and profiles.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
+from libs.clickhouse.cluster import SHARDED
 from libs.clickhouse.connection import connect
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
@@ -40,6 +41,14 @@ class Needs:
     inserts: frozenset[str] = frozenset()
     may_insert: frozenset[str] = frozenset()
 
+    def in_cluster(self) -> "Needs":
+        """The same where each sharded table is two: one over all servers, one on each."""
+        return Needs(*map(_with_local, (self.reads, self.inserts, self.may_insert)))
+
+
+def _with_local(tables: Iterable[str]) -> frozenset[str]:
+    return frozenset(tables) | {f"{one}_local" for one in tables if one in SHARDED}
+
 
 NEEDS = {
     "ingest": Needs(frozenset({"api_keys", "migrations"}), may_insert=frozenset({"key_uses"})),
@@ -67,8 +76,10 @@ class Seen:
 async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
+    has_cluster = bool(installation.settings.clickhouse.cluster)
     for service, needs in NEEDS.items():
-        await _look(installation.settings, service, needs, seen)
+        asked = needs.in_cluster() if has_cluster else needs
+        await _look(installation.settings, service, asked, seen)
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = seen.lacking + seen.beyond
     if seen.lacking:
@@ -109,7 +120,7 @@ async def _ask(client: AsyncClient, user: str, needs: Needs, seen: Seen) -> None
     for table in sorted(needs.reads):
         if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
             seen.lacking.append(f"{user} may not read {table}")
-    for table in TABLES:
+    for table in sorted({*TABLES, *needs.reads, *needs.inserts}):
         may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
         if table in needs.inserts and not may:
             seen.lacking.append(f"{user} may not insert into {table}")

@@ -1,7 +1,8 @@
 """`python -m tests.deploy.standins`: builds stand-in images, prints the variables for them.
 
-Needs a Docker daemon, mmdebstrap (Debian: apt install mmdebstrap) and the package registries. What
-is printed can be given to compose: `docker compose --env-file .env --env-file standins.env up`.
+Needs a Docker daemon, mmdebstrap (Debian: apt install mmdebstrap) and the package registries; for
+Prometheus Go, which builds it the first time in minutes: without Go there is none. What is printed
+can be given to compose: `docker compose --env-file .env --env-file standins.env up`.
 """
 
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from deploy.local import kafka
 from deploy.local.layout import CHECKOUT, layout
+from tests.deploy.tools import PROMETHEUS, PROMETHEUS_OPTION, go_tool
 
 BASE = "ragtime-standin/debian:trixie"
 # The variables of docker-compose.yml, and the stages of the Dockerfile here.
@@ -22,20 +24,24 @@ IMAGES = {
     "CLICKHOUSE_IMAGE": ("clickhouse", "ragtime-standin/clickhouse:gateway"),
     "VALKEY_IMAGE": ("valkey", "ragtime-standin/valkey:debian"),
 }
+PROMETHEUS_IMAGE = ("prometheus", f"ragtime-standin/prometheus:{PROMETHEUS.partition('@')[2]}")
 _DEBIAN = "trixie"
 _PACKAGES = "python3,ca-certificates"
 _PIP = "pip==25.3"
 
 
 def build() -> dict[str, str]:
-    """Build all stand-ins; the name of each image by its variable."""
+    """Build the stand-ins; the name of each image by its variable."""
+    images = IMAGES | ({"PROMETHEUS_IMAGE": PROMETHEUS_IMAGE} if shutil.which("go") else {})
     with tempfile.TemporaryDirectory(prefix="ragtime-standins-") as name:
         context = Path(name)
         _have_base(context)
         _fill(context)
-        for stage, image in IMAGES.values():
+        if "PROMETHEUS_IMAGE" in images:
+            shutil.copy(go_tool(PROMETHEUS, PROMETHEUS_OPTION), context / "prometheus")
+        for stage, image in images.values():
             _build(context, stage, image)
-    return {variable: image for variable, (_, image) in IMAGES.items()}
+    return {variable: image for variable, (_, image) in images.items()}
 
 
 def _have_base(folder: Path) -> None:
@@ -57,7 +63,7 @@ def _fill(context: Path) -> None:
     (context / "requirements").mkdir()
     shutil.copy(CHECKOUT / "requirements" / "local.txt", context / "requirements")
     kafka.have_jars(layout().cache)
-    shutil.copytree(layout().cache, context / "jars")
+    shutil.copytree(layout().cache, context / "jars", ignore=shutil.ignore_patterns("go"))
     trusted = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     shutil.copy(trusted, context / "ca-certificates.crt")
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", _PIP]

@@ -77,9 +77,10 @@ def agent_of(
     kafka_holds_from: int = 0,
     letters: DeadLetters | None = None,
     ownership: Ownership | None = None,
+    cluster: str = "",
 ) -> Agent:
     own = ownership or ownership_of(Group())
-    recovery = Recovery(client, topic, own, utc_now)
+    recovery = Recovery(client, topic, own, utc_now, cluster)
     recovery.number_of_partitions = number_of_partitions
     return Agent(
         FakeTopic(kafka_holds_from, topic),

@@ -103,3 +103,74 @@ def test_wait_is_refused_when_it_is_longer_than_the_grace_at_a_stop(
     with pytest.raises(SystemExit):
         load_settings(IngestSettings)
     assert capsys.readouterr().err == f"{complaint} RAGTIME_STOP__GRACE_S (20)\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, "USERNAME and PASSWORD belong to"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "USERNAME": "u"}, "USERNAME and PASSWORD belong to"),
+        ({"USERNAME": "u", "PASSWORD": "s3cret"}, "USERNAME and PASSWORD belong to"),
+        ({"CA_FILE": __file__}, "files of certificates belong to"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": __file__}, "cannot be read"),
+        ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": __file__}, "belong together"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/no/such/file"}, "does not point to a file"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "Input should be 'PLAINTEXT', 'SSL'"),
+    ],
+)
+def test_way_to_kafka_is_refused_when_its_parts_do_not_agree(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str],
+    complaint: str,
+) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    for name, value in given.items():
+        monkeypatch.setenv(f"RAGTIME_KAFKA__{name}", value)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert told.startswith("RAGTIME_KAFKA")
+    assert "s3cret" not in told
+
+
+def test_password_of_kafka_is_hidden_when_settings_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka = {"SECURITY_PROTOCOL": "SASL_SSL", "USERNAME": "u", "PASSWORD": "s3cret"}
+    for name, value in (NEEDED | {f"RAGTIME_KAFKA__{k}": v for k, v in kafka.items()}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(Settings)
+    assert "s3cret" not in repr(settings)
+    assert settings.kafka.tls() is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLICKHOUSE__CLUSTER", "c' ASYNC; DROP"),
+        ("CLICKHOUSE__CLUSTER", "1c"),
+        ("BATCH__CLOCK_DIFFERENCE_S", "2.5"),  # half a lease
+        ("BATCH__CLOCK_DIFFERENCE_S", "-1"),
+    ],
+)
+def test_cluster_is_refused_when_its_name_or_its_clocks_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    for needed, given in NEEDED.items():
+        monkeypatch.setenv(needed, given)
+    monkeypatch.setenv("RAGTIME_CLICKHOUSE__CLUSTER", "c-1")
+    assert load_settings(Settings).clickhouse.cluster == "c-1"
+    monkeypatch.setenv(f"RAGTIME_{name}", value)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    assert capsys.readouterr().err.startswith(f"RAGTIME_{name.split('__', maxsplit=1)[0]}")
+
+
+def test_there_is_one_server_when_no_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAGTIME_BATCH__LEASE_S", "1")  # the least; the clocks' default fits it
+    assert load_settings(Settings).clickhouse.cluster == ""

@@ -41,10 +41,11 @@ def test_revision_is_the_named_commit_when_there_is_no_tag(clone: Path) -> None:
 
 @pytest.mark.skipif(not (CHECKOUT / ".git").exists(), reason="the files came without git")
 def test_named_commit_is_one_of_this_repository() -> None:
-    try:
+    if _git(CHECKOUT, "rev-parse", "--is-shallow-repository") == "true":
+        with pytest.raises(NoReleaseError, match="shallow"):
+            commit_of(FIRST)
+    else:
         assert commit_of(FIRST).startswith(FIRST)
-    except NoReleaseError as error:
-        assert "shallow" in str(error)
 
 
 def test_missing_revision_is_told_with_advice(clone: Path, tmp_path: Path) -> None:

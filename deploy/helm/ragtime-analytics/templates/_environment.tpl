@@ -34,6 +34,10 @@
   value: {{ $clickhouse.url | quote }}
 - name: RAGTIME_CLICKHOUSE__DATABASE
   value: {{ $clickhouse.database | quote }}
+{{- with $clickhouse.cluster }}
+- name: RAGTIME_CLICKHOUSE__CLUSTER
+  value: {{ . | quote }}
+{{- end }}
 - name: RAGTIME_CLICKHOUSE__USER
   value: {{ $user.name | quote }}
 {{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_CLICKHOUSE__PASSWORD" "secret" $secret "key" $user.passwordKey) }}
@@ -47,6 +51,24 @@
   value: {{ $kafka.eventsTopic | quote }}
 - name: RAGTIME_KAFKA__DEAD_LETTER_TOPIC
   value: {{ $kafka.deadLetterTopic | quote }}
+- name: RAGTIME_KAFKA__SECURITY_PROTOCOL
+  value: {{ $kafka.securityProtocol }}
+{{- if hasPrefix "SASL" $kafka.securityProtocol }}
+- name: RAGTIME_KAFKA__SASL_MECHANISM
+  value: {{ $kafka.saslMechanism }}
+{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_KAFKA__USERNAME" "secret" $kafka.existingSecret "key" $kafka.usernameKey) }}
+{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_KAFKA__PASSWORD" "secret" $kafka.existingSecret "key" $kafka.passwordKey) }}
+{{- end }}
+{{- with $kafka.certificates }}
+{{- if .existingSecret }}
+{{- range $name, $key := dict "CA" .caKey "CERTIFICATE" .certificateKey "KEY" .keyKey }}
+{{- if $key }}
+- name: RAGTIME_KAFKA__{{ $name }}_FILE
+  value: /etc/ragtime/kafka/{{ $key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "ragtime.pepper" -}}

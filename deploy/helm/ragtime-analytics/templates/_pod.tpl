@@ -34,6 +34,25 @@ imagePullSecrets:
     sizeLimit: 64Mi
 {{- end -}}
 
+{{/* What a container finds in files: its folder for what passes, and Kafka's certificates. */}}
+{{- define "ragtime.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if and .root.Values.kafka.certificates.existingSecret (ne .part "query") }}
+- {name: kafka, mountPath: /etc/ragtime/kafka, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "ragtime.volumes" -}}
+{{ include "ragtime.temporary" . }}
+{{- with .root.Values.kafka.certificates.existingSecret }}
+{{- if ne $.part "query" }}
+- name: kafka
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "ragtime.spread" -}}
 {{- with .root.Values.topologySpread -}}
 {{- if .enabled -}}
@@ -105,7 +124,7 @@ readinessProbe:
   securityContext:
     {{- include "ragtime.securityContext" . | nindent 4 }}
   volumeMounts:
-    - {name: tmp, mountPath: /tmp}
+    {{- include "ragtime.mounts" . | nindent 4 }}
     {{- with $own.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -141,7 +160,7 @@ spec:
   containers:
     {{- include "ragtime.container" . | nindent 4 }}
   volumes:
-    {{- include "ragtime.temporary" . | nindent 4 }}
+    {{- include "ragtime.volumes" . | nindent 4 }}
     {{- with $own.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

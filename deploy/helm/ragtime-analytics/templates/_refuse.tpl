@@ -8,6 +8,20 @@
 {{- if not (regexMatch "^[^\\s,]+:[0-9]+(,[^\\s,]+:[0-9]+)*$" $servers) -}}
 {{- fail (printf "kafka.bootstrapServers is %q: brokers are written as host:port, several with commas and no spaces between them" $servers) -}}
 {{- end -}}
+{{- with .Values.kafka -}}
+{{- if and (hasPrefix "SASL" .securityProtocol) (not .existingSecret) -}}
+{{- fail (printf "kafka.existingSecret is missing: %s needs the Secret that holds a user and his password" .securityProtocol) -}}
+{{- end -}}
+{{- if and .existingSecret (not (hasPrefix "SASL" .securityProtocol)) -}}
+{{- fail (printf "kafka.existingSecret holds a user, and kafka.securityProtocol is %s: users are for SASL_SSL and SASL_PLAINTEXT" .securityProtocol) -}}
+{{- end -}}
+{{- if and .certificates.existingSecret (not (hasSuffix "SSL" .securityProtocol)) -}}
+{{- fail (printf "kafka.certificates holds certificates, and kafka.securityProtocol is %s: they are for SSL and SASL_SSL" .securityProtocol) -}}
+{{- end -}}
+{{- if ne (empty .certificates.certificateKey) (empty .certificates.keyKey) -}}
+{{- fail "kafka.certificates.certificateKey and keyKey belong together: a certificate is of no use without its key" -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.clickhouse -}}
 {{- if not (regexMatch "^https?://[^/\\s]+/?$" .url) -}}
 {{- fail (printf "clickhouse.url is %q: say where ClickHouse answers HTTP, as http://host:port or https://host:port" .url) -}}
@@ -47,7 +61,7 @@
 {{- fail (printf "the processor may have %d replicas, but kafka.partitions is %d: each partition has one reader, so more processors would have nothing to do" $most (int $.Values.kafka.partitions)) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
-{{- fail "networkPolicy.metricsFrom is missing: with serviceMonitor.enabled it names where Prometheus runs, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
+{{- if and (or .Values.serviceMonitor.enabled .Values.monitoring.rules.enabled) .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
+{{- fail "networkPolicy.metricsFrom is missing: with serviceMonitor.enabled or monitoring.rules.enabled it names where Prometheus runs, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
 {{- end -}}
 {{- end -}}

@@ -14,8 +14,8 @@ from jsonschema import (  # type: ignore[import-untyped]
 from libs.events.asyncapi import document
 from libs.events.digest import HEADER
 from libs.events.reasons import DeadLetterReason
+from libs.http.headers import TRACEPARENT
 from libs.settings import KafkaSettings
-from libs.telemetry.tracing import TRACEPARENT
 from services.processor.batch import DeadLetter, Record
 from services.processor.dead_letters import headers
 from tests.golden_events import read_examples

@@ -1,0 +1,1 @@
+"""How a service reaches the brokers: in the open, by TLS, as a user."""
