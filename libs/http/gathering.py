@@ -25,7 +25,8 @@ class GatheringTransport(asyncio.Transport):
     def _flush(self) -> None:
         if self._pieces:
             pieces, self._pieces = self._pieces, []
-            self._transport.write(b"".join(pieces))
+            if not self._transport.is_closing():  # uvloop raises where the caller has left
+                self._transport.write(b"".join(pieces))
 
     def close(self) -> None:
         """Send what was written, and close."""

@@ -45,6 +45,9 @@ _MAX_WAITING = 32
 # How long the rest of a body is thrown away that was refused, and how long a closed connection has.
 _LINGER_S = 5.0
 
+# Who has not read on for so long is no longer at work: another may have the place.
+_UNREAD_S = 10.0
+
 _TOO_LARGE = Problem(431, "headers_too_large", "The request's line and headers are too large.")
 _TOO_MANY_WAIT = Problem(
     503,
@@ -126,9 +129,9 @@ class Protocol(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         others = (one for one in self.connections if isinstance(one, Protocol) and one is not self)
-        idle = [one for one in others if one.is_idle]
-        if idle:
-            min(idle, key=lambda one: one.since).cut(_TOO_MANY.code)
+        silent = [one for one in others if one.is_idle or one.is_unread]
+        if silent:
+            min(silent, key=lambda one: one.since).cut(_TOO_MANY.code)
         else:
             self._refuse(_TOO_MANY)
 
@@ -137,6 +140,11 @@ class Protocol(HttpToolsProtocol):
         """Whether no request is being answered."""
         return self._due == 0
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether an answer has been there for a while, and nobody goes on reading it."""
+        return self.flow.write_paused and self.loop.time() - self.since > _UNREAD_S
+
     def cut_if_slow(self, now: float) -> None:
         """Cut the connection off when the other side has taken too long for what it does."""
         limit_s = self._limit_s()
@@ -144,6 +152,8 @@ class Protocol(HttpToolsProtocol):
             return
         if self.transport.is_closing():
             self.transport.abort()  # it does not read what it was answered
+        elif self.flow.write_paused:
+            self.cut("slow_reader")
         elif self._in_head or not (self.is_idle or self.cycle.response_started):
             self._refuse(_TOO_SLOW)
         else:
@@ -153,6 +163,8 @@ class Protocol(HttpToolsProtocol):
         """How long the other side may take for what it does now; None: it waits for us."""
         if self.transport.is_closing():
             return _LINGER_S
+        if self.flow.write_paused:  # also when another answer waits for that: it is not begun
+            return self.timeout_keep_alive
         if not self.is_idle:
             waits_for_body = self._due == 1 and self._is_begun and not self._is_whole
             return self._door.body_timeout_s if waits_for_body else None
@@ -181,6 +193,11 @@ class Protocol(HttpToolsProtocol):
         CONNECTIONS_CUT.labels(reason).inc()
         self.since = self.loop.time()
         self.transport.close()
+
+    def pause_writing(self) -> None:
+        """What was written is not read as fast as it comes."""
+        super().pause_writing()
+        self.since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""

@@ -259,4 +259,5 @@ async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
 
 def _announced_bytes(scope: Scope) -> int:
     """The Content-Length, which the server has checked; 0 for a body that comes in chunks."""
-    return int(next(iter(header_values(scope, b"content-length")), "0"))
+    digits = next(iter(header_values(scope, b"content-length")), "")
+    return int(digits.lstrip("0") or "0")  # Python refuses more than 4,300 digits, zeros too

@@ -14,7 +14,11 @@ class FakeTransport(asyncio.Transport):
         self.is_closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_closed  # uvloop raises too
         self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
 
     def close(self) -> None:
         self.is_closed = True
@@ -41,3 +45,15 @@ async def test_pieces_go_out_first_when_it_is_closed() -> None:
     await asyncio.sleep(0)
 
     assert (socket.written, socket.is_closed) == ([b"head"], True)
+
+
+async def test_pieces_are_dropped_when_the_caller_leaves_in_the_same_turn() -> None:
+    socket = FakeTransport()
+    transport = GatheringTransport(socket)
+
+    transport.write(b"head")
+    socket.close()
+    transport.close()
+    await asyncio.sleep(0)
+
+    assert socket.written == []

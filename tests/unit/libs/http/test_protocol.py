@@ -33,6 +33,10 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(shown)(scope, receive, send)
 
 
+async def _much(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse("a" * 10_000_000)(scope, receive, send)
+
+
 @dataclass
 class Connection:
     """Both ends of a connection."""
@@ -393,15 +397,26 @@ async def test_connection_is_closed_when_a_refused_body_goes_on_and_on() -> None
 
 
 async def test_connection_ends_when_the_answer_is_never_read() -> None:
-    async def much(scope: Scope, receive: Receive, send: Send) -> None:
-        await JSONResponse("a" * 10_000_000)(scope, receive, send)
-
-    async with _connection(much) as connection, asyncio.timeout(10):
+    async with _connection(_much) as connection, asyncio.timeout(10):
         await connection.arrives(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await until(lambda: connection.server.is_idle)
         connection.later(66)
         assert connection.server.transport.is_closing()
         assert connection.server in connection.server.connections
+        connection.later(72)
+
+        await until(lambda: connection.server not in connection.server.connections)
+
+
+async def test_connection_ends_when_another_answer_waits_for_one_that_is_never_read() -> None:
+    async with _connection(_much) as connection, asyncio.timeout(10):
+        await connection.arrives(_get() * 2)
+        await until(lambda: connection.server.flow.write_paused)
+        await until(lambda: not connection.server.pipeline)
+        connection.later(64)
+        assert not connection.server.transport.is_closing()
+        connection.later(66)
+        assert connection.server.transport.is_closing()
         connection.later(72)
 
         await until(lambda: connection.server not in connection.server.connections)
@@ -421,6 +436,22 @@ async def test_longest_silent_connection_makes_room_when_there_are_too_many() ->
             assert (await _answer(third.reader))[0] == 200
             await first.arrives(_post(b"again"))
             assert (await _answer(first.reader))[0] == 200
+
+
+@pytest.mark.parametrize(("unread_s", "makes_room"), [(9, False), (11, True)])
+async def test_connection_makes_room_when_its_answers_have_not_been_read_for_long(
+    unread_s: float, makes_room: bool
+) -> None:
+    state = ServerState()
+    async with _connection(_much, state=state, max_connections=1) as first:
+        await first.arrives(_get() * 2)
+        await until(lambda: first.server.flow.write_paused)
+        await until(lambda: not first.server.pipeline)
+        first.server.since -= unread_s
+        async with _connection(_much, state=state, max_connections=1) as second:
+            closed = [one.server.transport.is_closing() for one in (first, second)]
+            first.server.transport.abort()
+    assert closed == [makes_room, not makes_room]
 
 
 async def test_newest_connection_is_refused_when_all_others_are_at_work() -> None:

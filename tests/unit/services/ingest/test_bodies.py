@@ -259,8 +259,8 @@ def _place(max_bytes: int = _LIMIT) -> Place:
     return Place(Room(max_bytes, 10, 10.0))
 
 
-def _request(receive: Receive, length: int | None = None) -> Request:
-    headers = [] if length is None else [(b"content-length", b"%d" % length)]
+def _request(receive: Receive, length: int | None = None, digits: int = 1) -> Request:
+    headers = [] if length is None else [(b"content-length", b"%0*d" % (digits, length))]
     return Request({"type": "http", "headers": headers}, receive)
 
 
@@ -271,6 +271,13 @@ async def _never() -> Message:
 async def test_body_is_not_read_when_it_announces_too_much() -> None:
     with pytest.raises(Problem) as caught:
         await read_body(_request(_never, 13), Compression.NONE, 12, _place())
+
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+
+
+async def test_body_is_judged_by_its_size_when_that_is_written_with_countless_zeros() -> None:
+    with pytest.raises(Problem) as caught:
+        await read_body(_request(_never, 13, digits=5_000), Compression.NONE, 12, _place())
 
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
