@@ -6,6 +6,7 @@ starts, before it opens a socket, and all errors are listed at once.
 
 import ssl
 import sys
+from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -80,8 +81,8 @@ class KafkaSettings(Block):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        given = (self.username is not None, self.password is not None)
-        if given != (("SASL" in self.security_protocol),) * 2:
+        has_user = "SASL" in self.security_protocol
+        if {self.username is not None, self.password is not None} != {has_user}:
             raise ValueError("USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL")
         files = (self.ca_file, self.certificate_file, self.key_file)
         if "SSL" not in self.security_protocol and any(files):
@@ -89,13 +90,18 @@ class KafkaSettings(Block):
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("CERTIFICATE_FILE and KEY_FILE belong together")
         try:
-            self.tls()
+            _ = self.tls
         except OSError:
             raise ValueError("a file of certificates, or the key, cannot be read") from None
         return self
 
+    @cached_property
     def tls(self) -> ssl.SSLContext | None:
-        """What connections by TLS are made with; None where they are made without. Reads files."""
+        """What connections by TLS are made with; None where they are made without.
+
+        The files are read once, when the settings are checked: some clients are made anew each few
+        seconds.
+        """
         if "SSL" not in self.security_protocol:
             return None
         context = ssl.create_default_context(cafile=self.ca_file)

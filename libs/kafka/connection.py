@@ -10,7 +10,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
         "security_protocol": kafka.security_protocol,
-        "ssl_context": kafka.tls(),
+        "ssl_context": kafka.tls,
     }
     if kafka.password is not None:
         arguments |= {

@@ -252,15 +252,14 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
 
 
 def _credentials(kafka: KafkaSettings) -> Credentials | None:
-    tls = kafka.tls()
     if kafka.password is not None:
         return SASLCredentials(
             username=kafka.username,
             password=kafka.password.get_secret_value(),
-            ssl_context=tls,
+            ssl_context=kafka.tls,
             mechanism=kafka.sasl_mechanism,
         )
-    return SSLCredentials(tls) if tls else None
+    return SSLCredentials(kafka.tls) if kafka.tls else None
 
 
 async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -> None:

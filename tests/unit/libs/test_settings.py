@@ -144,7 +144,7 @@ def test_password_of_kafka_is_hidden_when_settings_are_shown(
         monkeypatch.setenv(name, value)
     settings = load_settings(Settings)
     assert "s3cret" not in repr(settings)
-    assert settings.kafka.tls() is not None
+    assert settings.kafka.tls is not None
 
 
 @pytest.mark.parametrize(
