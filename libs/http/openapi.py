@@ -67,7 +67,7 @@ CHALLENGE: Json = {
 # What is answered by status before a key, and often before a path, is looked at.
 EARLY_PROBLEMS: dict[str, dict[str, str]] = {
     str(status): {one.code: one.detail for one in EARLY if one.status == status}
-    for status in (400, 503)
+    for status in (400, 408, 431, 503)
 }
 
 
@@ -85,12 +85,8 @@ def shared_problems(headers: Json) -> Json:
     """What any operation may answer, by status. `headers`: those of an answer behind the key."""
     return {
         "404": problem_response(404, {"not_found": "There is nothing at this path."}, {}),
-        "408": problem_response(
-            408, {"request_timeout": "The request did not arrive in time."}, {}
-        ),
-        "431": problem_response(
-            431, {"headers_too_large": "The request's line and headers are too large."}, {}
-        ),
+        "408": problem_response(408, EARLY_PROBLEMS["408"], {}),
+        "431": problem_response(431, EARLY_PROBLEMS["431"], {}),
         "500": problem_response(
             500, {"internal_error": "Something went wrong on our side."}, headers
         ),

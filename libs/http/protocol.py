@@ -63,7 +63,7 @@ _STOPPING = Problem(
     503, "unavailable", "The service was stopped meanwhile; try again.", {"Retry-After": "3"}
 )
 # What any request may be answered before its key, and often its path, is looked at.
-EARLY = (INVALID, _TOO_MANY, _TOO_MANY_WAIT)
+EARLY = (INVALID, _TOO_SLOW, _TOO_LARGE, _TOO_MANY, _TOO_MANY_WAIT)
 
 log = get_logger()
 
