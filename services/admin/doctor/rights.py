@@ -11,22 +11,13 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
-from libs.clickhouse.cluster import SHARDED
+from libs.clickhouse.cluster import SHARDED, WHOLE
 from libs.clickhouse.connection import connect
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
 
-TABLES = (
-    "api_keys",
-    "daily_counts",
-    "events",
-    "key_uses",
-    "migrations",
-    "retention",
-    "sources",
-    "topics",
-)
+TABLES = SHARDED | WHOLE
 # A refusal: a password that is wrong, a right that is missing, a profile that only reads.
 _LOGIN = frozenset({193, 194, 516})
 _REFUSALS = frozenset({164, 497})
@@ -120,7 +111,7 @@ async def _ask(client: AsyncClient, user: str, needs: Needs, seen: Seen) -> None
     for table in sorted(needs.reads):
         if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
             seen.lacking.append(f"{user} may not read {table}")
-    for table in sorted({*TABLES, *needs.reads, *needs.inserts}):
+    for table in sorted(TABLES | needs.reads | needs.inserts):
         may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
         if table in needs.inserts and not may:
             seen.lacking.append(f"{user} may not insert into {table}")
