@@ -63,7 +63,7 @@ def rendered(statement: str, database: str, cluster: str) -> tuple[str, ...]:
 
 
 def _for_cluster(statement: str, cluster: str) -> tuple[str, ...]:
-    sql = statement[_end_of_comments(statement) :]
+    sql = _COMMENTS.sub("", statement, count=1)  # those at its head
     if match := _TABLE.fullmatch(sql):
         return _table(match, cluster)
     if match := _VIEW.fullmatch(sql):
@@ -71,11 +71,6 @@ def _for_cluster(statement: str, cluster: str) -> tuple[str, ...]:
     if match := _ALTER.fullmatch(sql):
         return _alter(match, cluster)
     raise UnknownStatementError(f"not known for a cluster: {sql[:100]}")
-
-
-def _end_of_comments(statement: str) -> int:
-    match = _COMMENTS.match(statement)
-    return match.end() if match else 0
 
 
 def _table(match: re.Match[str], cluster: str) -> tuple[str, ...]:
