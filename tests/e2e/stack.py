@@ -186,12 +186,16 @@ def running_stack(
     environment = environment_of(servers) | {"RAGTIME_TOPICS__PARTITIONS": str(partitions)}
     environment |= more or {}
     run_command(environment, "init")
-    services = {
+    with started(environment, services_of(servers, environment, folder)) as stack:
+        yield stack
+
+
+def services_of(servers: Servers, environment: dict[str, str], folder: Path) -> dict[str, Service]:
+    """One of each service, not started yet, told this and its own user of ClickHouse."""
+    return {
         name: Service(name, environment | user_of(servers, name), folder / f"{name}.log")
         for name in SERVICES
     }
-    with started(environment, services) as stack:
-        yield stack
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from deploy.local import kafka
 from deploy.local.layout import Layout, layout
 from deploy.local.ports import free_port
-from tests.e2e.processes import Service, run_command, try_command
-from tests.e2e.stack import SERVICES, environment_of, started, user_of
+from tests.e2e.processes import run_command, try_command
+from tests.e2e.stack import environment_of, services_of, started
 from tests.own_servers import running_servers
 from tests.servers import Servers
 
@@ -118,12 +118,7 @@ def test_events_are_counted_when_the_broker_lets_in_only_whom_it_knows(
     plain = environment_of(broker.servers)
     secure = broker.by_certificate() if way == "certificate" else broker.as_user(way)
     run_command(plain | secure, "init")
-    services = {
-        name: Service(
-            name, plain | user_of(broker.servers, name) | secure, tmp_path / f"{name}.log"
-        )
-        for name in SERVICES
-    }
+    services = services_of(broker.servers, plain | secure, tmp_path)
     with started(plain, services) as stack:
         (project,) = stack.new_projects(1)
         message = {"type": "chat.message", "role": "user", "sessionId": "s", "conversationId": "c"}
