@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS
+
+RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 
 _SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")

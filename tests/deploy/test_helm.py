@@ -8,7 +8,6 @@ import pytest
 import trustme
 import yaml
 
-from deploy.local.layout import CHECKOUT
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
 from libs.settings import ServiceSettings
 from services.admin.settings import DoctorSettings, InitSettings, MigrateSettings
@@ -30,12 +29,12 @@ from tests.deploy.chart import (
     with_values,
 )
 from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, go_tool, write_schemas
+from tests.promql import RULES
 
 pytestmark = pytest.mark.deploy
 
 Json = dict[str, Any]
 
-RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 SERVICES = ("ingest", "processor", "query")
 SETTINGS: dict[str, type[ServiceSettings]] = {

@@ -12,16 +12,15 @@ import pytest
 import yaml
 
 from deploy.documents import DASHBOARDS
-from deploy.local.layout import CHECKOUT
 from tests.deploy.containers import Compose
 from tests.e2e.waiting import wait_until
+from tests.promql import RULES
 
 pytestmark = [pytest.mark.docker, pytest.mark.allow_hosts(["127.0.0.1"])]
 
 Json = dict[str, Any]
 Ask = Callable[..., list[Json]]
 
-RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 # Two scrapes, a new name in the DNS and an evaluation, each every 15 s.
 _SEEN_WITHIN_S = 90.0
 _REQUESTS = (("ingest", "POST", "events"), ("query", "GET", "analytics"))

@@ -14,11 +14,11 @@ from libs.telemetry.metrics import SERVICES
 from tests.deploy.alert_cases import ALL_IS_WELL, CASES, Case, Series
 from tests.deploy.tools import PROMTOOL, go_tool
 from tests.e2e.stack import Stack
+from tests.promql import RULES
 
 pytestmark = pytest.mark.deploy
 
 PROMETHEUS = CHECKOUT / "deploy" / "prometheus"
-RULES = PROMETHEUS / "rules" / "ragtime.yml"
 _FIRING = 'max by (alertname) (ALERTS{alertstate="firing"})'
 
 

@@ -13,17 +13,15 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.documents import DASHBOARDS
-from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS, SERVICES
 from tests.e2e.processes import Service, free_port
 from tests.e2e.stack import Project, Stack
 from tests.e2e.waiting import wait_until
-from tests.promql import known_series, names_in
+from tests.promql import RULES, known_series, names_in
 
 pytestmark = pytest.mark.e2e
 
 DECLARED = {metric.name: metric for group in GROUPS for metric in group.declared}
-RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 _OF_THE_LIBRARY = ("process_", "python_")
 
 

@@ -12,9 +12,8 @@ from deploy.documents import DASHBOARDS
 from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS, SERVICES
 from services.query.routes import PATH
-from tests.promql import faults, names_in
+from tests.promql import RULES, faults, names_in
 
-RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
 PROVISIONING = CHECKOUT / "deploy" / "grafana" / "provisioning"
 COMPOSE = CHECKOUT / "docker-compose.yml"
 SCRAPED = CHECKOUT / "deploy" / "prometheus" / "prometheus.yml"
