@@ -163,8 +163,27 @@ OFFSETS_MISSING = PROCESSOR.counter(
 ROLLUPS_MENDED = PROCESSOR.counter(
     "ragtime_rollups_mended_total", "Rollups of a day of a project that had to be mended"
 )
-MEMORY_IDS = PROCESSOR.gauge(
-    "ragtime_memory_ids", "Ids remembered for the detection of repeats; 8 bytes each"
+REMEMBERED = PROCESSOR.gauge(
+    "ragtime_remembered_identities",
+    "Identities of events and conversations that are remembered to find duplicates; `exact`:"
+    " 16 bytes each; `filtered`: in filters, as memory was too small",
+    form=("exact", "filtered"),
+)
+REMEMBERED_BYTES = PROCESSOR.gauge(
+    "ragtime_remembered_bytes", "Memory that those take; `RAGTIME_MEMORY__MAX_BYTES` bounds it"
+)
+REMEMBERED_BYTES_LIMIT = PROCESSOR.gauge(
+    "ragtime_remembered_bytes_limit", "`RAGTIME_MEMORY__MAX_BYTES`"
+)
+LOOKED_UP = PROCESSOR.counter(
+    "ragtime_lookups_total",
+    "What was asked of the table as memory could not decide: `late`: events that occurred before"
+    " the window; `filtered`: events that a filter has; `conversation`: those of older days",
+    kind=("late", "filtered", "conversation"),
+)
+BATCHES_SPLIT = PROCESSOR.counter(
+    "ragtime_batches_split_total",
+    "Batches cut in two, as ClickHouse refused all of it again and again",
 )
 
 

@@ -56,6 +56,16 @@ class GroupSettings(ConsumerGroup):
     )
 
 
+class MemorySettings(Block):
+    """What may be remembered to find duplicates without asking ClickHouse."""
+
+    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        512 * 1024 * 1024,
+        description="of identities of the last day, 16 bytes an event or conversation; beyond it"
+        " [counting is slower](operating.md#memory-of-the-processor), and as exact",
+    )
+
+
 class DeadLetterSettings(Block):
     """When to stop instead of diverting a whole topic."""
 
@@ -82,4 +92,5 @@ class Settings(ServiceSettings):
     traces: TraceSettings = TraceSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
+    memory: MemorySettings = MemorySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

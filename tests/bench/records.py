@@ -10,8 +10,8 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from libs.events.codec import join_lines
-from libs.events.digest import HEADER, digest_of
 from libs.events.partitions import partition_of
+from libs.events.record_index import HEADER, index_of
 from services.ingest.batches import prepare_batch
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Line
@@ -43,7 +43,7 @@ class MadeRecord:
 
     partition: int
     value: bytes
-    digest: bytes
+    index: bytes
 
 
 def records_of(
@@ -64,7 +64,7 @@ def records_of(
 
 def _record(partition: int, lines: Sequence[Line]) -> MadeRecord:
     value = join_lines(line.json for line in lines)
-    return MadeRecord(partition, value, digest_of(value, [line.mark for line in lines]))
+    return MadeRecord(partition, value, index_of(value, [line.entry for line in lines]))
 
 
 async def write(bootstrap_servers: str, topic: str, records: Sequence[MadeRecord]) -> None:
@@ -79,7 +79,7 @@ async def write(bootstrap_servers: str, topic: str, records: Sequence[MadeRecord
                 topic,
                 record.value,
                 partition=record.partition,
-                headers=[(HEADER, record.digest)],
+                headers=[(HEADER, record.index)],
             )
             for record in records
         ]

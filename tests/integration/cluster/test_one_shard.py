@@ -28,7 +28,8 @@ from services.admin.statements import statement as admin_statement
 from services.processor.agent import Agent
 from services.processor.batch import Record
 from services.processor.servers import CLUSTER_SETTINGS, kill_inserts, running_inserts
-from services.processor.writer import Writer, statement, tag, tags_of
+from services.processor.statements import statement
+from services.processor.writer import Writer, tag, tags_of
 from services.query.statements import COUNTS_OF_DEVICE, COUNTS_OF_PROJECT, SOURCE_NAMES
 from tests.integration.cluster.stand_in import CLUSTER
 from tests.integration.processor.agents import Failing, agent_of, counts, message

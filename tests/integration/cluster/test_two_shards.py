@@ -14,7 +14,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from services.processor.recovery import Recovery, utc_now
 from services.processor.servers import CLUSTER_SETTINGS, running_inserts
-from services.processor.writer import Writer, statement, tags_of
+from services.processor.statements import statement
+from services.processor.writer import Writer, tags_of
 from tests.integration.cluster.stand_in import HALF_SILENT
 from tests.integration.processor.agents import TOPIC, Group, ownership_of
 

@@ -12,7 +12,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from services.processor import servers
 from services.processor.ownership import Ownership
 from services.processor.recovery import Recovery
-from services.processor.writer import INSERT_SETTINGS, Writer, statement
+from services.processor.statements import statement
+from services.processor.writer import INSERT_SETTINGS, Writer
 
 RUNNING = statement("running_inserts")
 
