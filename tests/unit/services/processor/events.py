@@ -44,8 +44,14 @@ def record(
 
 def indexed(*events: AnyEvent, offset: int = 0) -> Record:
     """The record of partition 0 that ingest would write of these events."""
+    return indexed_at(*events, offset=offset, at=NOON)
+
+
+def indexed_at(*events: AnyEvent, offset: int, at: datetime) -> Record:
+    """The same, appended at this time."""
     value = join_lines(map(encode_event, events))
-    return Record(0, offset, NOON_MS, value, index_of(value, map(entry_of, events)))
+    at_ms = round(at.timestamp() * 1000)
+    return Record(0, offset, at_ms, value, index_of(value, map(entry_of, events)))
 
 
 def partition(number: int = 0, next_offset: int = 0) -> Partition:
