@@ -133,6 +133,16 @@ class ConsumerGroup(Block):
     name: str = Field("ragtime-processor", description="its name; the same for all processors")
 
 
+class MemorySettings(Block):
+    """What a processor may remember to find duplicates without asking ClickHouse."""
+
+    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        512 * 1024 * 1024,
+        description="of identities of the last day, 16 bytes an event or conversation; beyond it"
+        " [counting is slower](operating.md#memory-of-the-processor), and as exact",
+    )
+
+
 class AccessSettings(Block):
     """How API keys are checked."""
 

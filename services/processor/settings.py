@@ -10,6 +10,7 @@ from libs.settings import (
     ConsumerGroup,
     HttpSettings,
     KafkaSettings,
+    MemorySettings,
     Port,
     Seconds,
     ServiceSettings,
@@ -53,16 +54,6 @@ class GroupSettings(ConsumerGroup):
     )
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = Field(
         30.0, description="when a silent process loses its partitions"
-    )
-
-
-class MemorySettings(Block):
-    """What may be remembered to find duplicates without asking ClickHouse."""
-
-    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
-        512 * 1024 * 1024,
-        description="of identities of the last day, 16 bytes an event or conversation; beyond it"
-        " [counting is slower](operating.md#memory-of-the-processor), and as exact",
     )
 
 

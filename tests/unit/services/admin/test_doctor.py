@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.credentials import ROLES
 from libs.settings import ClickHouseSettings, KafkaSettings
-from services.admin.doctor import clocks, disk, progress
+from services.admin.doctor import clocks, disk, memory, progress
 from services.admin.doctor.disk import Disk
 from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import (
@@ -206,6 +206,7 @@ def test_names_of_checks_stay() -> None:
         "topics",
         "processors",
         "lag",
+        "memory",
         "dead-letters",
         "counts",
         "retention",
@@ -229,3 +230,19 @@ def test_numbers_are_short_when_people_read_them() -> None:
         "3 days",
     ]
     assert listed(["a"] * 7) == "a, a, a, a, a and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("identities", "processors", "status"),
+    [
+        (0, 0, OK),
+        (1_000_000, 1, OK),
+        (1_300_000, 1, WARN),
+        (1_300_000, 2, OK),
+        (1_300_000, 0, WARN),
+    ],
+)
+def test_memory_is_told_when_a_day_nearly_fills_it(
+    identities: int, processors: int, status: Status
+) -> None:
+    assert memory.judge(identities, processors, 25_000_000).status is status
