@@ -65,6 +65,12 @@ class Sent:
         return self.day, self.is_live, self.event["conversationId"]
 
     @property
+    def scope(self) -> str:
+        """Within which an id stands for one event: its conversation, or its session."""
+        name = "sessionId" if self.type.startswith("session.") else "conversationId"
+        return f"{name} {self.event[name]}"
+
+    @property
     def is_user_message(self) -> bool:
         return self.type == "chat.message" and self.event["role"] == "user"
 
@@ -89,11 +95,11 @@ class Sent:
 
 
 def counted(sent: Iterable[Sent]) -> list[Sent]:
-    """The events of one project that count: of each id the first."""
-    by_id: dict[str, Sent] = {}
+    """The events of one project that count: of each identity the first."""
+    by_identity: dict[tuple[bool, str, str], Sent] = {}
     for one in sent:
-        by_id.setdefault(one.id, one)
-    return list(by_id.values())
+        by_identity.setdefault((one.is_live, one.scope, one.id), one)
+    return list(by_identity.values())
 
 
 def answer(sent: Iterable[Sent], *, live_only: bool = True, device: str | None = None) -> list[Row]:
