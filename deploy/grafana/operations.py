@@ -263,6 +263,12 @@ _PROCESSOR = Row(
             },
         ),
         _lines(
+            "Keys that count as other",
+            "Sources, actions and languages beyond what a project may have on a day.",
+            "short",
+            {"{{category}}": "sum by (category) (increase(ragtime_other_keys_total[5m]))"},
+        ),
+        _lines(
             "Partitions that stand still",
             "There is work, both servers answer, and nothing happens: the liveness probe fails.",
             "none",

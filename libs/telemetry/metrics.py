@@ -99,6 +99,11 @@ PUBLISH_SECONDS = INGEST.histogram(
 PUBLISH_FAILURES = INGEST.counter(
     "ragtime_publish_failures_total", "Requests answered 503 as Kafka did not take their events"
 )
+OTHER_KEYS = INGEST.counter(
+    "ragtime_other_keys_total",
+    "Keys that count as `other`, as their project had too many of the category on that day",
+    category=("action", "language", "source"),
+)
 PENDING_BYTES = INGEST.gauge("ragtime_publish_pending_bytes", "Bytes that wait for Kafka")
 
 LAG_RECORDS = PROCESSOR.gauge(

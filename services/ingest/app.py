@@ -33,6 +33,7 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
@@ -104,6 +105,9 @@ def build(
         admission=admission,
         publisher=publisher,
         country_of=_country_lookup(settings),
+        cardinality=Cardinality(
+            settings.cardinality.max_keys, settings.cardinality.max_memory_bytes
+        ),
         limits=settings.body,
         room=Room(settings.body.max_held_bytes, settings.body.max_waiting, settings.body.wait_s),
         clock=clock,

@@ -28,6 +28,7 @@ from services.ingest.bodies import (
     read_body,
     split_events,
 )
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Publisher, size_of
@@ -65,6 +66,7 @@ class EventsRoute:
     admission: Admission
     publisher: Publisher
     country_of: CountryOf
+    cardinality: Cardinality
     limits: BodySettings
     room: Room
     clock: Callable[[], datetime]
@@ -107,6 +109,7 @@ class EventsRoute:
                 self.country_of,
             ),
             country_of=self.country_of,
+            cardinality=self.cardinality,
             id_prefix=id_prefix(key.project_id, header_values(request.scope, b"idempotency-key")),
         )
 

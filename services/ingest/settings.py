@@ -67,6 +67,19 @@ class PublishSettings(Block):
     )
 
 
+class CardinalitySettings(Block):
+    """How many different sources, actions or languages a project may have."""
+
+    max_keys: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        20_000,
+        description="of each, for a project and day, by each process; more are counted as"
+        " [`other`](operating.md#cardinality)",
+    )
+    max_memory_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        32 * 1024 * 1024, description="for remembering them"
+    )
+
+
 B = TypeVar("B", BodySettings, PublishSettings)
 
 
@@ -81,6 +94,7 @@ class Settings(ServiceSettings):
     access: AccessSettings
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
+    cardinality: CardinalitySettings = CardinalitySettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'

@@ -23,6 +23,7 @@ class Stat(msgspec.Struct, frozen=True, rename="camel"):
     key: str
     value: int | float
     is_live: bool
+    other: bool | msgspec.UnsetType = msgspec.UNSET  # true where many keys are counted as one
 
 
 class Range(msgspec.Struct, frozen=True, rename={"first_day": "from", "last_day": "to"}):
@@ -50,6 +51,11 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
     sources: Sequence[SourceName]
 
 
+# The key under which a project's keys beyond their limit are shown. The rollup names them by the
+# empty text; behind a letter that no key ends with they stand next to a key of that name.
+_OTHER = "other"
+_OTHER_ENTRY = f"{_OTHER}\0"
+
 _encoder = msgspec.json.Encoder()
 # Compared with thousands of strings: a plain one is compared faster than a member.
 _SOURCE = Category.SOURCE.value
@@ -68,15 +74,21 @@ def stats_of(rows: Iterable[Sequence[Any]]) -> list[Stat]:
     days: defaultdict[date, defaultdict[str, list[_Entry]]]
     days = defaultdict(lambda: defaultdict(list))
     for day, category, key, is_live, total in rows:
-        days[day][category].append((-total, key, not is_live))
+        days[day][category].append((-total, key or _OTHER_ENTRY, not is_live))
     stats: list[Stat] = []
     for day in sorted(days, reverse=True):
         for category, entries in sorted(days[day].items()):
             stats += [
-                Stat(day, category, key, -negative, not is_test)
+                _other(day, category, -negative, is_live=not is_test)
+                if key is _OTHER_ENTRY
+                else Stat(day, category, key, -negative, not is_test)
                 for negative, key, is_test in sorted(_shown(category, entries))
             ]
     return stats
+
+
+def _other(day: date, category: str, value: float, *, is_live: bool) -> Stat:
+    return Stat(day, category, _OTHER, value, is_live, other=True)
 
 
 def _shown(category: str, entries: Iterable[_Entry]) -> Iterable[_Entry]:
@@ -124,7 +136,7 @@ def cites_sources(stats: Iterable[Stat]) -> bool:
 def sources_of(stats: Iterable[Stat], rows: Iterable[Sequence[str]]) -> list[SourceName]:
     """An entry for each source in the stats, by id. The rows are (id, last name)."""
     names = {row[0]: row[1] for row in rows}
-    ids = sorted({stat.key for stat in stats if stat.category == _SOURCE})
+    ids = sorted({stat.key for stat in stats if stat.category == _SOURCE and not stat.other})
     return [SourceName(source_id, names.get(source_id) or source_id) for source_id in ids]
 
 

@@ -13,6 +13,7 @@ from libs.events.codec import join_lines
 from libs.events.partitions import partition_of
 from libs.events.record_index import HEADER, index_of
 from services.ingest.batches import prepare_batch
+from services.ingest.cardinality import Cardinality
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Line
 from tests.bench.events import Event, Sessions
@@ -26,6 +27,7 @@ def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
         accepted_at=datetime.now(UTC),
         caller=Caller(lambda: "127.0.0.1", "", _no_country),
         country_of=_no_country,
+        cardinality=Cardinality(20_000, 1 << 25),
         id_prefix=None,
     )
     batch = prepare_batch([msgspec.json.encode(event) for event in events], submission)

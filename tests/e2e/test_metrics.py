@@ -140,11 +140,11 @@ def test_batch_is_one_line_in_the_log_when_it_was_counted(stack: Stack, project:
     stack.wait_until_counted()
     wait_until(lambda: bool(_batches(stack, before)), "the batch is in the log")
     (line,) = _batches(stack, before)
-    fields = ("records", "events", "repeated", "skipped", "dead_letters")
+    fields = ("records", "events", "duplicates", "skipped", "dead_letters")
     assert {name: line[name] for name in fields} == {
         "records": 1,
         "events": 1,
-        "repeated": 0,
+        "duplicates": 0,
         "skipped": 0,
         "dead_letters": 0,
     }

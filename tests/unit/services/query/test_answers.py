@@ -159,3 +159,21 @@ def test_answer_is_json_with_positive_counts_when_rows_are_any(rows: list[Row]) 
         else:
             assert isinstance(stat["value"], int)
             assert stat["value"] > 0
+
+
+def test_keys_beyond_the_limit_are_one_row_that_says_so() -> None:
+    day = date(2026, 3, 25)
+    rows = [
+        (day, "source", "", True, 9),
+        (day, "source", "other", True, 9),
+        (day, "source", "src-1", True, 2),
+        (day, "language", "", False, 1),
+    ]
+    stats = stats_of(rows)
+    assert [(s.category, s.key, s.value, s.other or False) for s in stats] == [
+        ("language", "other", 1, True),
+        ("source", "other", 9, False),
+        ("source", "other", 9, True),
+        ("source", "src-1", 2, False),
+    ]
+    assert [one.id for one in sources_of(stats, [])] == ["other", "src-1"]
