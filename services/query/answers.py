@@ -100,11 +100,11 @@ def _shown(category: str, entries: Iterable[_Entry]) -> Iterable[_Entry]:
 
 
 def _metrics(
-    metrics_of: Callable[[Mapping[str, float]], dict[str, float]], entries: Iterable[_Entry]
+    metrics_of: Callable[[Mapping[str, int]], dict[str, float]], entries: Iterable[_Entry]
 ) -> list[_Entry]:
-    sums: defaultdict[bool, dict[str, float]] = defaultdict(dict)
+    sums: defaultdict[bool, dict[str, int]] = defaultdict(dict)
     for negative, key, is_test in entries:
-        sums[is_test][key] = -negative
+        sums[is_test][key] = -int(negative)
     return [
         (-value, key, is_test)
         for is_test, values in sums.items()
@@ -112,20 +112,25 @@ def _metrics(
     ]
 
 
-def _conversation(sums: Mapping[str, float]) -> dict[str, float]:
+def _conversation(sums: Mapping[str, int]) -> dict[str, float]:
     total = sums.get("total", 0)
     if total <= 0:
         return {}
-    return {"total": total, "avg_messages": round(sums.get("_user_messages", 0) / total, 2)}
+    return {"total": total, "avg_messages": _mean(sums.get("_user_messages", 0), total)}
 
 
-def _session(sums: Mapping[str, float]) -> dict[str, float]:
+def _session(sums: Mapping[str, int]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     if sums.get("total", 0) > 0:
         metrics["total"] = sums["total"]
     if sums.get("_ended", 0) > 0:
-        metrics["avg_duration"] = round(sums.get("_ended_ms", 0) / 1000 / sums["_ended"], 2)
+        metrics["avg_duration"] = _mean(sums.get("_ended_ms", 0), 1000 * sums["_ended"])
     return metrics
+
+
+def _mean(total: int, number: int) -> float:
+    """A quotient of counts to two decimals, halves away from zero, by integers alone."""
+    return (200 * total + number) // (2 * number) / 100
 
 
 def cites_sources(stats: Iterable[Stat]) -> bool:

@@ -85,7 +85,7 @@ def build(
     add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
     asked = settings.query
-    analytics = Analytics(database, asked.max_days, asked.timeout_s, clock)
+    analytics = Analytics(database, asked.timeout_s, clock)
     read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     take_whole_paths(app.routes)

@@ -29,11 +29,8 @@ _MAX_WAITING = 32
 class Analytics:
     """What the endpoint needs, and its one route."""
 
-    def __init__(
-        self, database: Database, max_days: int, wait_s: float, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, wait_s: float, clock: Callable[[], datetime]) -> None:
         self._database = database
-        self._max_days = max_days
         self._clock = clock
         self._unread = Room(_MAX_UNREAD_BYTES, _MAX_WAITING, wait_s)
         self._unread_large = Room(_MAX_UNREAD_LARGE_BYTES, _MAX_WAITING, wait_s)
@@ -45,7 +42,6 @@ class Analytics:
             reader.key.project_id,
             request.query_params.multi_items(),
             self._clock().date(),
-            self._max_days,
         )
         small, large = Place(self._unread), Place(self._unread_large)
         try:

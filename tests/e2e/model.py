@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 CATEGORIES = (
@@ -159,7 +160,7 @@ def _avg_messages(
     messages = Counter((one.day, one.is_live) for one in events if one.is_user_message)
     for (day, is_live, category, key), total in tally.items():
         if (category, key) == ("conversation", "total"):
-            value = round(messages[day, is_live] / total, 2)
+            value = _mean(messages[day, is_live], total)
             yield _row(day, is_live, "conversation", "avg_messages", value)
 
 
@@ -169,8 +170,14 @@ def _avg_durations(events: Iterable[Sent]) -> Iterator[Row]:
         if one.type == "session.ended":
             durations[one.day, one.is_live].append(one.event["durationMs"])
     for (day, is_live), all_ms in durations.items():
-        value = round(sum(all_ms) / 1000 / len(all_ms), 2)
+        value = _mean(sum(all_ms), 1000 * len(all_ms))
         yield _row(day, is_live, "session", "avg_duration", value)
+
+
+def _mean(total: int, number: int) -> float:
+    """To two decimals, halves away from zero."""
+    exact = Decimal(total) / Decimal(number)  # 28 digits: a half has far fewer
+    return float(exact.quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _row(day: date, is_live: bool, category: str, key: str, value: float) -> Row:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import msgspec
@@ -177,3 +178,22 @@ def test_keys_beyond_the_limit_are_one_row_that_says_so() -> None:
         ("source", "src-1", 2, False),
     ]
     assert [one.id for one in sources_of(stats, [])] == ["other", "src-1"]
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**9))
+def test_averages_are_rounded_exactly_halves_away_from_zero(total: int, number: int) -> None:
+    day = date(2026, 3, 25)
+    rows = [(day, "session", "_ended", True, number), (day, "session", "_ended_ms", True, total)]
+    (stat,) = stats_of(rows)
+    exact = Decimal(total) / Decimal(1000 * number)
+    assert stat.value == float(exact.quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+@pytest.mark.parametrize(
+    ("ms", "ended", "seconds"),
+    [(2675, 1, 2.68), (1005, 1, 1.01), (5, 1, 0.01), (4, 1, 0.0), (8325, 1, 8.33), (25, 2, 0.01)],
+)
+def test_half_a_hundredth_of_a_second_is_a_whole_one(ms: int, ended: int, seconds: float) -> None:
+    day = date(2026, 3, 25)
+    rows = [(day, "session", "_ended", True, ended), (day, "session", "_ended_ms", True, ms)]
+    assert [stat.value for stat in stats_of(rows)] == [seconds]
