@@ -30,9 +30,9 @@ def letters(stack: Stack, project: Project) -> dict[str, int]:
     }
     good = line(project.id, "good")
     records = [None if line is None else good + b"\n" + line for line in bad.values()]
-    first = stack.topics.write(records, PARTITION)
+    written = stack.topics.write(records, PARTITION)
     stack.wait_until_counted()
-    offsets = {str(first + at): name for at, name in enumerate(bad)}
+    offsets = {str(offset): name for offset, name in zip(written, bad, strict=True)}
     return {
         offsets[headers["offset"]]: one["number"]
         for one in _list(stack)

@@ -21,8 +21,9 @@ REQUESTS_BEFORE_AND_AFTER = 15
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_event_is_lost_or_doubled_when_a_service_is_restarted(
-    stack: Stack, service: str
+    own_stack: Stack, service: str
 ) -> None:
+    stack = own_stack
     (project,) = stack.new_projects(1)
     source = RandomEvents(6, service, conversations=30)
     sent: list[Sent] = []
@@ -56,8 +57,9 @@ def _wait_for_requests(sending: Repeatedly, number: int) -> None:
     )
 
 
-def test_no_event_is_lost_or_doubled_when_the_group_is_forgotten(stack: Stack) -> None:
+def test_no_event_is_lost_or_doubled_when_the_group_is_forgotten(own_stack: Stack) -> None:
     # Kafka forgets a group that was away for long; one of another name knows as little.
+    stack = own_stack
     (project,) = stack.new_projects(1)
     source = RandomEvents(7, "forgotten", conversations=30)
     processor = stack.services["processor"]
