@@ -1,7 +1,4 @@
-"""`ragtime audit` on the running product: no difference after traffic, and damage by its name.
-
-It looks at all that a stack has counted, so this one is for these tests alone.
-"""
+"""`ragtime audit` on the running product: no difference after traffic, and damage by its name."""
 
 import json
 from collections.abc import Iterator
@@ -23,47 +20,48 @@ DAMAGE = (
 
 
 @pytest.fixture(scope="module")
-def project(own_stack: Stack) -> Project:
-    return own_stack.new_projects(1)[0]
+def stack(own_stack: Stack) -> Stack:
+    """An audit looks at all that a stack has counted: this one is for these tests alone."""
+    return own_stack
 
 
 @pytest.fixture(scope="module")
-def traffic(own_stack: Stack, project: Project) -> None:
+def traffic(stack: Stack, project: Project) -> None:
     """Random events with repeats, and bad lines between them, all of it counted."""
     made = make_traffic(seed=4, events=EVENTS)
-    send_traffic(own_stack.events_url(project.id), project.live_key, made)
-    own_stack.topics.write([b"no json", None, b"[]\n\n{}"], partition=2)
+    send_traffic(stack.events_url(project.id), project.live_key, made)
+    stack.topics.write([b"no json", None, b"[]\n\n{}"], partition=2)
     some = [{**event, "id": f"again-{event['id']}"} for event in made.clients[0][0]]
     for _ in range(2):
-        own_stack.post_events(project, some)
-    own_stack.wait_until_counted()
+        stack.post_events(project, some)
+    stack.wait_until_counted()
 
 
 @pytest.mark.usefixtures("traffic")
 @pytest.mark.parametrize("arguments", [(), ("--every-record",)])
 def test_audit_finds_no_difference_when_all_is_counted(
-    own_stack: Stack, arguments: tuple[str, ...]
+    stack: Stack, arguments: tuple[str, ...]
 ) -> None:
-    answer = own_stack.ragtime("audit", *arguments)
+    answer = stack.ragtime("audit", *arguments)
     assert answer.startswith("4 partitions, ")
     assert answer.endswith(" records read: no difference\n")
 
 
 @pytest.fixture
-def damaged(own_stack: Stack, project: Project, traffic: None) -> Iterator[None]:
+def damaged(stack: Stack, project: Project, traffic: None) -> Iterator[None]:
     """One count of one partition is one too high, until the test is over."""
     for value in (1, -1):
-        own_stack.database.command(DAMAGE, parameters={"value": value, "project": project.id})
+        stack.database.command(DAMAGE, parameters={"value": value, "project": project.id})
         if value == 1:
             yield
 
 
 @pytest.mark.usefixtures("damaged")
 def test_audit_exits_1_and_names_what_differs_when_a_count_is_wrong(
-    own_stack: Stack, project: Project
+    stack: Stack, project: Project
 ) -> None:
-    done = own_stack.try_ragtime("audit")
-    as_json = own_stack.try_ragtime("audit", "--json")
+    done = stack.try_ragtime("audit")
+    as_json = stack.try_ragtime("audit", "--json")
 
     first, last = done.stdout.decode().splitlines()
     assert first.startswith(f"partition 0, counts: project_id='{project.id}', ")

@@ -19,6 +19,12 @@ NONE_SENT = b"0 sent, 0 counted already, 1 refused\n"
 
 
 @pytest.fixture(scope="module")
+def stack(own_stack: Stack) -> Stack:
+    """`--all` means the letters of everybody: here there are those of these tests alone."""
+    return own_stack
+
+
+@pytest.fixture(scope="module")
 def letters(stack: Stack, project: Project) -> dict[str, int]:
     """The numbers of a few dead letters, as `list` shows them."""
     long_ago = (NOW - timedelta(days=60)).isoformat()

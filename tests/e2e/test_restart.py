@@ -19,11 +19,16 @@ EVENTS_A_REQUEST = 20
 REQUESTS_BEFORE_AND_AFTER = 15
 
 
+@pytest.fixture(scope="module")
+def stack(own_stack: Stack) -> Stack:
+    """Others must not suffer from these restarts."""
+    return own_stack
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_event_is_lost_or_doubled_when_a_service_is_restarted(
-    own_stack: Stack, service: str
+    stack: Stack, service: str
 ) -> None:
-    stack = own_stack
     (project,) = stack.new_projects(1)
     source = RandomEvents(6, service, conversations=30)
     sent: list[Sent] = []
@@ -57,9 +62,8 @@ def _wait_for_requests(sending: Repeatedly, number: int) -> None:
     )
 
 
-def test_no_event_is_lost_or_doubled_when_the_group_is_forgotten(own_stack: Stack) -> None:
+def test_no_event_is_lost_or_doubled_when_the_group_is_forgotten(stack: Stack) -> None:
     # Kafka forgets a group that was away for long; one of another name knows as little.
-    stack = own_stack
     (project,) = stack.new_projects(1)
     source = RandomEvents(7, "forgotten", conversations=30)
     processor = stack.services["processor"]
