@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from urllib.request import urlopen
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
+
+from tests.ports import free_port
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _START_S = 30.0
@@ -158,6 +159,4 @@ def new_gateway(directory: Path, inserts_into: tuple[str, ...] = ("events",)) ->
         password = password_of(user["name"])
         user["password_sha256"] = hashlib.sha256(password.encode()).hexdigest()
     (directory / "users.json").write_text(json.dumps(users))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return Gateway(directory, free.getsockname()[1])
+    return Gateway(directory, free_port())

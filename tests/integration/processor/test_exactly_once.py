@@ -239,7 +239,10 @@ async def test_next_owner_waits_for_an_insert_that_is_still_running(
     old = agent_of(other)
     await old.take_over({0})
     insert = asyncio.create_task(old.process(records("a", "b", "c", "d")))
-    running = "SELECT count() FROM system.processes WHERE startsWith(query, 'INSERT INTO events')"
+    running = (
+        "SELECT count() FROM system.processes WHERE startsWith(query, 'INSERT INTO events')"
+        " AND current_database = currentDatabase()"
+    )
     await until_answered(lambda: _is_one(clickhouse, running))
     insert.cancel()
     await asyncio.gather(insert, return_exceptions=True)

@@ -22,6 +22,7 @@ _ENDLESS = Statement("SELECT count() FROM system.numbers WHERE number % 7 = 3", 
 _RUNNING = (
     "SELECT count() FROM system.processes"
     " WHERE query LIKE '%numbers WHERE number%' AND query NOT LIKE '%processes%'"
+    " AND current_database = currentDatabase()"
 )
 
 
