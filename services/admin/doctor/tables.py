@@ -33,7 +33,7 @@ async def migrations(installation: Installation) -> Finding:
 async def retention(installation: Installation) -> Finding:
     """The table of raw events has the TTL that is set."""
     days = installation.settings.retention.events_days
-    table = await kept(await installation.clickhouse(), installation.settings.clickhouse.cluster)
+    table = await kept(await installation.clickhouse())
     oldest = f", the oldest of {table.oldest:%Y-%m-%d}" if table.oldest else ""
     seen = f"raw events are kept {words(table.days)}{oldest}"
     if table.days == days:

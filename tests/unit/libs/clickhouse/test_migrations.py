@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from libs.clickhouse.migrations import (
+    Migration,
     MigrationError,
     missing,
     pending,
     read_migrations,
     split_statements,
+    table_names,
 )
 
 
@@ -68,3 +70,9 @@ def test_read_migrations_refuses_when_a_name_or_number_is_off(tmp_path: Path, na
     (tmp_path / name).write_text("SELECT 1;\n")
     with pytest.raises(MigrationError):
         read_migrations(tmp_path)
+
+
+def test_table_names_are_those_that_the_files_make_and_the_ledger() -> None:
+    file = Migration(1, "a", ("CREATE TABLE IF NOT EXISTS {database}.visitors\n(\n)",), "")
+    assert table_names([file]) == {"visitors", "migrations"}
+    assert {"events", "daily_counts", "api_keys"} < table_names(read_migrations())
