@@ -9,7 +9,7 @@ it fits.
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,13 @@ _LEDGER = (
     " ENGINE = MergeTree ORDER BY number"
 )
 _MADE_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{database\}\.(\w+)")
+_ENGINES = (
+    "SELECT name, engine FROM system.databases WHERE name = {database:String} UNION ALL"
+    " SELECT concat(database, '.', name), engine FROM system.tables"
+    " WHERE database = {database:String} AND name IN {tables:Array(String)}"
+)
+# What an engine is named that keeps rows on more servers than the one that is asked.
+_OF_SEVERAL_SERVERS = ("Distributed", "Replicated", "Shared")
 _WAIT_LOG_INTERVAL_S = 3.0
 
 log = get_logger()
@@ -36,7 +43,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class MigrationError(Exception):
-    """The files and the ledger contradict each other; nothing was applied."""
+    """The files and the ledger contradict each other, or the tables are on several servers; nothing
+    was applied.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,23 @@ def table_names(migrations: Iterable[Migration]) -> frozenset[str]:
     return frozenset(name for text in texts for name in _MADE_TABLE.findall(text))
 
 
+def replication_error(engines: Mapping[str, str]) -> str:
+    """Why tables are refused, given the engines of a database and of its tables by name; empty
+    where they are not.
+
+    Recovery asks the table which records were counted. That is true of the server that took the
+    inserts, and of no other replica.
+    """
+    for name, engine in sorted(engines.items()):
+        if engine.startswith(_OF_SEVERAL_SERVERS):
+            return (
+                f"{name} has the engine {engine}: tables on several servers are not supported,"
+                " because recovery could read a replica without the latest rows and count them"
+                " twice; use a database with the engine Atomic, on one server"
+            )
+    return ""
+
+
 async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     """Number → checksum of what was applied; empty where nothing was, not even the database."""
     try:
@@ -141,9 +167,26 @@ async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     return {int(number): str(checksum) for number, checksum in rows.result_rows}
 
 
+async def read_engines(client: AsyncClient, database: str) -> dict[str, str]:
+    """The engines of the database and of our tables in it, by `database` and `database.table`.
+
+    Every user may read them, for the tables that it has a right to.
+    """
+    tables = sorted(table_names(read_migrations()))
+    found = await client.query(_ENGINES, parameters={"database": database, "tables": tables})
+    return {str(name): str(engine) for name, engine in found.result_rows}
+
+
 async def apply(client: AsyncClient, database: str, migrations: list[Migration]) -> None:
-    """Apply these migrations in order and write each into the ledger. `client` needs all grants."""
-    await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+    """Apply these migrations in order and write each into the ledger. `client` needs all grants.
+
+    Raises MigrationError before anything is changed where the tables are on several servers.
+    """
+    engines = await read_engines(client, database)
+    if error := replication_error(engines):
+        raise MigrationError(error)
+    if database not in engines:
+        await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
     await client.command(_LEDGER.replace("{database}", database))
     for migration in migrations:
         for statement in migration.statements:
@@ -162,12 +205,35 @@ async def apply(client: AsyncClient, database: str, migrations: list[Migration])
 async def wait_until_applied(client: AsyncClient, database: str) -> None:
     """Wait until the tables fit this release; says what is missing every few seconds."""
     migrations = read_migrations()
+
+    async def lacking() -> list[Migration]:
+        return missing(migrations, await read_ledger(client, database))
+
+    await _wait_until_nothing_is(lacking)
+
+
+async def wait_until_countable(client: AsyncClient, database: str) -> None:
+    """Wait until the tables fit this release and are on one server: for the processor, which would
+    count wrongly by a replica.
+    """
+    migrations = read_migrations()
+
+    async def lacking() -> list[Migration]:
+        found = missing(migrations, await read_ledger(client, database))
+        if error := replication_error(await read_engines(client, database)):
+            raise MigrationError(error)
+        return found
+
+    await _wait_until_nothing_is(lacking)
+
+
+async def _wait_until_nothing_is(lacking: Callable[[], Awaitable[list[Migration]]]) -> None:
     while True:
         try:
-            lacking = missing(migrations, await read_ledger(client, database))
-            if not lacking:
+            found = await lacking()
+            if not found:
                 return
-            log.warning("migrations.waiting", missing=[migration.name for migration in lacking])
+            log.warning("migrations.waiting", missing=[migration.name for migration in found])
         except (Error, MigrationError) as error:
             log.warning("migrations.waiting", error=first_line(error))
         await asyncio.sleep(_WAIT_LOG_INTERVAL_S)
