@@ -119,11 +119,6 @@ class ClickHouseSettings(Block):
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
-    cluster: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_-]*)?$")] = Field(
-        "",
-        description="its name in the servers' `remote_servers`, where there are"
-        " [several](cluster.md); empty: one server. The same for all",
-    )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
 
 

@@ -23,7 +23,7 @@ from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
 from libs.clickhouse.connection import connect_patiently, first_line
-from libs.clickhouse.migrations import wait_until_applied
+from libs.clickhouse.migrations import wait_until_countable
 from libs.events.record_index import HEADER
 from libs.http.headers import TRACEPARENT
 from libs.kafka.connection import connection
@@ -119,7 +119,7 @@ async def _start(
     settings: Settings, health: Health, folder: str, traces: "Traces | None"
 ) -> faust.App:
     client = await connect_patiently(settings.clickhouse)
-    await wait_until_applied(client, settings.clickhouse.database, settings.clickhouse.cluster)
+    await wait_until_countable(client, settings.clickhouse.database)
     health.clickhouse = True
     await wait_for_topic(settings.kafka)
     dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
@@ -168,9 +168,7 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         time.monotonic,
         asyncio.sleep,
     )
-    if settings.clickhouse.cluster:
-        ownership.clock_difference_s = settings.batch.clock_difference_s
-    recovery = Recovery(client, name, ownership, utc_now, settings.clickhouse.cluster)
+    recovery = Recovery(client, name, ownership, utc_now)
     events_topic = EventsTopic(settings.kafka, client)
     max_bytes = settings.memory.max_bytes
     lookups = Lookups(client, name, LateDays(max_bytes // 8))

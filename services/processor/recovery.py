@@ -1,7 +1,7 @@
 """What the owner of a partition does before its first insert, and after one of unknown outcome.
 
 1. Wait until nobody else can insert into the partition any more: leases have passed, and inserts
-   that had begun are ended or done. In a cluster, let its replicas catch up (servers.py).
+   that had begun are ended or done.
 2. Mend the rollups where they do not hold what the raw table holds.
 3. Find the last record in the table: reading goes on right after it.
 4. Rebuild the memory of ids and conversations.
@@ -21,7 +21,6 @@ from libs.telemetry.metrics import RECOVERIES, RECOVERY_SECONDS, ROLLUPS_MENDED
 from services.processor.dedup_index import LastRecord, Partition
 from services.processor.ownership import Ownership
 from services.processor.rebuild import Rebuild
-from services.processor.servers import catch_up, kill_inserts, prepare, running_inserts
 from services.processor.statements import statement
 from services.processor.writer import INSERT_SETTINGS, tag, tags_of
 
@@ -41,25 +40,16 @@ log = get_logger()
 
 
 class Recovery:
-    """Recovers partitions of a topic from the table. `now` gives the UTC time.
-
-    `cluster`: its name, where ClickHouse is several servers.
-    """
+    """Recovers partitions of a topic from the table. `now` gives the UTC time."""
 
     def __init__(
-        self,
-        client: AsyncClient,
-        topic: str,
-        ownership: Ownership,
-        now: Callable[[], datetime],
-        cluster: str = "",
+        self, client: AsyncClient, topic: str, ownership: Ownership, now: Callable[[], datetime]
     ) -> None:
         self.rebuild = Rebuild(client, topic, now)
         self._client = client
         self._topic = topic
         self._ownership = ownership
         self._now = now
-        self._cluster = cluster
 
     async def recover(
         self, numbers: set[int], known: Mapping[int, Partition] | None = None
@@ -73,11 +63,7 @@ class Recovery:
         started = time.monotonic()
         partitions = sorted(numbers)
         await self._ownership.wait_for_others()
-        if self._cluster:
-            await prepare(self._client, self._cluster)
         await self._end_inserts(partitions)
-        if self._cluster:
-            await catch_up(self._client, self._cluster)
         last = await self._last_records(partitions)
         offsets = {number: last[number].offset + 1 if number in last else 0 for number in numbers}
         mended = await self._mend(partitions, offsets)
@@ -105,15 +91,16 @@ class Recovery:
     async def _end_inserts(self, partitions: list[int]) -> None:
         # Whoever began them: an owner before us, or we ourselves and gave up waiting.
         tags = tags_of(partitions)
-        running_now = running_inserts(_RUNNING_INSERTS, self._cluster)
+        # KILL takes no parameters; the tags are numbers of ours.
+        kill = f"KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
         while True:
-            result = await self._client.query(running_now, parameters={"tags": tags})
+            result = await self._client.query(_RUNNING_INSERTS, parameters={"tags": tags})
             self._ownership.server_time(await self._server_time())
             running = result.result_rows[0][0]
             if not running:
                 return
             log.warning("recovery.ending_inserts", running=running)
-            await self._client.command(kill_inserts(tags, self._cluster))
+            await self._client.command(kill)
             await self._ownership.pause(_POLL_S)
 
     async def _server_time(self) -> float:

@@ -4,20 +4,20 @@ Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT o
 database that is there already. That is true of any server, with roles and profiles.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
-from libs.clickhouse.cluster import SHARDED, WHOLE
 from libs.clickhouse.connection import connect
+from libs.clickhouse.migrations import read_migrations, table_names
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
 
-TABLES = SHARDED | WHOLE
+TABLES = table_names(read_migrations())
 # A refusal: a password that is wrong, a right that is missing, a profile that only reads.
 _LOGIN = frozenset({193, 194, 516})
 _REFUSALS = frozenset({164, 497})
@@ -31,14 +31,6 @@ class Needs:
     reads: frozenset[str]
     inserts: frozenset[str] = frozenset()
     may_insert: frozenset[str] = frozenset()
-
-    def in_cluster(self) -> "Needs":
-        """The same where each sharded table is two: one over all servers, one on each."""
-        return Needs(*map(_with_local, (self.reads, self.inserts, self.may_insert)))
-
-
-def _with_local(tables: Iterable[str]) -> frozenset[str]:
-    return frozenset(tables) | {f"{one}_local" for one in tables if one in SHARDED}
 
 
 NEEDS = {
@@ -67,10 +59,8 @@ class Seen:
 async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
-    has_cluster = bool(installation.settings.clickhouse.cluster)
     for service, needs in NEEDS.items():
-        asked = needs.in_cluster() if has_cluster else needs
-        await _look(installation.settings, service, asked, seen)
+        await _look(installation.settings, service, needs, seen)
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = seen.lacking + seen.beyond
     if seen.lacking:
@@ -111,7 +101,7 @@ async def _ask(client: AsyncClient, user: str, needs: Needs, seen: Seen) -> None
     for table in sorted(needs.reads):
         if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
             seen.lacking.append(f"{user} may not read {table}")
-    for table in sorted(TABLES | needs.reads | needs.inserts):
+    for table in sorted(TABLES):
         may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
         if table in needs.inserts and not may:
             seen.lacking.append(f"{user} may not insert into {table}")

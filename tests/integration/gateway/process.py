@@ -37,7 +37,6 @@ class Gateway:
     directory: Path
     port: int
     settings: dict[str, str] = field(default_factory=dict)
-    module: str = "deploy.local.gateway"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -70,7 +69,7 @@ class Gateway:
         """Start it and wait until the engine answers."""
         with (self.directory / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [sys.executable, "-m", "deploy.local.gateway"],
                 cwd=_CHECKOUT,
                 env=os.environ | environment(self.directory, self.port) | self.settings,
                 start_new_session=True,  # the engine's SYSTEM SHUTDOWN signals the whole group

@@ -79,11 +79,10 @@ def agent_of(
     kafka_holds_from: int = 0,
     letters: DeadLetters | None = None,
     ownership: Ownership | None = None,
-    cluster: str = "",
     max_bytes: int = 1 << 28,
 ) -> Agent:
     own = ownership or ownership_of(Group())
-    recovery = Recovery(client, topic, own, utc_now, cluster)
+    recovery = Recovery(client, topic, own, utc_now)
     lookups = Lookups(client, topic, LateDays(max_bytes // 8))
     recovery.rebuild.number_of_partitions = lookups.number_of_partitions = number_of_partitions
     return Agent(

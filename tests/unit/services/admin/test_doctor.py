@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from deploy.local.credentials import ROLES
+from libs.clickhouse.migrations import read_migrations
 from libs.settings import ClickHouseSettings, KafkaSettings
-from services.admin.doctor import clocks, disk, memory, progress
+from services.admin.doctor import clocks, disk, memory, progress, tables
 from services.admin.doctor.disk import Disk
 from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import (
@@ -152,6 +153,14 @@ def test_services_need_the_rights_that_the_local_stack_gives() -> None:
     for service, needs in NEEDS.items():
         assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])
         assert needs.reads <= set(TABLES)
+
+
+def test_migrations_fail_with_the_reason_when_the_database_is_one_of_several_servers() -> None:
+    applied = {one.number: one.checksum for one in read_migrations()}
+    assert tables.judge({"d": "Atomic"}, applied).status is OK
+    found = tables.judge({"d": "Shared"}, applied)
+    assert found.status is FAIL
+    assert found.seen.startswith("d has the engine Shared: ")
 
 
 async def test_one_check_fails_and_the_others_go_on_when_it_cannot_run() -> None:
