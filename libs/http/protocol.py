@@ -167,7 +167,7 @@ class Protocol(HttpToolsProtocol):
             return self.timeout_keep_alive
         if not self.is_idle:
             waits_for_body = self._due == 1 and self._is_begun and not self._is_whole
-            return self._door.body_timeout_s if waits_for_body else None
+            return self._door.body_window_s if waits_for_body else None
         if self._in_head or self.cycle is None:
             return self._door.head_timeout_s
         return self.timeout_keep_alive if self._is_whole else _LINGER_S

@@ -6,6 +6,7 @@ The schemas of events come from the structs that decode them; tests hold the res
 import msgspec
 
 from libs.access.api_keys import Scope
+from libs.http.budget import OVERLOADED
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -18,7 +19,6 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
-from libs.http.room import OVERLOADED
 from services.ingest.answers import NoValidEvent, Verdicts
 from services.ingest.incoming import AnyIncoming
 

@@ -7,6 +7,7 @@ that checks them would answer 422 and in its own words. Tests hold it against re
 import msgspec
 
 from libs.access.api_keys import Scope
+from libs.http.budget import OVERLOADED
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -19,7 +20,6 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
-from libs.http.room import OVERLOADED
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
 
