@@ -56,7 +56,7 @@ def main() -> None:
             utc_now,
         )
         serve_metrics(settings.http, shown_by("ingest"))
-        serve(app, settings.http, settings.stop)
+        serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
 
 def utc_now() -> datetime:

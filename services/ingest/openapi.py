@@ -7,6 +7,7 @@ import msgspec
 
 from libs.access.api_keys import Scope
 from libs.http.budget import OVERLOADED
+from libs.http.connections import TOO_MANY_UNDER_WAY
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -139,7 +140,8 @@ _RESPONSES: Json = {
         429,
         {
             "rate_limited": "At most 60000 events a minute, of which 500 are left; come back in"
-            " 42 s."
+            " 42 s.",
+            "too_many_under_way": TOO_MANY_UNDER_WAY,
         },
         RETRY_AFTER,
     ),

@@ -46,7 +46,7 @@ def main() -> None:
     with tracing("query", settings.traces) as traces:
         app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now, traces)
         serve_metrics(settings.http, shown_by("query"))
-        serve(app, settings.http, settings.stop)
+        serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
 
 def utc_now() -> datetime:

@@ -8,6 +8,7 @@ import msgspec
 
 from libs.access.api_keys import Scope
 from libs.http.budget import OVERLOADED
+from libs.http.connections import TOO_MANY_UNDER_WAY
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -168,7 +169,10 @@ _RESPONSES: Json = {
     ),
     "429": _problem(
         429,
-        {"rate_limited": "At most 30 requests a minute; come back in 42 s."},
+        {
+            "rate_limited": "At most 30 requests a minute; come back in 42 s.",
+            "too_many_under_way": TOO_MANY_UNDER_WAY,
+        },
         RETRY_AFTER,
     ),
     "503": _problem(

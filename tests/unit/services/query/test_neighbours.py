@@ -51,6 +51,8 @@ async def test_victim_gets_a_large_answer_when_an_attacker_reads_none_of_its_own
     service: Service, attacker: str, victim: str, rows: int, unread: int
 ) -> None:
     service.clickhouse.rows["FROM daily_counts"] = list(_MANY[:rows])
+    limit = service.settings.query.model_copy(update={"timeout_s": 2.0})
+    service.settings = service.settings.model_copy(update={"query": limit})
     async with service.run() as http, asyncio.timeout(20):
         asked = [asyncio.create_task(service.ask_and_stall(attacker)) for _ in range(unread)]
         await until(lambda: len(service.stalled) == unread)
