@@ -51,7 +51,13 @@ def main() -> None:
         app = build(
             settings,
             KeyStore(settings.access),
-            Publisher(settings.kafka.events_topic, settings.publish, make_producer, traces),
+            Publisher(
+                settings.kafka.events_topic,
+                settings.publish,
+                make_producer,
+                traces,
+                share=settings.http.share,
+            ),
             lambda: connect_patiently(settings.clickhouse),
             utc_now,
         )

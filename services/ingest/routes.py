@@ -75,7 +75,8 @@ class EventsRoute:
         try:
             batch = await self._read(request, writer.key, reservation)
             if batch.lines:
-                await self.publisher.publish(batch.lines, request.scope["state"].get("span"))
+                span = request.scope["state"].get("span")
+                await self.publisher.publish(batch.lines, writer.key.id, span)
         finally:
             reservation.release()
         _measure(batch)

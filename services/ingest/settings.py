@@ -65,7 +65,8 @@ class PublishSettings(Block):
         500, description="or so many events"
     )
     max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
-        32 * 1024 * 1024, description="what may wait for Kafka; beyond it requests get 503"
+        32 * 1024 * 1024,
+        description="what may wait for Kafka; beyond it, or a key's share of it, requests get 503",
     )
     timeout_s: Seconds = Field(
         6.0,

@@ -153,7 +153,7 @@ async def test_victim_is_read_when_an_attacker_trickles_large_bodies() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_oldest_bodies_end_when_too_many_come_slowly() -> None:
+async def test_oldest_body_ends_when_too_many_come_slowly() -> None:
     budget = _budget(wait_s=0.05)
     senders = [Sender() for _ in range(10)]
     bodies = []
@@ -169,7 +169,7 @@ async def test_oldest_bodies_end_when_too_many_come_slowly() -> None:
 
     outcomes = await asyncio.gather(*bodies)
 
-    assert outcomes[:3] == [200] * 3, "what the youngest had is given to the oldest"
+    assert outcomes[0] == 200, "what the youngest had is given to the oldest"
     assert set(outcomes) == {200, 503}
 
 
