@@ -7,6 +7,8 @@
 - Trailers, which come after the body, are not headers: nothing here asks for them.
 """
 
+import asyncio
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,6 +25,17 @@ class _Faulty(Exception):  # noqa: N818 - the parser ends with any exception
         self.problem = problem
 
 
+class _Answered:
+    """In place of a request that has its answer."""
+
+    response_started = response_complete = disconnected = True
+    waiting_for_100_continue = False
+    message_event = asyncio.Event()
+
+
+_ANSWERED = _Answered()
+
+
 class ParsingProtocol(HttpToolsProtocol):
     """Uvicorn's protocol, as far as it reads."""
 
@@ -35,7 +48,7 @@ class ParsingProtocol(HttpToolsProtocol):
     _held_bytes = 0
     _holds = False  # whether all of a read belongs to what the parser holds
     _lines = 0  # of the head on its way, and of what follows its body
-    _read = b""  # what was received last
+    _read = b""  # what is being parsed
     _line_begun = b""  # the end of what was received before, in which a request's line may begin
     _is_other_protocol = False
     _kept_bytes = 0  # received for requests that are not whole, or wait
@@ -52,6 +65,8 @@ class ParsingProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             return cause.problem if isinstance(cause, _Faulty) else heads.INVALID
+        finally:
+            self._read = b""
         if self._holds:
             self._held_bytes += len(data)
             if self._held_bytes > heads.MAX_HEAD_BYTES:
@@ -59,6 +74,13 @@ class ParsingProtocol(HttpToolsProtocol):
         if self.in_head or self.pipeline:
             self._keep(data)
         return None
+
+    def let_go(self) -> None:
+        """Hold nothing any longer of a request that has its answer, whoever waits for what next."""
+        if self.cycle is not None and self.cycle.response_complete:
+            self.cycle = _ANSWERED  # type: ignore[assignment]
+            if not self.in_head:
+                self.scope = self.headers = None  # type: ignore[assignment]
 
     def kept_bytes(self) -> int:
         """The memory that is taken by what came of requests that are not whole, or wait."""

@@ -231,6 +231,7 @@ class Protocol(ParsingProtocol):
         self.due -= 1
         self._slot.answered()
         super().on_response_complete()
+        self.let_go()
         self._tell_held()
         if self.last_word and not self.due and not self.transport.is_closing():
             self._say(self.last_word, {})

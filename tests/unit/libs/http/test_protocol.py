@@ -1,6 +1,7 @@
 """What a connection makes of the bytes that come in; the app answers with what it got."""
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -388,6 +389,19 @@ async def _read(scope: Scope, receive: Receive, send: Send) -> None:
         await _echo(scope, receive, send)
     except ClientDisconnect:
         await answer_nobody(Request(scope))(scope, receive, send)
+
+
+async def test_nothing_of_a_request_is_held_when_it_was_answered() -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 401)(scope, receive, send)
+
+    async with _connection(refuse) as connection, asyncio.timeout(10):
+        for _ in range(2):
+            await connection.arrives(_post(b"a" * 100_000, b"X-Note: %b\r\n" % (b"b" * 40_000)))
+            assert (await _answer(connection.reader))[0] == 401
+            held = gc.get_referents(connection.server.cycle, vars(connection.server))
+            assert all(len(one) < 1_000 for one in held if isinstance(one, (bytes, bytearray)))
+            assert connection.server.scope is None
 
 
 async def test_rest_is_thrown_away_for_a_while_when_a_request_was_refused() -> None:
