@@ -186,9 +186,17 @@ class DoorSettings(HttpSettings):
     """What strangers who come in by that socket may take: time, connections, other origins."""
 
     head_timeout_s: Seconds = Field(10.0, description="for a request's line and headers")
-    body_timeout_s: Seconds = Field(20.0, description="for a body, from the end of its headers")
+    min_body_bytes_per_s: Annotated[int, Field(ge=1)] = Field(
+        512, description="of a body that is on its way; a slower one is cut off"
+    )
+    body_window_s: Seconds = Field(20.0, description="over which that rate is taken")
     max_connections: Annotated[int, Field(ge=1)] = Field(
         900, description="open at once; keep it below `ulimit -n`"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="of connections, memory and statements: what one key or address"
+        " [may hold at most](operating.md#shares)",
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description='whose web pages may read answers: `["https://a.example"]`'
