@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.credentials import ROLES
 from deploy.local.layout import CHECKOUT
-from services.admin.doctor.rights import NEEDS
+from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, rights_of, tables_of
 
 _SERVER = """\
 <clickhouse>
@@ -93,7 +92,7 @@ def _configured(folder: Path) -> Path:
 
 
 def _asked(folder: Path) -> Answer:
-    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in ROLES}
+    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in RIGHTS}
     done = subprocess.run(
         [sys.executable, "-c", _ASK],
         cwd=folder,
@@ -108,7 +107,7 @@ def _asked(folder: Path) -> Answer:
 
 
 def test_there_is_a_user_for_each_service(answer: Answer) -> None:
-    assert {user["name"] for user in answer["users"]} == {*ROLES, "default"}
+    assert {user["name"] for user in answer["users"]} == {*RIGHTS, "default"}
 
 
 def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
@@ -119,15 +118,21 @@ def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
         _asked(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(set(ROLES) - {"admin"}))
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_may_insert_where_it_must_and_change_nothing(answer: Answer, name: str) -> None:
     grants = [grant for grant in answer["grants"] if grant["user_name"] == name]
     assert {grant["access"] for grant in grants} == {"SELECT", "INSERT"}
-    assert {grant["database"] for grant in grants} == {"ragtime"}
+    assert {grant["database"] for grant in grants} <= {"ragtime", "system"}
     assert all(grant["table"] for grant in grants)
     assert not any(grant["grant_option"] for grant in grants)
     inserts = {grant["table"] for grant in grants if grant["access"] == "INSERT"}
-    assert inserts == set(ROLES[name]["inserts_into"])
+    assert inserts == tables_of(rights_of(name), INSERT)
+
+
+def test_the_processor_alone_looks_at_what_runs(answer: Answer) -> None:
+    of_system = [grant for grant in answer["grants"] if grant["database"] == "system"]
+    services = [one for one in of_system if one["user_name"] in SERVICES]
+    assert [(one["user_name"], one["table"]) for one in services] == [("processor", "processes")]
 
 
 def test_the_command_may_do_all_in_its_database_alone(answer: Answer) -> None:
@@ -163,23 +168,23 @@ def test_a_cluster_is_as_the_processor_asks_for(answer_in_cluster: Answer) -> No
     assert macros == {"shard": "02", "replica": "a"}
 
 
-@pytest.mark.parametrize("name", sorted(set(ROLES) - {"admin"}))
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_may_in_a_cluster_what_it_may_and_the_tables_beneath(
     answer_in_cluster: Answer, name: str
 ) -> None:
     grants = [grant for grant in answer_in_cluster["grants"] if grant["user_name"] == name]
-    needs = NEEDS[name].in_cluster()
+    needs = rights_of(name, has_cluster=True)
     of_tables = [grant for grant in grants if grant["database"] == "ragtime" and grant["table"]]
     reads = {grant["table"] for grant in of_tables if grant["access"] == "SELECT"}
     inserts = {grant["table"] for grant in of_tables if grant["access"] == "INSERT"}
-    assert reads == needs.reads
-    assert inserts == needs.inserts | needs.may_insert
+    assert reads == tables_of(needs, SELECT)
+    assert inserts == tables_of(needs, INSERT)
 
 
 def test_only_the_processor_may_look_at_other_servers(answer_in_cluster: Answer) -> None:
     grants = [one for one in answer_in_cluster["grants"] if one["user_name"] != "admin"]
     more = {(one["user_name"], one["access"]) for one in grants} - {
-        (name, access) for name in ROLES for access in ("SELECT", "INSERT")
+        (name, access) for name in RIGHTS for access in ("SELECT", "INSERT")
     }
     assert more == {
         ("processor", "CLUSTER"),

@@ -1,11 +1,17 @@
 """Whether each service's user of ClickHouse may do what it needs, and no more.
 
-Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, and a
-database that is there already. That is true of any server, with roles and profiles.
+Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, a KILL that
+only tells, a database that is there already; and each statement of the service as EXPLAIN PIPELINE,
+for which the server checks all rights and reads nothing. That is true of any server, with roles and
+profiles.
 """
 
+import json
+import re
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -13,45 +19,22 @@ from pydantic import SecretStr
 
 from libs.clickhouse.cluster import SHARDED, WHOLE
 from libs.clickhouse.connection import connect
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, Grant, rights_of, tables_of
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
 
 TABLES = SHARDED | WHOLE
+STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
+    (Path(__file__).parent / "statements.json").read_text("utf-8")
+)
 # A refusal: a password that is wrong, a right that is missing, a profile that only reads.
 _LOGIN = frozenset({193, 194, 516})
 _REFUSALS = frozenset({164, 497})
 _NO_DATA = 108
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a service's user must be able to do, and what it may besides."""
-
-    reads: frozenset[str]
-    inserts: frozenset[str] = frozenset()
-    may_insert: frozenset[str] = frozenset()
-
-    def in_cluster(self) -> "Needs":
-        """The same where each sharded table is two: one over all servers, one on each."""
-        return Needs(*map(_with_local, (self.reads, self.inserts, self.may_insert)))
-
-
-def _with_local(tables: Iterable[str]) -> frozenset[str]:
-    return frozenset(tables) | {f"{one}_local" for one in tables if one in SHARDED}
-
-
-NEEDS = {
-    "ingest": Needs(frozenset({"api_keys", "migrations"}), may_insert=frozenset({"key_uses"})),
-    "processor": Needs(
-        frozenset({"events", "daily_counts", "topics", "migrations"}),
-        frozenset({"events", "daily_counts", "sources"}),
-    ),
-    "query": Needs(
-        frozenset({"events", "daily_counts", "sources", "api_keys", "migrations"}),
-        may_insert=frozenset({"key_uses"}),
-    ),
-}
+_MISSING = re.compile(r"necessary to have the grant (.+?)\.? \(")
+# Ends nothing: no statement has this comment, and TEST only tells what would be ended.
+_KILL_NOTHING = "KILL QUERY WHERE Settings['log_comment'] = 'ragtime-doctor' TEST"
 
 
 @dataclass(slots=True)
@@ -68,9 +51,9 @@ async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
     has_cluster = bool(installation.settings.clickhouse.cluster)
-    for service, needs in NEEDS.items():
-        asked = needs.in_cluster() if has_cluster else needs
-        await _look(installation.settings, service, asked, seen)
+    for service in SERVICES:
+        grants = rights_of(service, has_cluster=has_cluster)
+        await _look(installation.settings, service, grants, seen)
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = seen.lacking + seen.beyond
     if seen.lacking:
@@ -86,7 +69,9 @@ async def rights(installation: Installation) -> Finding:
     return ok(f"{', '.join(seen.looked_at)}: what they need, and no more")
 
 
-async def _look(settings: DoctorSettings, service: str, needs: Needs, seen: Seen) -> None:
+async def _look(
+    settings: DoctorSettings, service: str, grants: tuple[Grant, ...], seen: Seen
+) -> None:
     user: str = getattr(settings.doctor, f"{service}_user")
     password: SecretStr | None = getattr(settings.doctor, f"{service}_password")
     if password is None:
@@ -101,24 +86,51 @@ async def _look(settings: DoctorSettings, service: str, needs: Needs, seen: Seen
         seen.lacking.append(f"{user} cannot log in")
         return
     try:
-        await _ask(client, user, needs, seen)
+        await _ask(client, user, grants, seen)
+        if not any(told.startswith(user) for told in seen.lacking):
+            await _try(client, user, STATEMENTS[service], seen)
     finally:
         await client.close()
     seen.looked_at.append(user)
 
 
-async def _ask(client: AsyncClient, user: str, needs: Needs, seen: Seen) -> None:
-    for table in sorted(needs.reads):
+async def _ask(client: AsyncClient, user: str, grants: tuple[Grant, ...], seen: Seen) -> None:
+    for table in sorted(_readable(grants)):
         if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
             seen.lacking.append(f"{user} may not read {table}")
-    for table in sorted(TABLES | needs.reads | needs.inserts):
+    must, may_only = _insertable(grants)
+    for table in sorted(TABLES | must):
         may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
-        if table in needs.inserts and not may:
+        if table in must and not may:
             seen.lacking.append(f"{user} may not insert into {table}")
-        if may and table not in needs.inserts | needs.may_insert:
+        if may and table not in must | may_only:
             seen.beyond.append(f"{user} may insert into {table}")
     if await _may(client.command(f"CREATE DATABASE IF NOT EXISTS {client.database}")):
         seen.beyond.append(f"{user} may create databases")
+
+
+def _readable(grants: Iterable[Grant]) -> frozenset[str]:
+    of_system = {one.on for one in grants if one.system_table and SELECT in one.privileges}
+    return tables_of(grants, SELECT) | of_system
+
+
+def _insertable(grants: Iterable[Grant]) -> tuple[frozenset[str], frozenset[str]]:
+    """The tables that the service inserts into, and those that it would like to."""
+    must = tables_of((one for one in grants if not one.optional), INSERT)
+    return must, tables_of(grants, INSERT) - must
+
+
+async def _try(
+    client: AsyncClient, user: str, statements: list[dict[str, Any]], seen: Seen
+) -> None:
+    """Each statement of a service, as far as its rights."""
+    for one in statements:
+        explained = client.raw_query(f"EXPLAIN PIPELINE {one['sql']}", parameters=one["parameters"])
+        if missing := await _missing(explained):
+            seen.lacking.append(f"{user} may not run {one['name']}: {missing}")
+    kills = any("system.processes" in one["sql"] for one in statements)
+    if kills and (missing := await _missing(client.command(_KILL_NOTHING))):
+        seen.lacking.append(f"{user} may not end its own statements: {missing}")
 
 
 async def _may(statement: Awaitable[object]) -> bool:
@@ -130,3 +142,17 @@ async def _may(statement: Awaitable[object]) -> bool:
         if error.code != _NO_DATA:
             raise
     return True
+
+
+async def _missing(statement: Awaitable[object]) -> str:
+    """The right that a statement lacks, in the server's words; empty where it may.
+
+    That it fails otherwise is no matter of rights: other checks tell.
+    """
+    try:
+        await statement
+    except DatabaseError as error:
+        if error.code in _REFUSALS:
+            found = _MISSING.search(str(error))
+            return found[1] if found else f"error {error.code}"
+    return ""

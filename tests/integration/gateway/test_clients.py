@@ -128,7 +128,7 @@ def test_parameters_arrive_unchanged_when_bound_by_the_server(client: Client) ->
 
 def test_parameters_arrive_when_sent_as_a_form(gateway: Gateway, database: str) -> None:
     with gateway.client(database=database, form_encode_query_params=True) as client:
-        text = "x" * 200_000
+        text = "x" * 100_000
 
         rows = client.query("SELECT {t:Array(String)}", parameters={"t": [text, "y"]}).result_rows
 
