@@ -7,6 +7,8 @@ A server that does not start is an error, never a skipped test.
 """
 
 import asyncio
+import hashlib
+import json
 import os
 import secrets
 import signal
@@ -28,7 +30,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import kafka
-from deploy.local.credentials import read_secrets, write_users
+from deploy.local.credentials import DATABASES, read_secrets, write_private, write_users
 from deploy.local.environments import plain_environment
 from deploy.local.layout import CHECKOUT, Layout, layout, make_state
 from deploy.local.ports import Ports, choose_ports, free_port, variable, write_ports
@@ -82,6 +84,12 @@ class Servers:
     kind: str
     pids: dict[str, int] = field(default_factory=dict)
     databases: Iterator[str] = field(default_factory=_unlike_all_others, repr=False)
+    operators: tuple[Credentials, ...] = ()
+
+    @property
+    def operator(self) -> Credentials:
+        """Who may do everything on the server; `admin` may in our databases alone."""
+        return (*self.operators, self.admin)[0]
 
     def new_database(self) -> str:
         """The name of a database that is not made yet, in which `users` have their rights."""
@@ -189,7 +197,8 @@ def prepare_local(folder: Path, databases: int = _FEW) -> tuple[Layout, Servers]
     write_ports(where, ports)
     kafka.prepare(where, ports.kafka, ports.kafka_controller)
     passwords = read_secrets(where)
-    write_users(where.clickhouse_users, passwords, names)
+    write_users(where.clickhouse_users, passwords, [*names, *DATABASES])
+    operator = _add_operator(where.clickhouse_users)
     users = {name: Credentials(name, passwords[name]) for name in RIGHTS}
     return where, Servers(
         kafka=f"127.0.0.1:{ports.kafka}",
@@ -198,7 +207,23 @@ def prepare_local(folder: Path, databases: int = _FEW) -> tuple[Layout, Servers]
         users=users,
         kind="local stack",
         databases=iter(names),
+        operators=(operator,),
     )
+
+
+def _add_operator(users_file: Path) -> Credentials:
+    """A user more in the gateway's file, for what tests do to a server and no service may."""
+    operator = Credentials("operator", secrets.token_urlsafe(12))
+    users = json.loads(users_file.read_text())
+    users["users"].append(
+        {
+            "name": operator.user,
+            "password_sha256": hashlib.sha256(operator.password.encode()).hexdigest(),
+            "grants": ["GRANT ALL ON *.* WITH GRANT OPTION"],
+        }
+    )
+    write_private(users_file, json.dumps(users))
+    return operator
 
 
 def local_command(name: str) -> list[str]:

@@ -11,8 +11,8 @@ from deploy.local.layout import Layout
 from deploy.rights import gateway_grants
 from libs.clickhouse.rights import RIGHTS
 
-# The databases of a local stack; tests have others.
-DATABASES = ("ragtime",)
+# The databases of a local stack, the scratch one of `make schema` too; tests have others.
+DATABASES = ("ragtime", "ragtime_schema")
 
 
 def read_secrets(where: Layout) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
 from deploy.local.gateway.errors import ACCESS_DENIED, ServerError
-from deploy.local.gateway.lexer import Token, words
+from deploy.local.gateway.lexer import Token, bare, words
 from deploy.local.gateway.users import User, Users
 
 # What a server lets everybody read: `src/Access/ContextAccess.cpp`, addImplicitAccessRights.
@@ -33,6 +33,7 @@ _GRANT_ON_SYSTEM = re.compile(
     r"GRANT\b.*\bSELECT\b.* ON (?P<database>system|information_schema)\.(?P<table>\w+|\*)",
     re.IGNORECASE,
 )
+_BY_PARAMETER = re.compile(rb":\s*Identifier\b")
 _TABLE_OF_AST = re.compile(r"^\s*TableIdentifier (?P<name>\S+)(?: \(.*)?$", re.MULTILINE)
 
 _USERS = """\
@@ -77,10 +78,14 @@ def _role(name: str, grants: Iterable[str]) -> str:
 
 def reads_system(sql: bytes, database: str) -> bool:
     """Whether a statement could read a table of `system`, so that it must be looked at."""
-    return database in _SYSTEM or any(
-        token.text.decode(errors="replace").strip('`"') in _SYSTEM
-        or token.text.upper() in _READ_UNNAMED
-        for token in words(sql)
+    return (
+        database in _SYSTEM
+        or _BY_PARAMETER.search(bare(sql)) is not None
+        or any(
+            token.text.decode(errors="replace").strip('`"') in _SYSTEM
+            or token.text.upper() in _READ_UNNAMED
+            for token in words(sql)
+        )
     )
 
 

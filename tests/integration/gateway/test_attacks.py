@@ -49,6 +49,14 @@ def secret(tmp_path: Path) -> Path:
         "EXPLAIN SELECT a FROM others",
         "SHOW CREATE TABLE others",
         "SELECT * FROM merge(currentDatabase(), '^other')",
+        "SELECT * FROM merge(concat('sys', 'tem'), '^processes')",
+        "SELECT count() FROM system.processes",
+        "SELECT count() FROM `system` . processes",
+        "SELECT count() FROM {{t:Identifier}}",
+        "SELECT * FROM loop('system', 'processes')",
+        "SHOW PROCESSLIST",
+        "DESCRIBE TABLE system.processes",
+        "KILL QUERY WHERE 1",
         "SELECT * FROM mergeTreeIndex(currentDatabase(), 'others')",
         "SELECT * FROM viewIfPermitted(SELECT a FROM events ELSE null('a UInt64'))",
     ],
@@ -57,10 +65,24 @@ def test_table_is_not_read_when_it_is_not_for_the_reader(
     gateway: Gateway, database: str, events: str, sql: str
 ) -> None:
     own = ask(gateway, "SELECT count() FROM events", user=READER, database=database)
-    answer = ask(gateway, sql.format(database=database), user=READER, database=database)
+    answer = ask(
+        gateway,
+        sql.format(database=database),
+        user=READER,
+        database=database,
+        param_t="system.processes",
+    )
 
     assert own.status == 200
     assert answer.code in {"497", "48"}
+
+
+def test_table_of_system_is_not_read_when_it_is_the_database(gateway: Gateway) -> None:
+    plain = ask(gateway, "SELECT count() > 0 FROM tables", user=READER, database="system")
+    denied = ask(gateway, "SELECT count() FROM processes", user=READER, database="system")
+
+    assert plain.status == 200
+    assert denied.code == "497"
 
 
 @pytest.mark.parametrize("user", [READER, WRITER])
