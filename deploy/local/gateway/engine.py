@@ -207,7 +207,7 @@ class Engine:
 
     async def reset(self, handle: Handle, order: Order) -> None:
         """Make a session's handle ready for its next statement."""
-        await asyncio.shield(self._work(handle.reset, order.asked.settings))
+        await asyncio.shield(self._work(handle.reset, order.asked))
 
     async def _killable(self, order: Order, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
         async with self._free:

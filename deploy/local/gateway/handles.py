@@ -14,7 +14,7 @@ import chdb
 from deploy.local.gateway.errors import ServerError, error_of_engine
 from deploy.local.gateway.forms import ExternalTable
 from deploy.local.gateway.parameters import Parameters
-from deploy.local.gateway.statements import Insert, quoted
+from deploy.local.gateway.statements import FILES, Insert, quoted
 
 _connect: Callable[[str], Any] = chdb.connect
 # What the engine says where it cannot give an answer in pieces.
@@ -44,8 +44,7 @@ class Order:
             "max_result_bytes": str(asked.max_result_bytes),
             "query_cache_tag": asked.tag,
         }
-        readonly = {"readonly": str(self.readonly)} if self.readonly else {}
-        return {**(self.settings or {}), **asked.settings, **own, **readonly}
+        return {**(self.settings or {}), **asked.settings, **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +80,12 @@ class Handle:
         try:
             if order.asked.database:
                 self._do(f"USE {_name(order.asked.database)}")
-            for table in order.tables:
-                self._take(table, order.asked.fields)
             pairs = (f"{name} = {quoted(value)}" for name, value in order.all_settings().items())
             self._do(f"SET {', '.join(pairs)}")
+            for table in order.tables:
+                self._take(table, order.asked.fields)
+            if order.readonly:  # it cannot be taken back, and would refuse the tables
+                self._do(f"SET readonly = {order.readonly}")
             self._do(f"SET ROLE {order.role}")
         except BaseException:
             self.close()
@@ -128,10 +129,12 @@ class Handle:
             raise _of_stream(error) from None
         return Answer(b"" if result is None else _bytes(result), _counts(result))
 
-    def reset(self, settings: Mapping[str, str]) -> None:
-        """Take back what one statement of a session had set."""
-        if settings:
-            self._do(f"SET {', '.join(f'{name} = DEFAULT' for name in settings)}")
+    def reset(self, asked: Parameters) -> None:
+        """Take back what one request of a session had set for itself alone."""
+        if asked.settings:
+            self._do(f"SET {', '.join(f'{name} = DEFAULT' for name in asked.settings)}")
+        if asked.database:
+            self._do(f"USE {_name(FILES)}")
 
     def close(self) -> None:
         """Give it back; what still runs in it is cancelled."""

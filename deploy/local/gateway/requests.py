@@ -43,7 +43,7 @@ async def read(request: web.Request, users: Users, limits: Settings, folder: Pat
         )
     asked = parameters(merged(in_url), has_form=request.content_type == _FORM)
     user = authenticate(users, *_credentials(request, asked))
-    check_settings(user, asked.settings)
+    check_settings(user, asked.settings, in_session=asked.session is not None)
     form = Form([], ())
     if request.content_type == _FORM:
         form = await read_form(request, folder, limits)

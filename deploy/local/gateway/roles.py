@@ -82,9 +82,7 @@ def reads_system(sql: bytes, database: str) -> bool:
         database in _SYSTEM
         or _BY_PARAMETER.search(bare(sql)) is not None
         or any(
-            token.text.decode(errors="replace").strip('`"') in _SYSTEM
-            or token.text.upper() in _READ_UNNAMED
-            for token in words(sql)
+            _name(token) in _SYSTEM or token.text.upper() in _READ_UNNAMED for token in words(sql)
         )
     )
 
@@ -96,9 +94,9 @@ def system_tables(sql: bytes, database: str, tree: str) -> set[str]:
     """
     found = words(sql)
     named = {
-        f"{_bare(before)}.{_bare(name)}"
+        f"{_name(before)}.{_name(name)}"
         for before, dot, name in zip(found, found[1:], found[2:], strict=False)
-        if dot.text == b"." and _bare(before) in _SYSTEM
+        if dot.text == b"." and _name(before) in _SYSTEM
     }
     named |= {
         f"system.{_READ_UNNAMED[token.text.upper()]}"
@@ -114,8 +112,8 @@ def system_tables(sql: bytes, database: str, tree: str) -> set[str]:
     return named
 
 
-def _bare(token: Token) -> str:
-    return token.text.decode(errors="replace").strip('`"')
+def _name(token: Token) -> str:
+    return token.meant.decode(errors="replace")
 
 
 def check_system(user: User, tables: Iterable[str], known: frozenset[str]) -> None:

@@ -84,7 +84,8 @@ class Runner:
                     headers = responses.headers_of(asked.asked.query_id, fmt, stream.first.counts)
                     return await self._send_pieces(request, asked, headers, stream.rest)
             answer = await self._engine.query(handle, text, fmt, order)
-        return await self._send(request, asked, answer, fmt)
+        has_rows = kind in {"read", "kill"} or bool(answer.body)
+        return await self._send(request, asked, answer, fmt if has_rows else "")
 
     async def _checked(self, asked: Request, sql: bytes) -> str:
         """What a statement does. Raises ServerError where it may not, or must not reach the engine;
@@ -105,11 +106,13 @@ class Runner:
         return kind
 
     def _order(self, asked: Request, readonly: int) -> Order:
+        profile = dict(asked.user.settings)
+        readonly = int(profile.pop("readonly", "0")) or readonly
         return Order(
             asked=asked.asked,
             role=role_of(self._users, asked.user),
             readonly=0 if asked.asked.session else readonly,  # it could not be taken back
-            settings=asked.user.settings,
+            settings=profile,
             tables=asked.tables,
         )
 

@@ -103,7 +103,7 @@ def target_of_insert(sql: bytes) -> str | None:
     names = rest[::2][:2] if len(rest) > 2 and rest[1].text == b"." else rest[:1]
     if not names or names[-1].kind not in {"word", "name"} or rest[0].is_word(b"FUNCTION"):
         return None
-    return names[-1].text.decode().strip('`"')
+    return names[-1].meant.decode(errors="replace")
 
 
 def split_format(sql: bytes) -> tuple[bytes, str]:
@@ -171,12 +171,6 @@ def check_plain_names(sql: bytes) -> None:
     """Refuse functions that take the name of a table as a text. Raises ServerError 48."""
     if _NAMES_IN_TEXTS.search(bare(sql)):
         raise ServerError(NOT_IMPLEMENTED, "Tables must be named, not told in a text")
-
-
-def names(sql: bytes) -> frozenset[str]:
-    """All words and quoted names of a statement, whatever they name."""
-    found = (token for token in words(sql) if token.kind in {"word", "name"})
-    return frozenset(token.text.decode(errors="replace").strip('`"') for token in found)
 
 
 def check_single(statement_count: int) -> None:

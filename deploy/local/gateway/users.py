@@ -11,7 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.local.gateway.errors import AUTHENTICATION_FAILED, READONLY, ServerError
+from deploy.local.gateway.errors import (
+    AUTHENTICATION_FAILED,
+    NOT_IMPLEMENTED,
+    READONLY,
+    ServerError,
+)
 
 _DATABASE = "{database}"
 _EVERYTHING = re.compile(r"GRANT ALL ON \*\.\*")
@@ -72,8 +77,13 @@ def authenticate(users: Users, name: str, password: str) -> User:
     )
 
 
-def check_settings(user: User, settings: Mapping[str, str]) -> None:
-    """Refuse settings of a user whose profile lets it change none. Raises ServerError 164."""
+def check_settings(user: User, settings: Mapping[str, str], *, in_session: bool = False) -> None:
+    """Refuse settings of a user whose profile lets it change none. Raises ServerError 164.
+
+    Such a user's session could not be told whose its next statement is: 48.
+    """
+    if user.settings.get("readonly") == "1" and in_session:
+        raise ServerError(NOT_IMPLEMENTED, "Sessions of users in readonly mode are not served here")
     if user.settings.get("readonly") == "1" and settings:
         name = min(settings)
         raise ServerError(READONLY, f"Cannot modify '{name}' setting in readonly mode")

@@ -164,6 +164,10 @@ def test_parameters_are_refused_when_a_query_id_would_break_a_header(query_id: s
         b"SELECT `fi\\x6ce`('x')",
         b"SELECT 1 /* /* */ ' */, file('x') /* ' */",
         b"SELECT $$'$$, file('x'), $$'$$",
+        b"SELECT $a$'$a$, file('x'), $a$'$a$",
+        b"SELECT $ '$, file('x'), $ '$",
+        b"SELECT '",
+        b"SELECT 1 /* /* */",
         "SELECT ‘'’, file('x'), ‘'’".encode(),
         "SELECT file\u00a0('x')".encode(),
         b"SELECT '\\'', file('x'), '\\''",
@@ -191,6 +195,9 @@ def test_statement_is_refused_when_it_hides_what_it_does(sql: bytes) -> None:
         b"SELECT 'file(', \"file\" FROM t -- file('x')",
         b"SELECT profile('x'), file FROM `t` WHERE log_comment = '\\' $$ \0'",
         "SELECT 'Größe ‘file(’' AS `Größe`".encode(),
+        b"SELECT $$file('x')$$, $a$ url('x') $b$ $a$",
+        b"SELECT {$x$:String}, a$b FROM `it``s \\` file`",
+        b"SELECT 1 /* file('x') /* file('x') */ file('x') */",
     ],
 )
 def test_statement_is_allowed_when_it_only_names_what_is_refused(sql: bytes) -> None:
