@@ -306,7 +306,7 @@ def wrong_count(patient: Patient) -> Iterator[dict[str, str]]:
         (endless_log_table, "log-tables", 1, "without a TTL: system.planted_log"),
         (revoked_right, "rights", 2, "processor may not insert into sources"),
         (denied_processes, "rights", 2, "processor may not read system.processes"),
-        (one_column_less, "rights", 2, "query may not run source_names: SELECT("),
+        (one_column_less, "rights", 2, "query may not run source_names: SELECT ON"),
         (revoked_user, "rights", 2, "ingest cannot log in"),
         (right_beyond, "rights", 1, "ingest may insert into api_keys"),
         (contradicting_setting, "settings", 1, "RAGTIME_RATE_LIMIT__STORE_URL: not set, with 3"),

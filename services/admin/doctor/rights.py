@@ -6,12 +6,13 @@ for which the server checks all rights and reads nothing. That is true of any se
 profiles.
 """
 
+import asyncio
 import json
 import re
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -24,6 +25,9 @@ from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 TABLES = SHARDED | WHOLE
 STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "statements.json").read_text("utf-8")
@@ -32,6 +36,7 @@ STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
 _LOGIN = frozenset({193, 194, 516})
 _REFUSALS = frozenset({164, 497})
 _NO_DATA = 108
+_AT_ONCE = 8
 _MISSING = re.compile(r"necessary to have the grant (.+?)\.? \(")
 # Ends nothing: no statement has this comment, and TEST only tells what would be ended.
 _KILL_NOTHING = "KILL QUERY WHERE Settings['log_comment'] = 'ragtime-doctor' TEST"
@@ -51,22 +56,25 @@ async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
     has_cluster = bool(installation.settings.clickhouse.cluster)
-    for service in SERVICES:
-        grants = rights_of(service, has_cluster=has_cluster)
-        await _look(installation.settings, service, grants, seen)
+    await asyncio.gather(
+        *(
+            _look(installation.settings, service, rights_of(service, has_cluster=has_cluster), seen)
+            for service in SERVICES
+        )
+    )
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
-    told = seen.lacking + seen.beyond
+    told = sorted(seen.lacking) + sorted(seen.beyond)
     if seen.lacking:
         return fail("; ".join(told), expected, "Grant what is missing, or correct the password.")
     if seen.beyond:
         return warn("; ".join(told), expected, "Revoke what is not needed.")
     if seen.unknown:
         return warn(
-            f"not looked at, without {', '.join(seen.unknown)}",
+            f"not looked at, without {', '.join(sorted(seen.unknown))}",
             "the passwords of the services' users",
             "Set these variables for `ragtime doctor`, or leave this out with `--skip rights`.",
         )
-    return ok(f"{', '.join(seen.looked_at)}: what they need, and no more")
+    return ok(f"{', '.join(sorted(seen.looked_at))}: what they need, and no more")
 
 
 async def _look(
@@ -95,12 +103,12 @@ async def _look(
 
 
 async def _ask(client: AsyncClient, user: str, grants: tuple[Grant, ...], seen: Seen) -> None:
-    for table in sorted(_readable(grants)):
-        if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
-            seen.lacking.append(f"{user} may not read {table}")
+    reads = {table: f"SELECT 1 FROM {table} LIMIT 0" for table in _readable(grants)}  # noqa: S608 - constants
+    asked = await _each(reads, lambda sql: _may(client.raw_query(sql)))
+    seen.lacking += [f"{user} may not read {table}" for table, may in asked.items() if not may]
     must, may_only = _insertable(grants)
-    for table in sorted(TABLES | must):
-        may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
+    inserts = {table: table for table in TABLES | must}
+    for table, may in (await _each(inserts, lambda table: _insert_nothing(client, table))).items():
         if table in must and not may:
             seen.lacking.append(f"{user} may not insert into {table}")
         if may and table not in must | may_only:
@@ -124,13 +132,33 @@ async def _try(
     client: AsyncClient, user: str, statements: list[dict[str, Any]], seen: Seen
 ) -> None:
     """Each statement of a service, as far as its rights."""
-    for one in statements:
-        explained = client.raw_query(f"EXPLAIN PIPELINE {one['sql']}", parameters=one["parameters"])
-        if missing := await _missing(explained):
-            seen.lacking.append(f"{user} may not run {one['name']}: {missing}")
+
+    def explained(one: dict[str, Any]) -> Awaitable[str]:
+        sql = f"EXPLAIN PIPELINE {one['sql']}"
+        return _missing(client.raw_query(sql, parameters=one["parameters"]))
+
+    tried = await _each({one["name"]: one for one in statements}, explained)
+    seen.lacking += [
+        f"{user} may not run {name}: {lacks}" for name, lacks in tried.items() if lacks
+    ]
     kills = any("system.processes" in one["sql"] for one in statements)
     if kills and (missing := await _missing(client.command(_KILL_NOTHING))):
         seen.lacking.append(f"{user} may not end its own statements: {missing}")
+
+
+async def _each(asked: Mapping[str, A], ask: Callable[[A], Awaitable[B]]) -> dict[str, B]:
+    """What each is answered, a few at a time: the doctor is given seconds."""
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str, what: A) -> tuple[str, B]:
+        async with free:
+            return name, await ask(what)
+
+    return dict(await asyncio.gather(*(one(name, asked[name]) for name in sorted(asked))))
+
+
+async def _insert_nothing(client: AsyncClient, table: str) -> bool:
+    return await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
 
 
 async def _may(statement: Awaitable[object]) -> bool:
