@@ -207,7 +207,7 @@ class Engine:
 
     async def reset(self, handle: Handle, order: Order) -> None:
         """Make a session's handle ready for its next statement."""
-        await asyncio.shield(self._work(handle.reset, order.asked))
+        await asyncio.shield(self._work(handle.reset, order))
 
     async def _killable(self, order: Order, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
         async with self._free:
@@ -249,7 +249,11 @@ async def _large(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _opened(path: str, order: Order) -> Handle:
     handle = Handle(path)
-    handle.prepare(order)
+    try:
+        handle.prepare(order)
+    except BaseException:
+        handle.close()
+        raise
     return handle
 
 

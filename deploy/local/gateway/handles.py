@@ -76,20 +76,16 @@ class Handle:
         self._stream: Any = None
 
     def prepare(self, order: Order) -> None:
-        """Let the next statement run as ordered. Closes the handle where that fails."""
-        try:
-            if order.asked.database:
-                self._do(f"USE {_name(order.asked.database)}")
-            pairs = (f"{name} = {quoted(value)}" for name, value in order.all_settings().items())
-            self._do(f"SET {', '.join(pairs)}")
-            for table in order.tables:
-                self._take(table, order.asked.fields)
-            if order.readonly:  # it cannot be taken back, and would refuse the tables
-                self._do(f"SET readonly = {order.readonly}")
-            self._do(f"SET ROLE {order.role}")
-        except BaseException:
-            self.close()
-            raise
+        """Let the next statement run as ordered."""
+        if order.asked.database:
+            self._do(f"USE {_name(order.asked.database)}")
+        pairs = (f"{name} = {quoted(value)}" for name, value in order.all_settings().items())
+        self._do(f"SET {', '.join(pairs)}")
+        for table in order.tables:
+            self._take(table, order.asked.fields)
+        if order.readonly:  # it cannot be taken back, and would refuse the tables
+            self._do(f"SET readonly = {order.readonly}")
+        self._do(f"SET ROLE {order.role}")
 
     def _take(self, table: ExternalTable, fields: Mapping[str, str]) -> None:
         name = _name(table.name)
@@ -129,8 +125,11 @@ class Handle:
             raise _of_stream(error) from None
         return Answer(b"" if result is None else _bytes(result), _counts(result))
 
-    def reset(self, asked: Parameters) -> None:
-        """Take back what one request of a session had set for itself alone."""
+    def reset(self, order: Order) -> None:
+        """Take back what one request of a session had set or brought for itself alone."""
+        asked = order.asked
+        for table in order.tables:
+            self._do(f"DROP TEMPORARY TABLE IF EXISTS {_name(table.name)}")
         if asked.settings:
             self._do(f"SET {', '.join(f'{name} = DEFAULT' for name in asked.settings)}")
         if asked.database:

@@ -127,10 +127,13 @@ class Runner:
                 await self._engine.close(handle)
             return
         owner, session = order.asked.user, order.asked.session
-        async with self.sessions.held(owner, session, lambda: self._engine.open(order)) as handle:
-            await self._engine.prepare(handle, replace(order, tables=()))
-            yield handle
-            await self._engine.reset(handle, order)
+        plain = replace(order, tables=())
+        async with self.sessions.held(owner, session, lambda: self._engine.open(plain)) as handle:
+            try:
+                await self._engine.prepare(handle, order)
+                yield handle
+            finally:
+                await self._engine.reset(handle, order)
 
     async def _send(
         self, request: web.Request, asked: Request, answer: Answer, fmt: str

@@ -12,12 +12,12 @@ from deploy.local.gateway.lexer import Token, bare, words
 
 # The head of an INSERT whose data follow. Possessive: blanks cost no more than their number.
 _S = r"(?:\s|--[^\n]*\n|\#[ !][^\n]*\n|/\*(?:(?!/\*|\*/).)*+\*/)"
-_NAME = r"(?:[A-Za-z_]\w*+|`[^`\\]++`|\"[^\"\\]++\")"
+_NAME = r"(?:[A-Za-z_][\w$]*+|`(?:[^`\\]|\\.|``)++`|\"(?:[^\"\\]|\\.|\"\")++\")"
 _COLUMN = r"(?:\w++|`(?:[^`\\]|\\.|``)++`|\"(?:[^\"\\]|\\.|\"\")++\"|[,.*])"
 _PAIR = rf"\w++{_S}*+={_S}*+(?:'(?:[^'\\]|\\.|'')*+'|[\w.+-]++){_S}*+,?+{_S}*+"
 _INSERT_DATA = re.compile(
     rf"{_S}*+INSERT{_S}++INTO{_S}++(?:TABLE{_S}++)?+"
-    rf"(?P<into>(?:{_NAME}{_S}*+\.{_S}*+)?(?P<table>{_NAME})){_S}*+"
+    rf"(?P<into>(?:{_NAME}{_S}*+\.{_S}*+)?{_NAME}){_S}*+"
     rf"(?P<columns>\((?:{_S}|{_COLUMN})*+\))?+{_S}*+"
     rf"(?P<settings>SETTINGS{_S}++(?:{_PAIR})++)?+"
     rf"FORMAT{_S}++(?P<format>\w++)[ \t]*+;?+[ \t]*+".encode(),
@@ -63,12 +63,11 @@ _NAMES_IN_TEXTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """An INSERT whose data follow: into which table, how written, in which format.
+    """An INSERT whose data follow: how it is written, in which format.
 
     `settings` is its SETTINGS clause: it stands behind what says where the data are.
     """
 
-    table: str
     sql: str
     settings: str
     format: str
@@ -86,7 +85,6 @@ def insert_with_data(head: bytes, *, is_whole: bool = True) -> tuple[Insert, byt
     if end is None and (match.end() < len(head) or not is_whole):
         return None
     insert = Insert(
-        table=match["table"].decode().strip('`"'),
         sql=f"INSERT INTO {match['into'].decode()} {(match['columns'] or b'').decode()}",
         settings=(match["settings"] or b"").decode(),
         format=match["format"].decode(),

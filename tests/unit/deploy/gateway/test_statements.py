@@ -34,14 +34,15 @@ def test_parameters_are_refused_when_a_setting_is_no_name(name: str) -> None:
         b"/* a comment */ INSERT -- another\nINTO t # and another\n FORMAT TSV\n1\n",
         b"INSERT INTO t (a)FORMAT TSV;\n1\n",
         b"INSERT INTO TABLE t FORMAT TSV 1\n",
+        b"INSERT INTO `d`.`it\\`s``` (a) FORMAT TSV\n1\n",
     ],
 )
-def test_insert_gives_table_format_and_data_when_data_follow(head: bytes) -> None:
+def test_insert_gives_format_and_data_when_data_follow(head: bytes) -> None:
     found = statements.insert_with_data(head)
 
     assert found is not None
     insert, data = found
-    assert (insert.table, insert.format, data) == ("t", "TSV", b"1\n")
+    assert (insert.format, data) == ("TSV", b"1\n")
 
 
 @pytest.mark.parametrize(
