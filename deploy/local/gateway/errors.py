@@ -71,6 +71,12 @@ class ServerError(Exception):
         self.code = code
 
 
+def naming(error: ServerError, user: str) -> ServerError:
+    """The same of whom it is about: the engine knows all users by one name."""
+    error.args = (str(error).replace("DB::Exception: default: ", f"DB::Exception: {user}: ", 1),)
+    return error
+
+
 class FormError(ServerError):
     """A field, or the number of them, is beyond a limit. The server's HTTP library says so itself:
     code 1000, and 500, for what the client has done wrong."""

@@ -13,6 +13,7 @@ from deploy.local.gateway.errors import (
     READONLY,
     SYNTAX_ERROR,
     ServerError,
+    naming,
 )
 from deploy.local.gateway.handles import Answer, Handle, Order
 from deploy.local.gateway.requests import Request
@@ -51,10 +52,13 @@ class Runner:
             head, is_whole = await bodies.read_head(asked.body)
             insert = statements.insert_with_data(head, is_whole=is_whole)
         with self._engine.admitted(asked.asked.query_id):
-            if insert is not None:
-                return await self._insert(request, asked, *insert)
-            sql = (await bodies.read_sql(head, asked.body)).strip()
-            return await self._run(request, asked, sql)
+            try:
+                if insert is not None:
+                    return await self._insert(request, asked, *insert)
+                sql = (await bodies.read_sql(head, asked.body)).strip()
+                return await self._run(request, asked, sql)
+            except ServerError as error:
+                raise naming(error, asked.user.name) from None
 
     async def _insert(
         self, request: web.Request, asked: Request, statement: Insert, first: bytes

@@ -7,7 +7,7 @@ with a FORMAT come data.
 import re
 from dataclasses import dataclass
 
-from deploy.local.gateway.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, ServerError
+from deploy.local.gateway.errors import NOT_IMPLEMENTED, SYNTAX_ERROR, ServerError
 from deploy.local.gateway.lexer import Token, bare, words
 
 # The head of an INSERT whose data follow. Possessive: blanks cost no more than their number.
@@ -174,4 +174,4 @@ def check_plain_names(sql: bytes) -> None:
 def check_single(statement_count: int) -> None:
     """The HTTP interface takes one statement a request. Raises ServerError."""
     if statement_count > 1:
-        raise ServerError(BAD_ARGUMENTS, "Multi-statements are not allowed")
+        raise ServerError(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
     [
         ("SELEC 1", 400, "62"),
         ("foo", 400, "62"),
-        ("SELECT 1; SELECT 2", 400, "36"),
+        ("SELECT 1; SELECT 2", 400, "62"),
         ("SELECT * FROM system.never_made", 404, "60"),
         ("SELECT * FROM never_made.t", 404, "81"),
         ("SELECT never_made", 404, "47"),
@@ -120,6 +120,23 @@ def test_statement_is_refused_when_it_is_beyond_the_user(
 
     assert (answer.status, answer.code) == (403, "497")
     assert client.command("SELECT count() FROM others") == 0
+
+
+def test_refusal_names_the_user_and_the_grant_that_is_missing(
+    gateway: Gateway, client: Client, database: str
+) -> None:
+    client.command("CREATE TABLE others (a UInt8) ENGINE = MergeTree ORDER BY a")
+
+    answer = ask(gateway, "SELECT a FROM others", user=READER, database=database)
+
+    assert (
+        answer.body
+        == (
+            "Code: 497. DB::Exception: reader: Not enough privileges. To execute this query, it's"
+            f" necessary to have the grant SELECT ON {database}.others. (ACCESS_DENIED)"
+            " (version 26.9.2.1)\n"
+        ).encode()
+    )
 
 
 def test_writer_inserts_when_the_table_is_named_for_it(
