@@ -93,7 +93,12 @@ class Servers:
 
     def new_database(self) -> str:
         """The name of a database that is not made yet, in which `users` have their rights."""
-        return next(self.databases)
+        name = next(self.databases, None)
+        if name is None:
+            raise RuntimeError(
+                "the gateway's users have rights in no more databases: make _MANY more"
+            )
+        return name
 
 
 @contextmanager
