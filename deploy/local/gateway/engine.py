@@ -123,13 +123,13 @@ class Engine:
         return tree.decode(errors="replace")
 
     @contextmanager
-    def admitted(self, query_id: str) -> Iterator[None]:
+    def admitted(self, query_id: str, *, is_limited: bool = True) -> Iterator[None]:
         """A place among the running statements, under an id that no other one has.
 
         Raises ServerError: 202 when there are too many, 216 when one has this id.
         """
         most = self._settings.max_concurrent_queries
-        if most and len(self._running) >= most:
+        if is_limited and most and len(self._running) >= most:
             raise ServerError(
                 TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {most}"
             )

@@ -51,14 +51,16 @@ class Runner:
         if not head:
             head, is_whole = await bodies.read_head(asked.body)
             insert = statements.insert_with_data(head, is_whole=is_whole)
-        with self._engine.admitted(asked.asked.query_id):
-            try:
-                if insert is not None:
+        try:
+            if insert is not None:
+                with self._engine.admitted(asked.asked.query_id):
                     return await self._insert(request, asked, *insert)
-                sql = (await bodies.read_sql(head, asked.body)).strip()
+            sql = (await bodies.read_sql(head, asked.body)).strip()
+            is_limited = not statements.is_unlimited(sql)
+            with self._engine.admitted(asked.asked.query_id, is_limited=is_limited):
                 return await self._run(request, asked, sql)
-            except ServerError as error:
-                raise naming(error, asked.user.name) from None
+        except ServerError as error:
+            raise naming(error, asked.user.name) from None
 
     async def _insert(
         self, request: web.Request, asked: Request, statement: Insert, first: bytes

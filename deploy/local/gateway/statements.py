@@ -127,6 +127,22 @@ def is_kill(sql: bytes) -> bool:
     return len(first) == 2 and first[0].is_word(b"KILL") and first[1].is_word(b"QUERY")
 
 
+def is_unlimited(sql: bytes) -> bool:
+    """Whether a statement runs however many others do: it looks at them, or ends them.
+
+    The server's own check is as rough (`src/Interpreters/ProcessList.cpp`, isUnlimitedQuery).
+    """
+    found = words(sql)
+    is_select = bool(found) and found[0].is_word(b"SELECT")
+    return is_kill(sql) or (
+        is_select
+        and any(
+            (a.meant, b.text, c.meant) == (b"system", b".", b"processes")
+            for a, b, c in zip(found, found[1:], found[2:], strict=False)
+        )
+    )
+
+
 def rewritten(sql: bytes, owner: str = "") -> bytes:
     """KILL QUERY by the ids and users that clients know; `owner`: of its statements alone."""
     if not is_kill(sql):

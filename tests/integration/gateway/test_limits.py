@@ -200,11 +200,14 @@ def test_third_statement_is_refused_with_202_when_two_may_run(low: Gateway) -> N
     for connection in connections:
         connection.request("POST", "/", slow, _HEAD)
     answers = {ask(low, "SELECT 1").code for _ in range(5)}
+    looked = ask(low, "SELECT count() FROM system.processes WHERE query LIKE '%sleep(%'")
+    killed = ask(low, "KILL QUERY WHERE query_id = 'nobody'")
     for connection in connections:
         assert connection.getresponse().status == 200
         connection.close()
 
     assert answers == {"202"}
+    assert (looked.status, killed.status) == (200, 200)  # these are never too many
 
 
 def test_answer_tells_how_long_its_connection_is_kept(gateway: Gateway) -> None:
