@@ -202,7 +202,8 @@ def prepare_local(folder: Path, databases: int = _FEW) -> tuple[Layout, Servers]
     write_ports(where, ports)
     kafka.prepare(where, ports.kafka, ports.kafka_controller)
     passwords = read_secrets(where)
-    write_users(where.clickhouse_users, passwords, [*names, *DATABASES])
+    peers = [f"{name}_peer" for name in names[:_FEW]]  # of benchmarks
+    write_users(where.clickhouse_users, passwords, [*names, *peers, *DATABASES])
     operator = _add_operator(where.clickhouse_users)
     users = {name: Credentials(name, passwords[name]) for name in RIGHTS}
     return where, Servers(
