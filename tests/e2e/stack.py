@@ -236,7 +236,7 @@ def environment_of(servers: Servers) -> dict[str, str]:
         "RAGTIME_GROUP__NAME": name,
         "RAGTIME_BATCH__LEASE_S": "1",  # each start waits for it
         "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
-        "RAGTIME_CLICKHOUSE__DATABASE": name,
+        "RAGTIME_CLICKHOUSE__DATABASE": servers.new_database(),
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
         # The tests themselves wait for new keys by asking with them.
         "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),

@@ -104,7 +104,7 @@ async def test_service_writes_uses_and_nothing_else(
     client = await connect(clickhouse_settings.model_copy(update=settings))
     _, key = make_key("key_1")
     await write_uses(client, {"key_1": NOW})
-    for statement in ("INSERT INTO key_uses SELECT 'key_1', now64(3)", "TRUNCATE TABLE key_uses"):
+    for statement in ("SELECT count() FROM key_uses", "TRUNCATE TABLE key_uses"):
         with pytest.raises(Error):
             await client.command(statement)
     with pytest.raises(Error):
