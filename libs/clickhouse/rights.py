@@ -59,6 +59,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _on("*", "ALL"),
         Grant(("TABLE ENGINE",), "*"),
         Grant((SELECT,), "system.*"),
+        Grant(("READ", "WRITE"), "DISK"),  # BACKUP and RESTORE
     ),
     "ingest": (_on("api_keys", SELECT), _READS_MIGRATIONS, _WRITES_KEY_USES),
     "processor": (
