@@ -62,7 +62,6 @@ def files() -> dict[Path, str]:
         settings.PAGE: settings.page(),
         settings.CHART_SCHEMA: text_of(settings.chart_schema()),
         rights.USERS: rights.users_file(),
-        rights.CLUSTER_USERS: rights.cluster_users_file(),
         rights.STATEMENTS: rights.statements_file(),
         rights.PAGE: rights.page(),
     }

@@ -9,7 +9,6 @@ import re
 from deploy.local.layout import CHECKOUT
 from libs.clickhouse.rights import (
     DATABASE,
-    IN_CLUSTER,
     INSERT,
     RIGHTS,
     SELECT,
@@ -20,7 +19,6 @@ from libs.clickhouse.rights import (
 )
 
 USERS = CHECKOUT / "deploy" / "clickhouse" / "users.d" / "ragtime.xml"
-CLUSTER_USERS = CHECKOUT / "deploy" / "clickhouse" / "cluster-users.xml"
 PAGE = CHECKOUT / "docs" / "operating.md"
 # What `ragtime doctor` tries as each service's user. Its image has no other service's files.
 STATEMENTS = CHECKOUT / "services" / "admin" / "doctor" / "statements.json"
@@ -44,13 +42,6 @@ _USERS_HEAD = f"""\
         <default remove="remove"/>
         <!-- `admin` is the command `ragtime`: tables, keys, audit, doctor. -->
 """
-_CLUSTER_HEAD = f"""\
-<!-- Where there are several servers (docs/cluster.md): what users.d/ragtime.xml grants and what a
-     cluster asks for besides. For each server's users.d, as ragtime_cluster.xml: it must be read
-     after ragtime.xml. {_WRITTEN} -->
-<clickhouse>
-    <users>
-"""
 _FOOT = "    </users>\n</clickhouse>\n"
 _OF_USER = """\
             <password from_env="CLICKHOUSE_{name}_PASSWORD"/>
@@ -59,7 +50,6 @@ _OF_USER = """\
             <quota>default</quota>
 """
 
-_INSTEAD = '<grants replace="replace">'
 _PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 _BEGIN = "<!-- written by `make documents` -->\n"
 _END = "<!-- end -->\n"
@@ -75,25 +65,15 @@ def users_file() -> str:
     """The text of users.d/ragtime.xml."""
     users = "".join(
         f"        <{name}>\n{_OF_USER.format(name=name.upper())}"
-        f"{_grants(rights_of(name), '<grants>')}        </{name}>\n"
+        f"{_grants(rights_of(name))}        </{name}>\n"
         for name in RIGHTS
     )
     return _USERS_HEAD + users + _FOOT
 
 
-def cluster_users_file() -> str:
-    """The text of cluster-users.xml."""
-    users = "".join(
-        f"        <{name}>\n{_grants(rights_of(name, has_cluster=True), _INSTEAD)}"
-        f"        </{name}>\n"
-        for name in IN_CLUSTER
-    )
-    return _CLUSTER_HEAD + users + _FOOT
-
-
-def _grants(grants: tuple[Grant, ...], head: str) -> str:
+def _grants(grants: tuple[Grant, ...]) -> str:
     queries = "".join(f"                <query>{one.sql(_OURS)}</query>\n" for one in grants)
-    return f"            {head}\n{queries}            </grants>\n"
+    return f"            <grants>\n{queries}            </grants>\n"
 
 
 def statements_file() -> str:

@@ -119,11 +119,6 @@ class ClickHouseSettings(Block):
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
-    cluster: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_-]*)?$")] = Field(
-        "",
-        description="its name in the servers' `remote_servers`, where there are"
-        " [several](cluster.md); empty: one server. The same for all",
-    )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
 
 
@@ -131,6 +126,16 @@ class ConsumerGroup(Block):
     """The consumer group, which spreads the partitions over the processors."""
 
     name: str = Field("ragtime-processor", description="its name; the same for all processors")
+
+
+class MemorySettings(Block):
+    """What a processor may remember to find duplicates without asking ClickHouse."""
+
+    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        512 * 1024 * 1024,
+        description="of identities of the last day, 16 bytes an event or conversation; beyond it"
+        " [counting is slower](operating.md#memory-of-the-processor), and as exact",
+    )
 
 
 class AccessSettings(Block):
@@ -181,9 +186,17 @@ class DoorSettings(HttpSettings):
     """What strangers who come in by that socket may take: time, connections, other origins."""
 
     head_timeout_s: Seconds = Field(10.0, description="for a request's line and headers")
-    body_timeout_s: Seconds = Field(20.0, description="for a body, from the end of its headers")
+    min_body_bytes_per_s: Annotated[int, Field(ge=1)] = Field(
+        512, description="of a body that is on its way; a slower one is cut off"
+    )
+    body_window_s: Seconds = Field(20.0, description="over which that rate is taken")
     max_connections: Annotated[int, Field(ge=1)] = Field(
         900, description="open at once; keep it below `ulimit -n`"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="of connections, memory and statements: what one key or address"
+        " [may hold at most](operating.md#shares)",
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description='whose web pages may read answers: `["https://a.example"]`'

@@ -33,8 +33,9 @@ from deploy.local import kafka
 from deploy.local.credentials import DATABASES, read_secrets, write_private, write_users
 from deploy.local.environments import plain_environment
 from deploy.local.layout import CHECKOUT, Layout, layout, make_state
-from deploy.local.ports import Ports, choose_ports, free_port, variable, write_ports
+from deploy.local.ports import Ports, choose_ports, variable, write_ports
 from libs.clickhouse.rights import RIGHTS
+from tests.ports import free_port
 
 _START_S = 120.0
 _STOP_S = 30.0
@@ -198,7 +199,7 @@ def prepare_local(folder: Path, databases: int = _FEW) -> tuple[Layout, Servers]
     where = Layout(folder, layout().cache)
     kafka.have_jars(where.cache)
     make_state(where)
-    ports = choose_ports({}, {variable(port.name): "0" for port in fields(Ports)})
+    ports = choose_ports({}, {variable(port.name): str(free_port()) for port in fields(Ports)})
     write_ports(where, ports)
     kafka.prepare(where, ports.kafka, ports.kafka_controller)
     passwords = read_secrets(where)

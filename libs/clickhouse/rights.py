@@ -1,8 +1,8 @@
 """Who may do what in ClickHouse: the one list of rights, of which everything else is written.
 
-From it come deploy/clickhouse/users.d/ragtime.xml and cluster-users.xml and the table "ClickHouse
-users" of docs/operating.md (`make documents`), the users of the local stack's gateway, and what
-`ragtime doctor` asks for. A right that a statement needs is added here, and nowhere else.
+From it come deploy/clickhouse/users.d/ragtime.xml, the table "ClickHouse users" of
+docs/operating.md (`make documents`), the users of the local stack's gateway, and what `ragtime
+doctor` asks for. A right that a statement needs is added here, and nowhere else.
 
 What a server asks a statement for, and where that is written: docs/decisions/0019.
 """
@@ -10,10 +10,7 @@ What a server asks a statement for, and where that is written: docs/decisions/00
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from libs.clickhouse.cluster import SHARDED
-
 DATABASE = "{database}"
-EVERYWHERE = "*.*"
 SELECT, INSERT = "SELECT", "INSERT"
 SERVICES = ("ingest", "processor", "query")
 
@@ -82,30 +79,10 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
     ),
 }
 
-# What a cluster asks for besides (docs/cluster.md): the tables beneath are granted as well.
-IN_CLUSTER: dict[str, tuple[Grant, ...]] = {
-    "admin": (Grant(("CLUSTER", "REMOTE"), EVERYWHERE),),
-    "processor": (
-        Grant((SELECT,), "system.clusters"),
-        _on("*", "SYSTEM SYNC REPLICA"),
-        Grant(("CLUSTER", "REMOTE", "KILL QUERY", "CREATE TEMPORARY TABLE"), EVERYWHERE),
-    ),
-    "query": (),
-}
 
-
-def rights_of(user: str, *, has_cluster: bool = False) -> tuple[Grant, ...]:
+def rights_of(user: str) -> tuple[Grant, ...]:
     """What a user is granted."""
-    plain = RIGHTS[user]
-    if not has_cluster:
-        return plain
-    return (*(one for grant in plain for one in _with_local(grant)), *IN_CLUSTER.get(user, ()))
-
-
-def _with_local(grant: Grant) -> Iterable[Grant]:
-    yield grant
-    if grant.table in SHARDED:
-        yield _on(f"{grant.table}_local", *grant.privileges, optional=grant.optional)
+    return RIGHTS[user]
 
 
 def tables_of(grants: Iterable[Grant], privilege: str) -> frozenset[str]:

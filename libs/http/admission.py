@@ -20,6 +20,7 @@ from libs.access.callers import Caller
 from libs.access.client_address import Address, Network, client_address, neighbourhood
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter, RateLimitState
+from libs.http.connections import count_for_key
 from libs.http.headers import header_values
 from libs.http.problems import Problem
 from libs.telemetry.metrics import RATE_LIMITED
@@ -160,4 +161,5 @@ class Guarded(Generic[C]):
         """The endpoint."""
         project_id = request.path_params["projectId"]
         key = await self.admission.admit(request, project_id, self.caller.scope)
+        count_for_key(request.scope, key.id)
         return await self.route(request, self.caller(key))

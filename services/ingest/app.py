@@ -20,12 +20,12 @@ from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
 from libs.http.admission import Admission, Guarded, Rates
 from libs.http.background import start_forever
+from libs.http.budget import Budget
 from libs.http.direct import DirectRoute
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import NO_TELEMETRY, RequestsLog
-from libs.http.room import Room
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
@@ -33,6 +33,7 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
@@ -51,12 +52,18 @@ def main() -> None:
         app = build(
             settings,
             KeyStore(settings.access),
-            Publisher(settings.kafka.events_topic, settings.publish, make_producer, traces),
+            Publisher(
+                settings.kafka.events_topic,
+                settings.publish,
+                make_producer,
+                traces,
+                share=settings.http.share,
+            ),
             lambda: connect_patiently(settings.clickhouse),
             utc_now,
         )
         serve_metrics(settings.http, shown_by("ingest"))
-        serve(app, settings.http, settings.stop)
+        serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
 
 def utc_now() -> datetime:
@@ -104,8 +111,16 @@ def build(
         admission=admission,
         publisher=publisher,
         country_of=_country_lookup(settings),
+        cardinality=Cardinality(
+            settings.cardinality.max_keys, settings.cardinality.max_memory_bytes
+        ),
         limits=settings.body,
-        room=Room(settings.body.max_held_bytes, settings.body.max_waiting, settings.body.wait_s),
+        budget=Budget(
+            settings.body.max_held_bytes,
+            settings.http.share,
+            max_waiting=settings.body.max_waiting,
+            wait_s=settings.body.wait_s,
+        ),
         clock=clock,
     )
 

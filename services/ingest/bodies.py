@@ -13,12 +13,8 @@ from functools import lru_cache, partial
 from itertools import islice
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope
 
-from libs.http.headers import header_values
 from libs.http.problems import Problem
-from libs.http.room import Place
 from services.ingest.verdicts import explain_syntax
 
 if sys.version_info >= (3, 14):
@@ -27,9 +23,6 @@ else:
     from backports import zstd
 
 _STEP_BYTES = 256 * 1024
-
-# A body up to this size is read whenever it comes; for a larger one there must be room.
-_SMALL_BYTES = 64 * 1024
 
 # Frames in one body: each repeats a copy of the rest, so their number is bounded.
 _MAX_FRAMES = 100
@@ -222,42 +215,3 @@ def body_too_large(max_bytes: int) -> Problem:
         "body_too_large",
         f"A body may have at most {max_bytes} bytes, before and after decompression.",
     )
-
-
-async def read_body(
-    request: Request, compression: Compression, max_bytes: int, place: Place
-) -> bytes:
-    """The body as it came, read no further than the limit, and as long as there is room for it."""
-    announced_bytes = _announced_bytes(request.scope)
-    if announced_bytes > max_bytes:
-        raise body_too_large(max_bytes)
-    is_plain = compression is Compression.NONE
-    if announced_bytes > _SMALL_BYTES:
-        await place.take(announced_bytes if is_plain else max_bytes)
-    body = await _read(request.receive, max_bytes, place)
-    if not is_plain:
-        await place.take(max_bytes)
-    return body
-
-
-async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes, is_more = 0, True
-    while is_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size_bytes += len(chunks[-1])
-        if size_bytes > max_bytes:
-            raise body_too_large(max_bytes)
-        is_more = message.get("more_body", False)
-        if is_more and size_bytes > _SMALL_BYTES:
-            await place.take(max_bytes)  # it comes in chunks, and may become as large as allowed
-    return b"".join(chunks)
-
-
-def _announced_bytes(scope: Scope) -> int:
-    """The Content-Length, which the server has checked; 0 for a body that comes in chunks."""
-    digits = next(iter(header_values(scope, b"content-length")), "")
-    return int(digits.lstrip("0") or "0")  # Python refuses more than 4,300 digits, zeros too

@@ -6,6 +6,8 @@ The schemas of events come from the structs that decode them; tests hold the res
 import msgspec
 
 from libs.access.api_keys import Scope
+from libs.http.budget import OVERLOADED
+from libs.http.connections import TOO_MANY_UNDER_WAY
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -18,7 +20,6 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
-from libs.http.room import OVERLOADED
 from services.ingest.answers import NoValidEvent, Verdicts
 from services.ingest.incoming import AnyIncoming
 
@@ -139,7 +140,8 @@ _RESPONSES: Json = {
         429,
         {
             "rate_limited": "At most 60000 events a minute, of which 500 are left; come back in"
-            " 42 s."
+            " 42 s.",
+            "too_many_under_way": TOO_MANY_UNDER_WAY,
         },
         RETRY_AFTER,
     ),

@@ -15,9 +15,9 @@ from libs.access.callers import Writer
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
+from libs.http.budget import Budget, Reservation
 from libs.http.headers import header_values
 from libs.http.problems import Problem
-from libs.http.room import Place, Room
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, prepare_batch
@@ -25,12 +25,13 @@ from services.ingest.bodies import (
     compression_of,
     decompress,
     media_type_of,
-    read_body,
     split_events,
 )
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Publisher, size_of
+from services.ingest.reading import read_body
 from services.ingest.settings import BodySettings
 
 EVENTS_PATH = "/api/v1/projects/{projectId}/events"
@@ -65,35 +66,37 @@ class EventsRoute:
     admission: Admission
     publisher: Publisher
     country_of: CountryOf
+    cardinality: Cardinality
     limits: BodySettings
-    room: Room
+    budget: Budget  # bytes of large bodies, by key
     clock: Callable[[], datetime]
 
     async def post(self, request: Request, writer: Writer) -> Response:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
-        place = Place(self.room)
+        reservation = self.budget.reservation(writer.key.id)
         try:
-            batch = await self._read(request, writer.key, place)
+            batch = await self._read(request, writer.key, reservation)
             if batch.lines:
-                await self.publisher.publish(batch.lines, request.scope["state"].get("span"))
+                span = request.scope["state"].get("span")
+                await self.publisher.publish(batch.lines, writer.key.id, span)
         finally:
-            place.leave()
+            reservation.release()
         _measure(batch)
         return answer(len(batch.lines), batch.rejected, request)
 
-    async def _read(self, request: Request, key: ApiKey, place: Place) -> Batch:
+    async def _read(self, request: Request, key: ApiKey, reservation: Reservation) -> Batch:
         """The request's events; of its body nothing is held while Kafka is waited for."""
         media_type = media_type_of(_joined(request, b"content-type"))
         compression = compression_of(_joined(request, b"content-encoding"))
         submission = self._submission(request, key)
         most = self.limits.max_body_bytes
-        packed = await read_body(request, compression, most, place)
+        packed = await read_body(request, compression, most, reservation)
         body = decompress(packed, compression, most)
         events = split_events(body, media_type, self.limits.max_events)
         await self.admission.limit_events(request, key, len(events))
         batch = prepare_batch(events, submission)
-        if place.size_bytes:
-            place.resize(sum(map(size_of, batch.lines)))
+        if reservation.amount:
+            reservation.resize(sum(map(size_of, batch.lines)))
         return batch
 
     def _submission(self, request: Request, key: ApiKey) -> Submission:
@@ -107,6 +110,7 @@ class EventsRoute:
                 self.country_of,
             ),
             country_of=self.country_of,
+            cardinality=self.cardinality,
             id_prefix=id_prefix(key.project_id, header_values(request.scope, b"idempotency-key")),
         )
 

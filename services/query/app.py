@@ -46,7 +46,7 @@ def main() -> None:
     with tracing("query", settings.traces) as traces:
         app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now, traces)
         serve_metrics(settings.http, shown_by("query"))
-        serve(app, settings.http, settings.stop)
+        serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
 
 def utc_now() -> datetime:
@@ -61,7 +61,8 @@ def build(
     traces: "Traces | None" = None,
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
-    database = Database(connect, settings.clickhouse.database, settings.query)
+    share = settings.http.share
+    database = Database(connect, settings.clickhouse.database, settings.query, share)
     keys = KeyStore(settings.access)
     shared = shared_windows(settings.rate_limit, "query")
     admission = Admission(
@@ -84,8 +85,7 @@ def build(
     install_problems(app)
     add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
-    asked = settings.query
-    analytics = Analytics(database, asked.max_days, asked.timeout_s, clock)
+    analytics = Analytics(database, settings.query, share, clock)
     read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     take_whole_paths(app.routes)

@@ -7,8 +7,9 @@ server is refreshed in the background, so that readiness answers at once.
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -16,6 +17,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
 from libs.clickhouse.migrations import MigrationError, missing, read_ledger, read_migrations
+from libs.http.budget import Budget
 from libs.http.problems import Problem
 from libs.telemetry.logs import get_logger
 from services.query.settings import QuerySettings
@@ -24,6 +26,9 @@ from services.query.statements import Statement
 _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
+
+# Statements that wait for their turn; requests under way are limited long before.
+_MAX_WAITING = 10_000
 
 # What an answer may be made of beside others; a larger one is made alone.
 _SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
@@ -59,15 +64,19 @@ class NotSmallError(Exception):
 
 
 class Database:
-    """`run` connects and watches; `rows` asks, or raises the Problem of an absent server."""
+    """`run` connects and watches; a session asks. `share` of statements at once: see Shares."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[AsyncClient]], name: str, settings: QuerySettings
+        self,
+        connect: Callable[[], Awaitable[AsyncClient]],
+        name: str,
+        settings: QuerySettings,
+        share: float,
     ) -> None:
         self._connect = connect
         self._name = name
         self._timeout_s = settings.timeout_s
-        self._running = asyncio.Semaphore(settings.max_running)
+        self._running = Budget(settings.max_running, share, max_waiting=_MAX_WAITING)
         self._client: AsyncClient | None = None
         self._connected = asyncio.Event()
         self._sends_limits = True
@@ -79,14 +88,15 @@ class Database:
         return {"clickhouse": self._is_reachable, "migrations": self._fits}
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator["Database"]:
+    async def session(self, holder: Hashable) -> AsyncIterator["Session"]:
         """All statements of one question: they share one deadline, waiting included.
 
-        A server that is away, slow or refuses is a 503.
+        `holder`: for whom it is asked; its statements take turns with those of others. A server
+        that is away, slow or refuses is a 503.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                yield self
+                yield Session(self, holder)
         except (Error, OSError, TimeoutError) as error:
             if _TOO_MUCH.search(str(error)):
                 raise _too_much() from error
@@ -94,15 +104,15 @@ class Database:
             raise _unavailable() from error
 
     async def rows(
-        self, statement: Statement, *, if_small: bool = False
+        self, holder: Hashable, statement: Statement, *, if_small: bool
     ) -> Sequence[Sequence[Any]]:
-        """The rows of a statement, in a session. Raises NotSmallError when that was asked for."""
+        """See Session.rows."""
         if self._client is None:
             raise _unavailable()
         if if_small and not self._sends_limits:
             raise NotSmallError
         try:
-            async with self._running:
+            async with self._running.acquired(holder, 1):
                 result = await self._client.query(
                     statement.sql,
                     parameters=statement.parameters,
@@ -150,6 +160,20 @@ class Database:
         """Give the connections back."""
         if self._client is not None:
             await self._client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The statements of one question."""
+
+    database: Database
+    holder: Hashable
+
+    async def rows(
+        self, statement: Statement, *, if_small: bool = False
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement. Raises NotSmallError when that was asked for."""
+        return await self.database.rows(self.holder, statement, if_small=if_small)
 
 
 def _unavailable() -> Problem:

@@ -7,6 +7,8 @@ that checks them would answer 422 and in its own words. Tests hold it against re
 import msgspec
 
 from libs.access.api_keys import Scope
+from libs.http.budget import OVERLOADED
+from libs.http.connections import TOO_MANY_UNDER_WAY
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -19,7 +21,6 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
-from libs.http.room import OVERLOADED
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
 
@@ -146,7 +147,7 @@ _RESPONSES: Json = {
         {
             "invalid_date": "from must be a real date written YYYY-MM-DD.",
             "invalid_range": "from (2026-03-25) must not be after to (2026-03-01).",
-            "range_too_large": "A request may ask for at most 800 days.",
+            "unknown_parameter": "There is no parameter 'device_id'; it is written deviceId.",
             "answer_too_large": "The answer is too large; ask for fewer days, or one category.",
             "unknown_category": f"category must be one of {', '.join(Category)}.",
             "invalid_live": "live must be true or false.",
@@ -168,7 +169,10 @@ _RESPONSES: Json = {
     ),
     "429": _problem(
         429,
-        {"rate_limited": "At most 30 requests a minute; come back in 42 s."},
+        {
+            "rate_limited": "At most 30 requests a minute; come back in 42 s.",
+            "too_many_under_way": TOO_MANY_UNDER_WAY,
+        },
         RETRY_AFTER,
     ),
     "503": _problem(

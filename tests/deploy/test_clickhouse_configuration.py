@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deploy.local.layout import CHECKOUT
-from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, rights_of, tables_of
+from libs.clickhouse.rights import INSERT, RIGHTS, SERVICES, rights_of, tables_of
 
 _SERVER = """\
 <clickhouse>
@@ -56,39 +56,23 @@ answer = {
     "logs": rows("SELECT name, create_table_query FROM system.tables"
                  " WHERE database = 'system' AND name LIKE '%_log' AND engine LIKE '%MergeTree'"),
     "settings": rows("SELECT name, value FROM system.server_settings"),
-    "clusters": rows("SELECT * FROM system.clusters"),
-    "macros": rows("SELECT * FROM system.macros"),
 }
 json.dump(answer, open("answer.json", "w"))
 """
-
-_CLUSTER = {"SHARD": "02", "REPLICA": "a", "CLUSTER_SECRET": "between servers"}
 
 Answer = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    return _asked(_configured(tmp_path_factory.mktemp("clickhouse")))
-
-
-@pytest.fixture(scope="module")
-def answer_in_cluster(tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    folder = _configured(tmp_path_factory.mktemp("cluster"))
-    files = CHECKOUT / "deploy" / "clickhouse"
-    shutil.copy(files / "cluster.xml", folder / "config.d" / "cluster.xml")
-    shutil.copy(files / "cluster-users.xml", folder / "users.d" / "ragtime_cluster.xml")
-    return _asked(folder)
-
-
-def _configured(folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("clickhouse")
     for part in ("config.d", "users.d"):
         shutil.copytree(CHECKOUT / "deploy" / "clickhouse" / part, folder / part)
     (folder / "config.xml").write_text(_SERVER)
     (folder / "users.xml").write_text(_DEFAULT_USER)
     # The test itself needs a user to come in with; read last, as it stands behind the others.
     (folder / "users.d" / "zz-test.xml").write_text(_DEFAULT_USER)
-    return folder
+    return _asked(folder)
 
 
 def _asked(folder: Path) -> Answer:
@@ -96,7 +80,7 @@ def _asked(folder: Path) -> Answer:
     done = subprocess.run(
         [sys.executable, "-c", _ASK],
         cwd=folder,
-        env=os.environ | passwords | _CLUSTER,
+        env=os.environ | passwords,
         capture_output=True,
         text=True,
         check=False,
@@ -153,44 +137,3 @@ def test_memory_is_bounded_for_small_hosts(answer: Answer) -> None:
     settings = {setting["name"]: setting["value"] for setting in answer["settings"]}
     assert float(settings["max_server_memory_usage_to_ram_ratio"]) == 0.75
     assert int(settings["mark_cache_size"]) <= 256 * 1024 * 1024
-
-
-def test_a_cluster_is_as_the_processor_asks_for(answer_in_cluster: Answer) -> None:
-    replicas = [one for one in answer_in_cluster["clusters"] if one["cluster"] == "ragtime"]
-    assert [(one["shard_num"], one["replica_num"]) for one in replicas] == [
-        (1, 1),
-        (1, 2),
-        (2, 1),
-        (2, 2),
-    ]
-    assert {one["internal_replication"] for one in replicas} == {1}
-    macros = {one["macro"]: one["substitution"] for one in answer_in_cluster["macros"]}
-    assert macros == {"shard": "02", "replica": "a"}
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service_may_in_a_cluster_what_it_may_and_the_tables_beneath(
-    answer_in_cluster: Answer, name: str
-) -> None:
-    grants = [grant for grant in answer_in_cluster["grants"] if grant["user_name"] == name]
-    needs = rights_of(name, has_cluster=True)
-    of_tables = [grant for grant in grants if grant["database"] == "ragtime" and grant["table"]]
-    reads = {grant["table"] for grant in of_tables if grant["access"] == "SELECT"}
-    inserts = {grant["table"] for grant in of_tables if grant["access"] == "INSERT"}
-    assert reads == tables_of(needs, SELECT)
-    assert inserts == tables_of(needs, INSERT)
-
-
-def test_only_the_processor_may_look_at_other_servers(answer_in_cluster: Answer) -> None:
-    grants = [one for one in answer_in_cluster["grants"] if one["user_name"] != "admin"]
-    more = {(one["user_name"], one["access"]) for one in grants} - {
-        (name, access) for name in RIGHTS for access in ("SELECT", "INSERT")
-    }
-    assert more == {
-        ("processor", "CLUSTER"),
-        ("processor", "CREATE TEMPORARY TABLE"),
-        ("processor", "KILL QUERY"),
-        ("processor", "READ"),
-        ("processor", "SYSTEM SYNC REPLICA"),
-        ("processor", "WRITE"),
-    }

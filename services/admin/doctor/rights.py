@@ -18,8 +18,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
-from libs.clickhouse.cluster import SHARDED, WHOLE
 from libs.clickhouse.connection import connect
+from libs.clickhouse.migrations import read_migrations, table_names
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, Grant, rights_of, tables_of
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
@@ -28,7 +28,7 @@ from services.admin.settings import DoctorSettings
 A = TypeVar("A")
 B = TypeVar("B")
 
-TABLES = SHARDED | WHOLE
+TABLES = table_names(read_migrations())
 STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "statements.json").read_text("utf-8")
 )
@@ -55,12 +55,8 @@ class Seen:
 async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
-    has_cluster = bool(installation.settings.clickhouse.cluster)
     await asyncio.gather(
-        *(
-            _look(installation.settings, service, rights_of(service, has_cluster=has_cluster), seen)
-            for service in SERVICES
-        )
+        *(_look(installation.settings, service, rights_of(service), seen) for service in SERVICES)
     )
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = sorted(seen.lacking) + sorted(seen.beyond)

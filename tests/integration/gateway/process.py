@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from urllib.request import urlopen
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
+
+from tests.ports import free_port
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _START_S = 30.0
@@ -36,7 +37,6 @@ class Gateway:
     directory: Path
     port: int
     settings: dict[str, str] = field(default_factory=dict)
-    module: str = "deploy.local.gateway"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -69,7 +69,7 @@ class Gateway:
         """Start it and wait until the engine answers."""
         with (self.directory / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [sys.executable, "-m", "deploy.local.gateway"],
                 cwd=_CHECKOUT,
                 env=os.environ | environment(self.directory, self.port) | self.settings,
                 start_new_session=True,  # the engine's SYSTEM SHUTDOWN signals the whole group
@@ -171,6 +171,4 @@ def new_gateway(
     ]
     text = json.dumps({"databases": databases, "users": users})
     (directory / "users.json").write_text(text)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return Gateway(directory, free.getsockname()[1])
+    return Gateway(directory, free_port())

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,19 +17,13 @@ from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import add_key
 from libs.settings import ClickHouseSettings
 from tests.integration.query.rows import insert_events
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
 CHECKOUT = Path(__file__).parents[3]
 PEPPER = "p" * 32
 PATH = "/api/v1/projects/museum/analytics?from=2026-03-25&to=2026-03-25"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -28,15 +28,6 @@ def test_server_grants_what_the_list_says() -> None:
     assert granted == {name: [grant.sql("ragtime") for grant in rights_of(name)] for name in RIGHTS}
 
 
-def test_cluster_grants_the_tables_beneath_as_well() -> None:
-    granted = _granted(rights.CLUSTER_USERS.read_text("utf-8"))
-
-    assert set(granted) == {"admin", "processor", "query"}
-    assert "GRANT SELECT, INSERT ON ragtime.events_local" in granted["processor"]
-    assert "GRANT SELECT ON ragtime.events_local" in granted["query"]
-    assert "GRANT SELECT ON system.processes" in granted["processor"]
-
-
 @pytest.mark.parametrize("service", SERVICES)
 def test_page_tells_operators_what_the_list_says(service: str) -> None:
     text = rights.PAGE.read_text("utf-8")
@@ -57,6 +48,6 @@ def test_tables_of_system_are_granted_when_a_statement_names_them(service: str) 
     files = (CHECKOUT / "services" / service).rglob("*")
     texts = [file.read_text("utf-8") for file in files if file.suffix in {".sql", ".py"}]
     named = {name for text in texts for name in _SYSTEM_TABLE.findall(text)}
-    grants = rights_of(service, has_cluster=True)
+    grants = rights_of(service)
 
     assert named <= {one.system_table for one in grants}

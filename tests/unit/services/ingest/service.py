@@ -90,7 +90,7 @@ async def service(*, body: BodySettings | None = None, **more: Any) -> AsyncIter
     kafka = FakeKafka()
     store = KeyStore(settings.access)
     publish = PublishSettings(linger_ms=0, timeout_s=0.2)
-    publisher = Publisher(kafka.topic, publish, kafka.make_producer)
+    publisher = Publisher(kafka.topic, publish, kafka.make_producer, share=0.5)
     app = build(settings, store, publisher, _never_connect, lambda: ACCEPTED_AT)
     transport = httpx.ASGITransport(app, client=("8.8.8.8", 40_000))
     async with (

@@ -11,18 +11,14 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
-from starlette.types import Message, Receive
 
 from libs.http.problems import Problem
-from libs.http.room import Place, Room
 from services.ingest.bodies import (
     Compression,
     MediaType,
     compression_of,
     decompress,
     media_type_of,
-    read_body,
     split_events,
 )
 
@@ -253,73 +249,3 @@ def test_half_a_surrogate_pair_is_left_to_its_event_when_the_array_is_long() -> 
 @pytest.mark.parametrize("body", [b"\n" * 5 * _LIMIT, b" \r\n" * _LIMIT, b" " * 5 * _LIMIT])
 def test_body_is_refused_when_it_holds_countless_blank_lines(body: bytes) -> None:
     assert _problem(lambda: _split(body, MediaType.NDJSON)) == (400, "empty_body")
-
-
-def _place(max_bytes: int = _LIMIT) -> Place:
-    return Place(Room(max_bytes, 10, 10.0))
-
-
-def _request(receive: Receive, length: int | None = None, digits: int = 1) -> Request:
-    headers = [] if length is None else [(b"content-length", b"%0*d" % (digits, length))]
-    return Request({"type": "http", "headers": headers}, receive)
-
-
-async def _never() -> Message:
-    raise AssertionError
-
-
-async def test_body_is_not_read_when_it_announces_too_much() -> None:
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(_never, 13), Compression.NONE, 12, _place())
-
-    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
-
-
-async def test_body_is_judged_by_its_size_when_that_is_written_with_countless_zeros() -> None:
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(_never, 13, digits=5_000), Compression.NONE, 12, _place())
-
-    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize(
-    ("compression", "length", "chunk_bytes", "chunks", "taken_bytes"),
-    [
-        ("identity", 10, 10, 1, 0),
-        ("identity", 64 * 1024, 1024, 64, 0),
-        ("identity", 64 * 1024 + 1, 64 * 1024 + 1, 1, 64 * 1024 + 1),
-        ("identity", None, 64 * 1024, 1, 0),
-        ("identity", None, 256 * 1024, 1, 0),  # it is all there already
-        ("identity", None, 50 * 1024, 3, _LIMIT),
-        ("gzip", 10, 10, 1, _LIMIT),
-        ("gzip", 64 * 1024 + 1, 64 * 1024 + 1, 1, _LIMIT),
-    ],
-)
-async def test_place_is_taken_when_the_body_is_large(
-    compression: str, length: int | None, chunk_bytes: int, chunks: int, taken_bytes: int
-) -> None:
-    place = _place()
-    rest = chunks
-
-    async def receive() -> Message:
-        nonlocal rest
-        rest -= 1
-        return {"type": "http.request", "body": b"a" * chunk_bytes, "more_body": rest > 0}
-
-    body = await read_body(_request(receive, length), Compression(compression), _LIMIT, place)
-
-    assert (len(body), place.size_bytes) == (chunk_bytes * chunks, taken_bytes)
-
-
-async def test_body_is_read_no_further_than_the_limit() -> None:
-    given: list[int] = []
-
-    async def receive() -> Message:
-        given.append(len(given))
-        return {"type": "http.request", "body": b"12345", "more_body": True}
-
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(receive), Compression.NONE, 12, _place())
-
-    assert caught.value.status == 413
-    assert given == [0, 1, 2]

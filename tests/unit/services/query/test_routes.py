@@ -396,15 +396,15 @@ async def test_question_is_refused_when_its_answer_would_be_too_large(
     assert "daily_counts" not in answer.text
 
 
-async def test_questions_wait_for_each_other_when_many_are_asked(service: Service) -> None:
+async def test_questions_wait_for_each_other_when_one_key_asks_many(service: Service) -> None:
     token = service.add_key(rate_per_minute=1000)
-    limit = service.settings.query.model_copy(update={"max_running": 2, "timeout_s": 5})
+    limit = service.settings.query.model_copy(update={"max_running": 4, "timeout_s": 5})
     service.settings = service.settings.model_copy(update={"query": limit})
     async with service.run() as http:
         service.clickhouse.slow = {"FROM daily_counts": 0.01}
         answers = await asyncio.gather(*(http.get(PATH, headers=bearer(token)) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
-    assert service.clickhouse.most_running == 2
+    assert service.clickhouse.most_running == 2, "half of four"
 
 
 async def test_question_ends_when_its_caller_goes_away(service: Service) -> None:

@@ -1,0 +1,183 @@
+"""From the bytes of a connection to requests: offers, and what a request may not be.
+
+- A request that offers another protocol (`Upgrade: h2c`, as every Java client does) is answered as
+  if it did not: the parser, which drops the body after an offer, gets it again without one.
+- What comes before and after a body is held in memory, for anybody: it has limits, of lines too.
+- What a parser forgives and a proxy may not (two hosts, other transfer codings) is no request.
+- Trailers, which come after the body, are not headers: nothing here asks for them.
+"""
+
+import asyncio
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from libs.http import heads
+from libs.http.problems import Problem
+from libs.http.refusals import MAX_WAITING, TOO_MANY_WAIT
+
+
+class _Faulty(Exception):  # noqa: N818 - the parser ends with any exception
+    """What the parser takes for a request and nobody should."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+class _Answered:
+    """In place of a request that has its answer."""
+
+    response_started = response_complete = disconnected = True
+    waiting_for_100_continue = False
+    message_event = asyncio.Event()
+
+
+_ANSWERED = _Answered()
+
+
+class ParsingProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol, as far as it reads."""
+
+    in_head = False
+    is_whole = True  # no request is on its way
+    is_begun = False  # the request on its way has its turn, or waits for it
+    due = 0  # answers
+    since = 0.0  # when what is waited for began
+    received_bytes = 0
+    _held_bytes = 0
+    _holds = False  # whether all of a read belongs to what the parser holds
+    _lines = 0  # of the head on its way, and of what follows its body
+    _read = b""  # what is being parsed
+    _line_begun = b""  # the end of what was received before, in which a request's line may begin
+    _is_other_protocol = False
+    _kept_bytes = 0  # received for requests that are not whole, or wait
+
+    def parse(self, data: bytes) -> Problem | None:
+        """Read what came; returns why it must be refused, if it must."""
+        self.received_bytes += len(data)
+        self._holds = not self.is_whole
+        self._read = data
+        rest: bytes | memoryview = data
+        try:
+            while rest:
+                rest = self._feed(rest)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            return cause.problem if isinstance(cause, _Faulty) else heads.INVALID
+        finally:
+            self._read = b""
+        if self._holds:
+            self._held_bytes += len(data)
+            if self._held_bytes > heads.MAX_HEAD_BYTES:
+                return heads.TOO_LARGE
+        if self.in_head or self.pipeline:
+            self._keep(data)
+        return None
+
+    def let_go(self) -> None:
+        """Hold nothing any longer of a request that has its answer, whoever waits for what next."""
+        if self.cycle is not None and self.cycle.response_complete:
+            self.cycle = _ANSWERED  # type: ignore[assignment]
+            if not self.in_head:
+                self.scope = self.headers = None  # type: ignore[assignment]
+
+    def kept_bytes(self) -> int:
+        """The memory that is taken by what came of requests that are not whole, or wait."""
+        if not (self.in_head or self.pipeline):
+            self._kept_bytes = 0
+        if not self._kept_bytes:
+            return 0
+        waiting = [len(list(cycle.scope["headers"])) for cycle, _ in self.pipeline]
+        lines = sum(waiting) + (self._lines if self.in_head else 0)
+        return self._kept_bytes + heads.LINE_BYTES * lines + heads.REQUEST_BYTES * len(waiting)
+
+    def _keep(self, data: bytes) -> None:
+        self._kept_bytes += len(data)
+        if self.in_head:
+            read = self._line_begun + data
+            self._is_other_protocol |= heads.has_other_protocol(read)
+            self._line_begun = read[-heads.LINE_BEGUN_BYTES :]
+
+    def _moved_on(self) -> None:
+        """Something came to its end: the parser holds nothing of before."""
+        self._holds, self._held_bytes = False, 0
+
+    def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Parse, and return what is still to be parsed."""
+        try:
+            self.parser.feed_data(data)
+            return b""
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._offers_upgrade():
+                return b""  # after CONNECT comes what is no HTTP
+            end: int = upgrade.args[0]
+        head = self._head_without_offer()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(head)
+        return memoryview(data)[end:]
+
+    def _offers_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._moved_on()
+        self.in_head, self.is_whole, self.is_begun = True, False, False
+        self._lines = 0
+        self.since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of a request's target."""
+        super().on_url(url)
+        if len(self.url) > heads.MAX_TARGET_BYTES:
+            raise _Faulty(heads.TARGET_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer. Blanks behind a value are no part of it (RFC 9110, 5.5)."""
+        self._lines += 1
+        if self._lines > heads.MAX_HEADER_LINES:
+            raise _Faulty(heads.TOO_LARGE)
+        if self.in_head:
+            super().on_header(name, value.rstrip(b" \t") if value[-1:].isspace() else value)
+
+    def on_headers_complete(self) -> None:
+        """The request starts; one with an offer starts when it comes again."""
+        self._moved_on()
+        self.in_head = False
+        self.since = self.loop.time()
+        if not self._offers_upgrade():
+            self._check_head()
+            super().on_headers_complete()
+            self._line_begun, self._is_other_protocol = b"", False
+            self.is_begun = True
+            self.due += 1
+
+    def _check_head(self) -> None:
+        """Raise what makes of this head no request, or of this request one too many."""
+        fault = heads.validate_head(self.parser.get_http_version(), self.headers)
+        if self._is_other_protocol or heads.has_other_protocol(self._line_begun + self._read):
+            fault = heads.INVALID
+        if fault is None and len(self.pipeline) >= MAX_WAITING:
+            fault = TOO_MANY_WAIT
+        if fault is not None:
+            raise _Faulty(fault)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._moved_on()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has ended, or its head with an offer has."""
+        if not self._offers_upgrade():
+            self._moved_on()
+            self.is_whole = True
+            super().on_message_complete()
