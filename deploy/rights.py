@@ -14,6 +14,7 @@ from libs.clickhouse.rights import (
     SELECT,
     SERVICES,
     Grant,
+    rights_of,
     tables_of,
 )
 
@@ -64,7 +65,7 @@ def users_file() -> str:
     """The text of users.d/ragtime.xml."""
     users = "".join(
         f"        <{name}>\n{_OF_USER.format(name=name.upper())}"
-        f"{_grants(RIGHTS[name])}        </{name}>\n"
+        f"{_grants(rights_of(name))}        </{name}>\n"
         for name in RIGHTS
     )
     return _USERS_HEAD + users + _FOOT
@@ -107,7 +108,7 @@ def page() -> str:
 
 
 def _table() -> str:
-    rows = "".join(f"| {name} | {_words(RIGHTS[name])} |\n" for name in SERVICES)
+    rows = "".join(f"| {name} | {_words(rights_of(name))} |\n" for name in SERVICES)
     return f"\n| user | may |\n|---|---|\n{rows}{_FOR_THE_COMMAND}\n"
 
 
@@ -123,10 +124,10 @@ def _names(tables: frozenset[str], grants: tuple[Grant, ...]) -> list[str]:
 
 
 def _statements(user: str) -> str:
-    lines = "".join(f"    {grant.sql(_OURS)} TO {user};\n" for grant in RIGHTS[user])
+    lines = "".join(f"    {grant.sql(_OURS)} TO {user};\n" for grant in rights_of(user))
     return f"\n    CREATE USER {user} IDENTIFIED BY 'a long password';\n{lines}\n"
 
 
 def gateway_grants(user: str) -> list[str]:
     """The grants of a user for the gateway's file, which knows the databases itself."""
-    return [grant.sql(DATABASE) for grant in RIGHTS[user]]
+    return [grant.sql(DATABASE) for grant in rights_of(user)]

@@ -1,6 +1,6 @@
 """Who may do what in ClickHouse: the one list of rights, of which everything else is written.
 
-From it come deploy/clickhouse/users.d/ragtime.xml and the table "ClickHouse users" of
+From it come deploy/clickhouse/users.d/ragtime.xml, the table "ClickHouse users" of
 docs/operating.md (`make documents`), the users of the local stack's gateway, and what `ragtime
 doctor` asks for. A right that a statement needs is added here, and nowhere else.
 
@@ -56,6 +56,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _on("*", "ALL"),
         Grant(("TABLE ENGINE",), "*"),
         Grant((SELECT,), "system.*"),
+        Grant(("READ", "WRITE"), "DISK"),  # BACKUP and RESTORE
     ),
     "ingest": (_on("api_keys", SELECT), _READS_MIGRATIONS, _WRITES_KEY_USES),
     "processor": (
@@ -77,6 +78,11 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _WRITES_KEY_USES,
     ),
 }
+
+
+def rights_of(user: str) -> tuple[Grant, ...]:
+    """What a user is granted."""
+    return RIGHTS[user]
 
 
 def tables_of(grants: Iterable[Grant], privilege: str) -> frozenset[str]:

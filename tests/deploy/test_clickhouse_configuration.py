@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deploy.local.layout import CHECKOUT
-from libs.clickhouse.rights import INSERT, RIGHTS, SERVICES, tables_of
+from libs.clickhouse.rights import INSERT, RIGHTS, SERVICES, rights_of, tables_of
 
 _SERVER = """\
 <clickhouse>
@@ -110,7 +110,7 @@ def test_a_service_may_insert_where_it_must_and_change_nothing(answer: Answer, n
     assert all(grant["table"] for grant in grants)
     assert not any(grant["grant_option"] for grant in grants)
     inserts = {grant["table"] for grant in grants if grant["access"] == "INSERT"}
-    assert inserts == tables_of(RIGHTS[name], INSERT)
+    assert inserts == tables_of(rights_of(name), INSERT)
 
 
 def test_the_processor_alone_looks_at_what_runs(answer: Answer) -> None:

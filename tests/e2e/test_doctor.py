@@ -371,7 +371,7 @@ def test_doctor_tells_what_it_can_when_a_server_is_away(
 ) -> None:
     address = silent_port if is_silent else "127.0.0.1:1"
     of_kafka = {"kafka", "topics", "processors", "lag", "dead-letters"}
-    told = {"RAGTIME_DOCTOR__DEADLINE_S": "5"}
+    told = {"RAGTIME_DOCTOR__DEADLINE_S": "20"}  # the others must answer on a busy machine too
     without = patient.examine(RAGTIME_KAFKA__BOOTSTRAP_SERVERS=address, **told)
     assert (without.code, set(without.named)) == (2, of_kafka)
 

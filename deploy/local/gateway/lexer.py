@@ -8,6 +8,7 @@ has no end, are refused.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from deploy.local.gateway.errors import NOT_IMPLEMENTED, ServerError
@@ -60,9 +61,10 @@ class Token:
         return self.kind == "word" and self.text.upper() == word
 
 
-def tokens(sql: bytes) -> list[Token]:
+@lru_cache(maxsize=4)  # a statement is looked at several times
+def tokens(sql: bytes) -> tuple[Token, ...]:
     """All pieces of a statement, comments as space. Raises ServerError 48 on what is ambiguous."""
-    return list(_tokens(sql))
+    return tuple(_tokens(sql))
 
 
 def _tokens(sql: bytes) -> Iterator[Token]:

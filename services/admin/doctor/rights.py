@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import read_migrations, table_names
-from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, Grant, tables_of
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, Grant, rights_of, tables_of
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
@@ -56,7 +56,7 @@ async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
     await asyncio.gather(
-        *(_look(installation.settings, service, RIGHTS[service], seen) for service in SERVICES)
+        *(_look(installation.settings, service, rights_of(service), seen) for service in SERVICES)
     )
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = sorted(seen.lacking) + sorted(seen.beyond)

@@ -7,7 +7,7 @@ import pytest
 
 from deploy import rights
 from deploy.local.layout import CHECKOUT
-from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, tables_of
+from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, rights_of, tables_of
 
 _SYSTEM_TABLE = re.compile(r"\bsystem\.(\w+)")
 
@@ -25,7 +25,7 @@ def _granted(text: str) -> dict[str, list[str]]:
 def test_server_grants_what_the_list_says() -> None:
     granted = _granted(rights.USERS.read_text("utf-8"))
 
-    assert granted == {name: [grant.sql("ragtime") for grant in RIGHTS[name]] for name in RIGHTS}
+    assert granted == {name: [grant.sql("ragtime") for grant in rights_of(name)] for name in RIGHTS}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -36,7 +36,7 @@ def test_page_tells_operators_what_the_list_says(service: str) -> None:
     )
     assert told is not None
     reads, inserts = (set(re.findall(r"`([\w.]+)`", part)) for part in told.groups())
-    grants = RIGHTS[service]
+    grants = rights_of(service)
 
     of_system = {one.on for one in grants if one.system_table}
     assert reads == tables_of(grants, SELECT) | of_system
@@ -48,6 +48,6 @@ def test_tables_of_system_are_granted_when_a_statement_names_them(service: str) 
     files = (CHECKOUT / "services" / service).rglob("*")
     texts = [file.read_text("utf-8") for file in files if file.suffix in {".sql", ".py"}]
     named = {name for text in texts for name in _SYSTEM_TABLE.findall(text)}
-    grants = RIGHTS[service]
+    grants = rights_of(service)
 
     assert named <= {one.system_table for one in grants}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from libs.clickhouse.migrations import read_migrations
-from libs.clickhouse.rights import INSERT, RIGHTS, SELECT, SERVICES, tables_of
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
 from libs.settings import ClickHouseSettings, KafkaSettings
 from services.admin.doctor import clocks, disk, memory, progress, tables
 from services.admin.doctor.disk import Disk
@@ -151,7 +151,7 @@ def test_topic_is_named_when_its_copies_are_too_few(
 
 def test_services_need_rights_in_tables_that_there_are() -> None:
     for service in SERVICES:
-        grants = RIGHTS[service]
+        grants = rights_of(service)
         assert tables_of(grants, SELECT) | tables_of(grants, INSERT) <= TABLES
     assert set(STATEMENTS) == set(SERVICES)
 
