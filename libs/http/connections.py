@@ -122,11 +122,9 @@ class Slot:
 
     def count_for(self, key_id: str) -> None:
         """A request of this key is under way. Raises a Problem where there are too many."""
-        requests = self._connections.requests
-        if not requests.fits(key_id, 1):
+        if not self._connections.requests.try_to_take(key_id, 1):
             _BY_REQUESTS.inc()
             raise Problem(429, "too_many_under_way", TOO_MANY_UNDER_WAY, {"Retry-After": "1"})
-        requests.take(key_id, 1)
         self._key_id = key_id
 
     def answered(self) -> None:

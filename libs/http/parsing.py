@@ -13,6 +13,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.http import heads
+from libs.http.configuration import Configuration
+from libs.http.connections import Slot
+from libs.http.heads import MAX_HEADER_LINES
 from libs.http.problems import Problem
 from libs.http.refusals import MAX_WAITING, TOO_MANY_WAIT
 
@@ -39,6 +42,9 @@ _ANSWERED = _Answered()
 class ParsingProtocol(HttpToolsProtocol):
     """Uvicorn's protocol, as far as it reads."""
 
+    config: Configuration
+    slot: Slot
+
     in_head = False
     is_whole = True  # no request is on its way
     is_begun = False  # the request on its way has its turn, or waits for it
@@ -47,11 +53,11 @@ class ParsingProtocol(HttpToolsProtocol):
     received_bytes = 0
     _held_bytes = 0
     _holds = False  # whether all of a read belongs to what the parser holds
-    _lines = 0  # of the head on its way, and of what follows its body
+    _trailers = 0  # lines after the body of the request on its way
     _read = b""  # what is being parsed
     _line_begun = b""  # the end of what was received before, in which a request's line may begin
     _is_other_protocol = False
-    _kept_bytes = 0  # received for requests that are not whole, or wait
+    kept_bytes = 0  # received for requests that are not whole, or wait
 
     def parse(self, data: bytes) -> Problem | None:
         """Read what came; returns why it must be refused, if it must."""
@@ -65,12 +71,12 @@ class ParsingProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             return cause.problem if isinstance(cause, _Faulty) else heads.INVALID
-        finally:
-            self._read = b""
+        self._read = b""
         if self._holds:
             self._held_bytes += len(data)
             if self._held_bytes > heads.MAX_HEAD_BYTES:
-                return heads.TOO_LARGE
+                is_target = self.in_head and len(self.url) > heads.MAX_TARGET_BYTES
+                return heads.TARGET_TOO_LONG if is_target else heads.TOO_LARGE
         if self.in_head or self.pipeline:
             self._keep(data)
         return None
@@ -82,18 +88,18 @@ class ParsingProtocol(HttpToolsProtocol):
             if not self.in_head:
                 self.scope = self.headers = None  # type: ignore[assignment]
 
-    def kept_bytes(self) -> int:
-        """The memory that is taken by what came of requests that are not whole, or wait."""
+    def memory_of_kept(self) -> int:
+        """The bytes that are taken by what came of requests that are not whole, or wait."""
         if not (self.in_head or self.pipeline):
-            self._kept_bytes = 0
-        if not self._kept_bytes:
+            self.kept_bytes = 0
+        if not self.kept_bytes:
             return 0
         waiting = [len(list(cycle.scope["headers"])) for cycle, _ in self.pipeline]
-        lines = sum(waiting) + (self._lines if self.in_head else 0)
-        return self._kept_bytes + heads.LINE_BYTES * lines + heads.REQUEST_BYTES * len(waiting)
+        lines = sum(waiting) + (len(self.headers) if self.in_head else 0)
+        return self.kept_bytes + heads.LINE_BYTES * lines + heads.REQUEST_BYTES * len(waiting)
 
     def _keep(self, data: bytes) -> None:
-        self._kept_bytes += len(data)
+        self.kept_bytes += len(data)
         if self.in_head:
             read = self._line_begun + data
             self._is_other_protocol |= heads.has_other_protocol(read)
@@ -131,22 +137,31 @@ class ParsingProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._moved_on()
         self.in_head, self.is_whole, self.is_begun = True, False, False
-        self._lines = 0
+        self._trailers = 0
         self.since = self.loop.time()
 
-    def on_url(self, url: bytes) -> None:
-        """A piece of a request's target."""
-        super().on_url(url)
-        if len(self.url) > heads.MAX_TARGET_BYTES:
-            raise _Faulty(heads.TARGET_TOO_LONG)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer. Blanks behind a value are no part of it (RFC 9110, 5.5)."""
-        self._lines += 1
-        if self._lines > heads.MAX_HEADER_LINES:
+        """A header, or a trailer. Blanks behind a value are no part of it (RFC 9110, 5.5).
+
+        Uvicorn's own would be called with each of them: it costs as much as all that is done here.
+        """
+        if not self.in_head:
+            self._on_trailer()
+            return
+        headers = self.headers
+        if len(headers) >= MAX_HEADER_LINES:
             raise _Faulty(heads.TOO_LARGE)
-        if self.in_head:
-            super().on_header(name, value.rstrip(b" \t") if value[-1:].isspace() else value)
+        name = name.lower()
+        if value[-1:] <= b" ":
+            value = value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
+
+    def _on_trailer(self) -> None:
+        self._trailers += 1
+        if self._trailers > MAX_HEADER_LINES:
+            raise _Faulty(heads.TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """The request starts; one with an offer starts when it comes again."""
@@ -156,6 +171,8 @@ class ParsingProtocol(HttpToolsProtocol):
         if not self._offers_upgrade():
             self._check_head()
             super().on_headers_complete()
+            self.scope["state"]["connection"] = self.slot
+            self.cycle.keep_alive &= not self.config.is_stopping
             self._line_begun, self._is_other_protocol = b"", False
             self.is_begun = True
             self.due += 1
@@ -165,6 +182,8 @@ class ParsingProtocol(HttpToolsProtocol):
         fault = heads.validate_head(self.parser.get_http_version(), self.headers)
         if self._is_other_protocol or heads.has_other_protocol(self._line_begun + self._read):
             fault = heads.INVALID
+        if len(self.url) > heads.MAX_TARGET_BYTES:
+            fault = heads.TARGET_TOO_LONG
         if fault is None and len(self.pipeline) >= MAX_WAITING:
             fault = TOO_MANY_WAIT
         if fault is not None:

@@ -13,18 +13,17 @@ import asyncio
 from collections.abc import Sized
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from libs.http.coalescing import CoalescingTransport
-from libs.http.connections import Connections, Slot
+from libs.http.configuration import Configuration
+from libs.http.connections import Slot
 from libs.http.parsing import ParsingProtocol
 from libs.http.problems import Problem
 from libs.http.rates import BodyRate
 from libs.http.refusals import STOPPING, TOO_MANY, TOO_SLOW, refusal_bytes
 from libs.http.request_ids import new_request_id
-from libs.settings import DoorSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import CONNECTIONS_CUT
 
@@ -39,14 +38,6 @@ _UNREAD_BYTES = 16 * 1024
 _LINGER_S = 5.0
 
 log = get_logger()
-
-
-class Configuration(uvicorn.Config):
-    """Uvicorn's, with ours beside it."""
-
-    door: DoorSettings
-    callers: Connections
-    is_stopping = False
 
 
 class _Flow(FlowControl):
@@ -79,8 +70,7 @@ class Protocol(ParsingProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._door = config.door
-        self._ours = config
-        self._slot = Slot(config.callers)
+        self.slot = Slot(config.callers)
         self._rate = BodyRate(config.door.min_body_bytes_per_s, config.door.body_window_s)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -89,15 +79,16 @@ class Protocol(ParsingProtocol):
         super().connection_made(CoalescingTransport(transport))
         self.flow = self._flow = _Flow(self.transport, self.pipeline)
         self.since = self.loop.time()
+        self._rate.begin(self.since, 0)
         host = self.client[0] if self.client else None
-        if not self._ours.callers.enter(self._slot, self, host):
+        if not self.config.callers.enter(self.slot, self, host):
             self._refuse(TOO_MANY)
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        self._slot.answered()
-        self._ours.callers.leave(self._slot)
+        self.slot.answered()
+        self.config.callers.leave(self.slot)
         super().connection_lost(exc)
         # Each of these leads back here: they would be in memory until somebody looks for garbage.
         self.pipeline.clear()
@@ -158,6 +149,7 @@ class Protocol(ParsingProtocol):
         return self.timeout_keep_alive if self.is_whole else _LINGER_S
 
     def _look_at_body(self, now: float) -> None:
+        """Refuse a body that is too slow. Its first window begins with the look before it."""
         if not self._waits_for_body:
             self._rate.begin(now, self.received_bytes)
         elif self._rate.is_too_low(now, self.received_bytes):
@@ -202,38 +194,39 @@ class Protocol(ParsingProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""
-        self._unset_keepalive_if_required()
         if self.last_word or self._is_over:
             return
         problem = self.parse(data)
         if problem is not None:
             self._refuse(problem)
-        self._tell_held()
+        if self.kept_bytes:
+            self._tell_held()
 
     def _tell_held(self) -> None:
         """Say how much memory is taken by what the other side keeps us from being done with."""
-        held_bytes = self._unread_bytes + self.kept_bytes()
-        if held_bytes != self._slot.held_bytes:
-            self._ours.callers.hold(self._slot, held_bytes)
-
-    def on_headers_complete(self) -> None:
-        """The request starts, unless it offers another protocol: then it will come again."""
-        super().on_headers_complete()
-        if self.is_begun:
-            self._rate.begin(self.since, self.received_bytes)
-            self.scope["state"]["connection"] = self._slot
-            if self._ours.is_stopping and self.cycle is not None:
-                self.cycle.keep_alive = False
+        held_bytes = self._unread_bytes + self.memory_of_kept()
+        if held_bytes != self.slot.held_bytes:
+            self.config.callers.hold(self.slot, held_bytes)
 
     def on_response_complete(self) -> None:
-        """A request has been answered."""
+        """A request has been answered.
+
+        As uvicorn does it, but without a timer for each answer: the look at all connections closes
+        those that are idle.
+        """
+        self.server_state.total_requests += 1
         self.since = self.loop.time()
         self.due -= 1
-        self._slot.answered()
-        super().on_response_complete()
+        self.slot.answered()
         self.let_go()
-        self._tell_held()
-        if self.last_word and not self.due and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        if self.kept_bytes:
+            self._tell_held()
+        if self.last_word and not self.due:
             self._say(self.last_word, {})
 
     def _refuse(self, problem: Problem) -> None:

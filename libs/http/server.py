@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from libs.access.client_address import Network
+from libs.http.configuration import Configuration
 from libs.http.connections import Connections
 from libs.http.cors import Cors
-from libs.http.protocol import EVERY_ANSWER, Configuration, Protocol
+from libs.http.protocol import EVERY_ANSWER, Protocol
 from libs.settings import DoorSettings, DoorStopSettings
 from libs.stopping import exit_when_told
 from libs.telemetry.logs import get_logger

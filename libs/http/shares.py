@@ -41,6 +41,13 @@ class Shares:
             return free >= 0 or (not self.used and self._total > 0)
         return free >= 0 and self._is_within(held + amount, free)
 
+    def try_to_take(self, holder: Hashable, amount: int) -> bool:
+        """Give so much to a holder if it fits; whether it did."""
+        if not self.fits(holder, amount):
+            return False
+        self.take(holder, amount)
+        return True
+
     def exceeds(self, holder: Hashable) -> bool:
         """Whether the holder has more than it may, as what it has may grow without being asked."""
         return not self._is_within(self.held_by(holder), max(self.free, 0))

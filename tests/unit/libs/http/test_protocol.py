@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from libs.http import requests_log
+from libs.http.configuration import Configuration
 from libs.http.problems import answer_nobody
-from libs.http.protocol import Configuration, Protocol
+from libs.http.protocol import Protocol
 from libs.http.requests_log import RequestsLog
 from libs.http.server import configuration
 from libs.settings import DoorSettings
@@ -226,7 +227,7 @@ _MANY_LINES = b"a:\r\n" * 102  # the last is not told before the next begins
     ("sent", "status", "code", "limit"),
     [
         (b"GET /" + b"a" * 600_000, 414, "target_too_long", "8192"),
-        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n", 414, "target_too_long", "8192"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "target_too_long", "8192"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 600_000, 431, "headers_too_large", "65536"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n" + _MANY_LINES, 431, "headers_too_large", "100"),
         (
