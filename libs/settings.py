@@ -143,7 +143,18 @@ class AccessSettings(Block):
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
-        2.0, description="how often the keys are read"
+        2.0, description="how often it is looked what has changed in the keys"
+    )
+    max_unread_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        60.0,
+        description="how long the keys may [go unread](operating.md#keys-that-cannot-be-read)"
+        " though ClickHouse answers; then the service is not ready, after ten times as long it"
+        " answers 503",
+    )
+    max_outage_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = Field(
+        86_400.0,
+        description="how long the service goes on with the keys that it knows while ClickHouse is"
+        " away; then it is not ready, and answers 503",
     )
 
 

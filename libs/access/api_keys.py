@@ -62,6 +62,21 @@ class ApiKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveKey:
+    """What a service knows of a key that it lets in.
+
+    `rate_per_minute`, `events_per_minute` None: the default of the service.
+    """
+
+    id: str
+    project_id: str
+    mode: Mode
+    scopes: frozenset[Scope]
+    rate_per_minute: int | None = None
+    events_per_minute: int | None = None
+
+
 def generate_key(mode: Mode) -> str:
     """A new key, with 256 bits from the system's source of randomness."""
     number = int.from_bytes(secrets.token_bytes(_SECRET_BYTES), "big")
@@ -82,7 +97,12 @@ def is_well_formed(key: str) -> bool:
 
 def hash_key(key: str, pepper: bytes) -> str:
     """What is stored in place of the key: HMAC-SHA-256 in hexadecimal."""
-    return hmac.digest(pepper, key.encode(), "sha256").hex()
+    return key_digest(key, pepper).hex()
+
+
+def key_digest(key: str, pepper: bytes) -> bytes:
+    """The same as 32 bytes: what services hold of a key in memory."""
+    return hmac.digest(pepper, key.encode(), "sha256")
 
 
 def pepper_id(pepper: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.access.api_keys import ApiKey, Scope
+from libs.access.api_keys import ActiveKey, Scope
 from libs.access.authentication import bearer_token
 from libs.access.callers import Caller
 from libs.access.client_address import Address, Network, client_address, neighbourhood
@@ -60,7 +60,7 @@ class Admission:
         self._trusted_proxies = tuple(trusted_proxies)
         self._clock = clock
 
-    async def admit(self, request: Request, project_id: str, scope: Scope) -> ApiKey:
+    async def admit(self, request: Request, project_id: str, scope: Scope) -> ActiveKey:
         """The key that the request shows, when it may do this."""
         token = bearer_token(header_values(request.scope, b"authorization"))
         key = None if token is None else self._keys.find(token, self._clock())
@@ -80,8 +80,8 @@ class Admission:
         return key
 
     def _may_be_known(self, token: str | None) -> bool:
-        """Whether nobody can tell yet: the keys have not been read since the start."""
-        return token is not None and not self._keys.is_loaded
+        """Whether nobody can tell: the keys have not been read since the start, or for too long."""
+        return token is not None and not self._keys.can_judge
 
     async def _limit_address(self, request: Request, *, may_be_known: bool) -> None:
         """Count a request by its address alone; raises the Problem of one too many."""
@@ -93,7 +93,7 @@ class Admission:
             _BY_ADDRESS.inc()
             raise _too_many(rate, state)
 
-    async def limit_events(self, request: Request, key: ApiKey, events: int) -> None:
+    async def limit_events(self, request: Request, key: ActiveKey, events: int) -> None:
         """Count the events of a request, all or none; raises the Problem of too many."""
         limit = key.events_per_minute
         if limit is None:

@@ -132,7 +132,7 @@ def build(
         app,
         "ingest",
         settings.http,
-        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_fresh},
     )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)

@@ -10,7 +10,7 @@ from typing import get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.access.api_keys import ApiKey, Mode
+from libs.access.api_keys import ActiveKey, Mode
 from libs.access.callers import Writer
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
@@ -81,7 +81,7 @@ class EventsRoute:
         _measure(batch)
         return answer(len(batch.lines), batch.rejected, request)
 
-    async def _read(self, request: Request, key: ApiKey, place: Place) -> Batch:
+    async def _read(self, request: Request, key: ActiveKey, place: Place) -> Batch:
         """The request's events; of its body nothing is held while Kafka is waited for."""
         media_type = media_type_of(_joined(request, b"content-type"))
         compression = compression_of(_joined(request, b"content-encoding"))
@@ -96,7 +96,7 @@ class EventsRoute:
             place.resize(sum(map(size_of, batch.lines)))
         return batch
 
-    def _submission(self, request: Request, key: ApiKey) -> Submission:
+    def _submission(self, request: Request, key: ActiveKey) -> Submission:
         return Submission(
             project_id=key.project_id,
             may_be_live=key.mode is Mode.LIVE,

@@ -18,6 +18,7 @@ from services.ingest.app import build
 from services.ingest.publisher import Publisher
 from services.ingest.settings import BodySettings, PublishSettings, Settings
 from tests.fakes_kafka import FakeKafka
+from tests.fakes_keys import keep
 from tests.golden_events import ACCEPTED_AT, PROJECT
 from tests.polling import until
 
@@ -70,7 +71,7 @@ class Keys:
                 events_per_minute=events_per_minute,
             )
         )
-        self.store.replace(self.stored)
+        keep(self.store.snapshot, self.stored)
         return {"Authorization": f"Bearer {text}"}
 
 

@@ -10,6 +10,7 @@ import pytest
 from backports import zstd
 
 from libs.access.api_keys import Mode, Scope
+from libs.access.key_snapshot import KeySnapshot
 from libs.settings import RateLimitSettings
 from libs.telemetry.metrics import RATE_LIMITED
 from services.ingest.settings import BodySettings
@@ -183,10 +184,8 @@ async def test_caller_is_refused_when_the_key_is_for_something_else() -> None:
 
 async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
     async with service() as running:
-        running.keys.store._loaded_at = None
         shown = running.keys.add()
-        running.keys.store._loaded_at = None
-        running.keys.store._snapshot = {}
+        running.keys.store.snapshot = KeySnapshot()
         response = await _post(running, _MESSAGE, shown)
 
     assert _problem(response) == (503, "unavailable")
@@ -196,10 +195,9 @@ async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
 async def test_no_request_is_one_too_many_when_no_keys_are_known_yet() -> None:
     async with service(rate_limit=RateLimitSettings(per_address=3)) as running:
         shown = running.keys.add()
-        snapshot, running.keys.store._snapshot = running.keys.store._snapshot, {}
-        running.keys.store._loaded_at = None
+        read, running.keys.store.snapshot = running.keys.store.snapshot, KeySnapshot()
         answers = [await _post(running, _MESSAGE, shown) for _ in range(5)]
-        running.keys.store._snapshot, running.keys.store._loaded_at = snapshot, 0.0
+        running.keys.store.snapshot = read
         answers.append(await _post(running, _MESSAGE, shown))
 
     assert [answer.status_code for answer in answers] == [503] * 5 + [202]
