@@ -158,6 +158,11 @@ class AccessSettings(Block):
     )
 
 
+# Fields of one service's limits. One file may tell the settings of all services: what is another
+# one's is no mistake, as any other name in this block is.
+_LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_key"})
+
+
 class RateLimitSettings(Block):
     """Where limits are counted, and that of callers who show no valid key."""
 
@@ -168,6 +173,14 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_what_others_read(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
+        return {name: value for name, value in given.items() if name not in foreign}
 
 
 class HttpSettings(Block):

@@ -18,6 +18,10 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
+# Events a minute of a key without a limit: as many as a column of the table can hold. An older
+# release that reads it goes by it as well, as by any number that nobody reaches.
+NO_LIMIT = 2**32 - 1
+
 
 class Scope(StrEnum):
     """What a key allows."""
@@ -37,9 +41,9 @@ class Mode(StrEnum):
 class ApiKey:
     """What is stored of a key.
 
-    `rate_per_minute` None: the default of the service. `events_per_minute` None: no limit. While a
-    key is being rotated it has two secrets: the one before counts until `previous_until`.
-    `pepper_id` tells which pepper made `key_hash`; it is empty where an older release did.
+    `rate_per_minute` and `events_per_minute` None: the default of the service. While a key is being
+    rotated it has two secrets: the one before counts until `previous_until`. `pepper_id` tells
+    which pepper made `key_hash`; it is empty where an older release did.
     """
 
     id: str

@@ -1,5 +1,6 @@
 """How long what a service holds has not been read again, and what follows from that. Pure."""
 
+import math
 from collections.abc import Callable
 
 from libs.settings import AccessSettings
@@ -18,11 +19,13 @@ class Staleness:
         self._clock = clock
         self._read_at: float | None = None
         self._refused_since: float | None = None
+        self._fresh_until = self._bearable_until = math.inf
 
     def read(self) -> None:
         """The last attempt succeeded."""
         self._read_at = self._clock()
         self._refused_since = None
+        self._reckon()
 
     def failed(self, *, answers: bool) -> None:
         """The last attempt failed. `answers`: whether the server answered something else then."""
@@ -30,6 +33,14 @@ class Staleness:
             self._refused_since = None
         elif self._refused_since is None:
             self._refused_since = self._clock()
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Until when it lasts, unless it is read before: each request asks that."""
+        borne_until = math.inf if self._read_at is None else self._read_at + self._max_outage_s
+        since = math.inf if self._refused_since is None else self._refused_since
+        self._fresh_until = min(borne_until, since + self._max_unread_s)
+        self._bearable_until = min(borne_until, since + self._max_unread_s * _REFUSES_AFTER)
 
     @property
     def age_s(self) -> float | None:
@@ -39,15 +50,9 @@ class Staleness:
     @property
     def is_fresh(self) -> bool:
         """Whether what is held may be shown as what there is."""
-        return self._is_within(self._max_unread_s)
+        return self._clock() < self._fresh_until
 
     @property
     def is_bearable(self) -> bool:
         """Whether it may still be judged by what is held."""
-        return self._is_within(self._max_unread_s * _REFUSES_AFTER)
-
-    def _is_within(self, max_refused_s: float) -> bool:
-        since = self._refused_since
-        if since is not None and self._clock() - since >= max_refused_s:
-            return False
-        return (self.age_s or 0.0) < self._max_outage_s
+        return self._clock() < self._bearable_until

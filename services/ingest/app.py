@@ -36,6 +36,7 @@ from libs.telemetry.tracing import tracing
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.quota import WriteQuota
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 
@@ -93,19 +94,22 @@ def build(
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
     shared = shared_windows(settings.rate_limit, "ingest")
+    limiter, rates, body = RateLimiter(shared), settings.rate_limit, settings.body
     admission = Admission(
         keys,
-        RateLimiter(shared),
-        Rates(settings.rate_limit.per_address),
+        limiter,
+        Rates(rates.per_address, per_key_here=rates.requests_per_key),
         settings.trusted_proxies,
         clock,
     )
+    largest = max(body.max_events, -(-body.max_body_bytes // 1024))
     route = EventsRoute(
         admission=admission,
+        quota=WriteQuota(limiter, rates.events_per_key, largest),
         publisher=publisher,
         country_of=_country_lookup(settings),
-        limits=settings.body,
-        room=Room(settings.body.max_held_bytes, settings.body.max_waiting, settings.body.wait_s),
+        limits=body,
+        room=Room(body.max_held_bytes, body.max_waiting, body.wait_s),
         clock=clock,
     )
 

@@ -8,6 +8,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
 from itertools import islice
@@ -70,6 +71,19 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
+@dataclass(slots=True)
+class Received:
+    """The bytes of a body as far as they came, and as far as they were unpacked."""
+
+    packed_bytes: int = 0
+    plain_bytes: int = 0
+
+    @property
+    def kib(self) -> int:
+        """Begun KiB of whichever is more, one at least."""
+        return -(-max(1, self.packed_bytes, self.plain_bytes) // 1024)
+
+
 @lru_cache(maxsize=64)
 def media_type_of(content_type: str) -> MediaType:
     """The media type in a Content-Type header; parameters do not matter."""
@@ -97,7 +111,7 @@ def compression_of(content_encoding: str) -> Compression:
         ) from None
 
 
-def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
+def decompress(body: bytes, compression: Compression, max_bytes: int, received: Received) -> bytes:
     """The plain body, unpacked in steps and given up as soon as it is over the limit."""
     if compression is Compression.NONE:
         return body
@@ -106,6 +120,7 @@ def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
     try:
         for step in unpack(body):
             plain += step
+            received.plain_bytes = len(plain)
             if len(plain) > max_bytes:
                 raise body_too_large(max_bytes)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
@@ -225,7 +240,7 @@ def body_too_large(max_bytes: int) -> Problem:
 
 
 async def read_body(
-    request: Request, compression: Compression, max_bytes: int, place: Place
+    request: Request, compression: Compression, max_bytes: int, place: Place, received: Received
 ) -> bytes:
     """The body as it came, read no further than the limit, and as long as there is room for it."""
     announced_bytes = _announced_bytes(request.scope)
@@ -234,25 +249,25 @@ async def read_body(
     is_plain = compression is Compression.NONE
     if announced_bytes > _SMALL_BYTES:
         await place.take(announced_bytes if is_plain else max_bytes)
-    body = await _read(request.receive, max_bytes, place)
+    body = await _read(request.receive, max_bytes, place, received)
     if not is_plain:
         await place.take(max_bytes)
     return body
 
 
-async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
+async def _read(receive: Receive, max_bytes: int, place: Place, received: Received) -> bytes:
     chunks: list[bytes] = []
-    size_bytes, is_more = 0, True
+    is_more = True
     while is_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunks.append(message.get("body", b""))
-        size_bytes += len(chunks[-1])
-        if size_bytes > max_bytes:
+        received.packed_bytes += len(chunks[-1])
+        if received.packed_bytes > max_bytes:
             raise body_too_large(max_bytes)
         is_more = message.get("more_body", False)
-        if is_more and size_bytes > _SMALL_BYTES:
+        if is_more and received.packed_bytes > _SMALL_BYTES:
             await place.take(max_bytes)  # it comes in chunks, and may become as large as allowed
     return b"".join(chunks)
 

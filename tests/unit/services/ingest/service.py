@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
@@ -82,6 +83,7 @@ class Service:
     http: httpx.AsyncClient
     kafka: FakeKafka
     keys: Keys
+    app: FastAPI
 
 
 @asynccontextmanager
@@ -99,7 +101,7 @@ async def service(*, body: BodySettings | None = None, **more: Any) -> AsyncIter
         httpx.AsyncClient(transport=transport, base_url="http://ingest") as http,
     ):
         await until(lambda: publisher.is_ready)
-        yield Service(http, kafka, Keys(store))
+        yield Service(http, kafka, Keys(store), app)
 
 
 async def _never_connect() -> AsyncClient:
