@@ -148,8 +148,24 @@ class AccessSettings(Block):
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
-        2.0, description="how often the keys are read"
+        2.0, description="how often it is looked what has changed in the keys"
     )
+    max_unread_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        60.0,
+        description="how long the keys may [go unread](operating.md#keys-that-cannot-be-read)"
+        " though ClickHouse answers; then the service is not ready, after ten times as long it"
+        " answers 503",
+    )
+    max_outage_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = Field(
+        86_400.0,
+        description="how long the service goes on with the keys that it knows while ClickHouse is"
+        " away; then it is not ready, and answers 503",
+    )
+
+
+# Fields of one service's limits. One file may tell the settings of all services: what is another
+# one's is no mistake, as any other name in this block is.
+_LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_key"})
 
 
 class RateLimitSettings(Block):
@@ -162,6 +178,14 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_what_others_read(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
+        return {name: value for name, value in given.items() if name not in foreign}
 
 
 class HttpSettings(Block):

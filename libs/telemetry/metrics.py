@@ -59,7 +59,7 @@ REQUEST_SECONDS = HTTP.histogram(
 RATE_LIMITED = HTTP.counter(
     "ragtime_rate_limited_total",
     "Requests answered 429, by the limit that they met",
-    limit=("key", "address", "events", "under_way"),
+    limit=("key", "address", "events", "requests", "under_way"),
 )
 RATE_LIMIT_STORE_FAILURES = HTTP.counter(
     "ragtime_rate_limit_store_failures_total",

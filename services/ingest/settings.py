@@ -88,6 +88,20 @@ class CardinalitySettings(Block):
     )
 
 
+class WriteLimitSettings(RateLimitSettings):
+    """What a key may write that names no limit of its own."""
+
+    events_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        120_000,
+        description="[events a minute](operating.md#limits-of-ingest) of a key that names no limit"
+        " of its own; 0: no limit",
+    )
+    requests_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        60_000,
+        description="requests a minute that one process takes of a key; 0: as many as come",
+    )
+
+
 B = TypeVar("B", BodySettings, PublishSettings)
 
 
@@ -103,7 +117,7 @@ class Settings(ServiceSettings):
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
     cardinality: CardinalitySettings = CardinalitySettings()
-    rate_limit: RateLimitSettings = RateLimitSettings()
+    rate_limit: WriteLimitSettings = WriteLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
     )
