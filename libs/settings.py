@@ -148,8 +148,24 @@ class AccessSettings(Block):
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
-        2.0, description="how often the keys are read"
+        2.0, description="how often it is looked what has changed in the keys"
     )
+    max_unread_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        60.0,
+        description="how long the keys may [go unread](operating.md#keys-that-cannot-be-read)"
+        " though ClickHouse answers; then the service is not ready, after ten times as long it"
+        " answers 503",
+    )
+    max_outage_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = Field(
+        86_400.0,
+        description="how long the service goes on with the keys that it knows while ClickHouse is"
+        " away; then it is not ready, and answers 503",
+    )
+
+
+# Fields of one service's limits. One file may tell the settings of all services: what is another
+# one's is no mistake, as any other name in this block is.
+_LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_key"})
 
 
 class RateLimitSettings(Block):
@@ -162,6 +178,14 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_what_others_read(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
+        return {name: value for name, value in given.items() if name not in foreign}
 
 
 class HttpSettings(Block):
@@ -186,9 +210,17 @@ class DoorSettings(HttpSettings):
     """What strangers who come in by that socket may take: time, connections, other origins."""
 
     head_timeout_s: Seconds = Field(10.0, description="for a request's line and headers")
-    body_timeout_s: Seconds = Field(20.0, description="for a body, from the end of its headers")
+    min_body_bytes_per_s: Annotated[int, Field(ge=1)] = Field(
+        512, description="of a body that is on its way; a slower one is cut off"
+    )
+    body_window_s: Seconds = Field(20.0, description="over which that rate is taken")
     max_connections: Annotated[int, Field(ge=1)] = Field(
         900, description="open at once; keep it below `ulimit -n`"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="of connections, memory and statements: what one key or address"
+        " [may hold at most](operating.md#shares)",
     )
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
         (), description='whose web pages may read answers: `["https://a.example"]`'

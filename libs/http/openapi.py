@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.http.problems import title_of
-from libs.http.protocol import EARLY
+from libs.http.refusals import EARLY
 
 Json = dict[str, Any]
 
@@ -67,7 +67,7 @@ CHALLENGE: Json = {
 # What is answered by status before a key, and often before a path, is looked at.
 EARLY_PROBLEMS: dict[str, dict[str, str]] = {
     str(status): {one.code: one.detail for one in EARLY if one.status == status}
-    for status in (400, 408, 431, 503)
+    for status in (400, 408, 414, 431, 503)
 }
 
 
@@ -86,6 +86,7 @@ def shared_problems(headers: Json) -> Json:
     return {
         "404": problem_response(404, {"not_found": "There is nothing at this path."}, {}),
         "408": problem_response(408, EARLY_PROBLEMS["408"], {}),
+        "414": problem_response(414, EARLY_PROBLEMS["414"], {}),
         "431": problem_response(431, EARLY_PROBLEMS["431"], {}),
         "500": problem_response(
             500, {"internal_error": "Something went wrong on our side."}, headers

@@ -5,37 +5,51 @@ import gc
 import logging
 import math
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from libs.access.client_address import Network
+from libs.http.configuration import Configuration
+from libs.http.connections import Connections
 from libs.http.cors import Cors
-from libs.http.protocol import EVERY_ANSWER, Configuration, Protocol
+from libs.http.protocol import EVERY_ANSWER, Protocol
 from libs.settings import DoorSettings, DoorStopSettings
 from libs.stopping import exit_when_told
 from libs.telemetry.logs import get_logger
 
 _TICK_S = 0.1
 _TICKS_BETWEEN_LOOKS = 5  # uvicorn ticks ten times a second
+# What the kernel takes of an answer ahead of its reader; by default 3 MB, which nobody counts.
+_UNSENT_BYTES = 64 * 1024
 # More than a large answer is made of; a cycle holds memory until so many new objects live.
 _GARBAGE_OBJECTS = 50_000
 
 log = get_logger()
 
 
-def serve(app: FastAPI, settings: DoorSettings, stop: DoorStopSettings) -> None:
+def serve(
+    app: FastAPI,
+    settings: DoorSettings,
+    stop: DoorStopSettings,
+    trusted_proxies: Sequence[Network],
+) -> None:
     """Serve until told to stop; requests under way have a few seconds to be answered."""
     # Uvicorn raises the signal once more after its clean stop: by then it means exit code 0.
     exit_when_told()
     log.info("http.starting", host=settings.host, port=settings.port)
     logging.getLogger("uvicorn.error").addFilter(without_texts)
     _collect_garbage_seldom()
-    Server(configuration(app, settings, stop), app, stop).run()
+    Server(configuration(app, settings, stop, trusted_proxies), app, stop).run()
 
 
 def configuration(
-    app: ASGIApp, settings: DoorSettings, stop: DoorStopSettings | None = None
+    app: ASGIApp,
+    settings: DoorSettings,
+    stop: DoorStopSettings | None = None,
+    trusted_proxies: Sequence[Network] = (),
 ) -> Configuration:
     """How uvicorn is set: its own log and headers off, forwarded headers left to our own check."""
     grace_s = (stop or DoorStopSettings()).grace_s
@@ -56,6 +70,7 @@ def configuration(
         timeout_graceful_shutdown=math.ceil(grace_s) + 1,  # the server cuts off before that
     )
     config.door = settings
+    config.callers = Connections(settings.max_connections, settings.share, trusted_proxies)
     return config
 
 
@@ -81,6 +96,14 @@ class Server(uvicorn.Server):
         self._ours = config
         self._app = app
         self._stop = stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Connections take over what is set here."""
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            for listener in server.sockets:
+                if listener.family in {socket.AF_INET, socket.AF_INET6}:
+                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether it shall end."""

@@ -59,7 +59,7 @@ REQUEST_SECONDS = HTTP.histogram(
 RATE_LIMITED = HTTP.counter(
     "ragtime_rate_limited_total",
     "Requests answered 429, by the limit that they met",
-    limit=("key", "address", "events"),
+    limit=("key", "address", "events", "requests", "under_way"),
 )
 RATE_LIMIT_STORE_FAILURES = HTTP.counter(
     "ragtime_rate_limit_store_failures_total",
@@ -76,6 +76,7 @@ CONNECTIONS_CUT = HTTP.counter(
         "unavailable",
         "invalid_http",
         "headers_too_large",
+        "target_too_long",
         "request_timeout",
         "too_many_connections",
         "too_many_waiting",

@@ -20,12 +20,12 @@ from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import wait_until_applied
 from libs.http.admission import Admission, Guarded, Rates
 from libs.http.background import start_forever
+from libs.http.budget import Budget
 from libs.http.direct import DirectRoute
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
 from libs.http.requests_log import NO_TELEMETRY, RequestsLog
-from libs.http.room import Room
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
@@ -37,6 +37,7 @@ from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.quota import WriteQuota
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 
@@ -52,12 +53,18 @@ def main() -> None:
         app = build(
             settings,
             KeyStore(settings.access),
-            Publisher(settings.kafka.events_topic, settings.publish, make_producer, traces),
+            Publisher(
+                settings.kafka.events_topic,
+                settings.publish,
+                make_producer,
+                traces,
+                share=settings.http.share,
+            ),
             lambda: connect_patiently(settings.clickhouse),
             utc_now,
         )
         serve_metrics(settings.http, shown_by("ingest"))
-        serve(app, settings.http, settings.stop)
+        serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
 
 def utc_now() -> datetime:
@@ -94,22 +101,30 @@ def build(
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
     shared = shared_windows(settings.rate_limit, "ingest")
+    limiter, rates, body = RateLimiter(shared), settings.rate_limit, settings.body
     admission = Admission(
         keys,
-        RateLimiter(shared),
-        Rates(settings.rate_limit.per_address),
+        limiter,
+        Rates(rates.per_address, per_key_here=rates.requests_per_key),
         settings.trusted_proxies,
         clock,
     )
+    largest = max(body.max_events, -(-body.max_body_bytes // 1024))
     route = EventsRoute(
         admission=admission,
+        quota=WriteQuota(limiter, rates.events_per_key, largest),
         publisher=publisher,
         country_of=_country_lookup(settings),
         cardinality=Cardinality(
             settings.cardinality.max_keys, settings.cardinality.max_memory_bytes
         ),
-        limits=settings.body,
-        room=Room(settings.body.max_held_bytes, settings.body.max_waiting, settings.body.wait_s),
+        limits=body,
+        budget=Budget(
+            body.max_held_bytes,
+            settings.http.share,
+            max_waiting=body.max_waiting,
+            wait_s=body.wait_s,
+        ),
         clock=clock,
     )
 
@@ -136,7 +151,7 @@ def build(
         app,
         "ingest",
         settings.http,
-        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_fresh},
     )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)

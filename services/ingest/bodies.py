@@ -8,17 +8,14 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
 from itertools import islice
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope
 
-from libs.http.headers import header_values
 from libs.http.problems import Problem
-from libs.http.room import Place
 from services.ingest.verdicts import explain_syntax
 
 if sys.version_info >= (3, 14):
@@ -27,9 +24,6 @@ else:
     from backports import zstd
 
 _STEP_BYTES = 256 * 1024
-
-# A body up to this size is read whenever it comes; for a larger one there must be room.
-_SMALL_BYTES = 64 * 1024
 
 # Frames in one body: each repeats a copy of the rest, so their number is bounded.
 _MAX_FRAMES = 100
@@ -70,6 +64,19 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
+@dataclass(slots=True)
+class Received:
+    """The bytes of a body as far as they came, and as far as they were unpacked."""
+
+    packed_bytes: int = 0
+    plain_bytes: int = 0
+
+    @property
+    def kib(self) -> int:
+        """Begun KiB of whichever is more, one at least."""
+        return -(-max(1, self.packed_bytes, self.plain_bytes) // 1024)
+
+
 @lru_cache(maxsize=64)
 def media_type_of(content_type: str) -> MediaType:
     """The media type in a Content-Type header; parameters do not matter."""
@@ -97,7 +104,7 @@ def compression_of(content_encoding: str) -> Compression:
         ) from None
 
 
-def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
+def decompress(body: bytes, compression: Compression, max_bytes: int, received: Received) -> bytes:
     """The plain body, unpacked in steps and given up as soon as it is over the limit."""
     if compression is Compression.NONE:
         return body
@@ -106,6 +113,7 @@ def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
     try:
         for step in unpack(body):
             plain += step
+            received.plain_bytes = len(plain)
             if len(plain) > max_bytes:
                 raise body_too_large(max_bytes)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
@@ -222,42 +230,3 @@ def body_too_large(max_bytes: int) -> Problem:
         "body_too_large",
         f"A body may have at most {max_bytes} bytes, before and after decompression.",
     )
-
-
-async def read_body(
-    request: Request, compression: Compression, max_bytes: int, place: Place
-) -> bytes:
-    """The body as it came, read no further than the limit, and as long as there is room for it."""
-    announced_bytes = _announced_bytes(request.scope)
-    if announced_bytes > max_bytes:
-        raise body_too_large(max_bytes)
-    is_plain = compression is Compression.NONE
-    if announced_bytes > _SMALL_BYTES:
-        await place.take(announced_bytes if is_plain else max_bytes)
-    body = await _read(request.receive, max_bytes, place)
-    if not is_plain:
-        await place.take(max_bytes)
-    return body
-
-
-async def _read(receive: Receive, max_bytes: int, place: Place) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes, is_more = 0, True
-    while is_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size_bytes += len(chunks[-1])
-        if size_bytes > max_bytes:
-            raise body_too_large(max_bytes)
-        is_more = message.get("more_body", False)
-        if is_more and size_bytes > _SMALL_BYTES:
-            await place.take(max_bytes)  # it comes in chunks, and may become as large as allowed
-    return b"".join(chunks)
-
-
-def _announced_bytes(scope: Scope) -> int:
-    """The Content-Length, which the server has checked; 0 for a body that comes in chunks."""
-    digits = next(iter(header_values(scope, b"content-length")), "")
-    return int(digits.lstrip("0") or "0")  # Python refuses more than 4,300 digits, zeros too

@@ -22,6 +22,7 @@ from libs.events.codec import join_lines
 from libs.events.partitions import partition_of
 from libs.events.record_index import ENTRY_BYTES, HEADER, index_of
 from libs.http.problems import Problem
+from libs.http.shares import Shares
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
@@ -106,18 +107,21 @@ def kafka_producer(kafka: KafkaSettings, publish: PublishSettings) -> Producer:
 class Receipt:
     """What one request waits for: the outcome of all records that hold its lines.
 
-    Each request has a future of its own, which costs less than `asyncio.wait` for shared ones.
+    Each request has a future of its own, which costs less than `asyncio.wait` for shared ones. Its
+    bytes are pending, for its key, until the last of these records has an outcome.
     """
 
-    __slots__ = ("_are_taken", "_awaited", "outcome")
+    __slots__ = ("_are_taken", "_awaited", "_holder", "_pending", "_size_bytes", "outcome")
 
-    def __init__(self) -> None:
+    def __init__(self, pending: Shares, holder: str, size_bytes: int) -> None:
+        self._pending, self._holder, self._size_bytes = pending, holder, size_bytes
         self._are_taken = True
         self._awaited = 0
         self.outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def wait_for(self, records: Collection["Record"]) -> None:
         """Have an outcome when each of these records has one."""
+        self._pending.take(self._holder, self._size_bytes)
         self._awaited = len(records)
         for record in records:
             record.receipts.append(self)
@@ -126,8 +130,10 @@ class Receipt:
         """One of the records was taken by Kafka, or not."""
         self._awaited -= 1
         self._are_taken &= is_taken
-        if not self._awaited and not self.outcome.done():
-            self.outcome.set_result(self._are_taken)
+        if not self._awaited:
+            self._pending.give_back(self._holder, self._size_bytes)
+            if not self.outcome.done():
+                self.outcome.set_result(self._are_taken)
 
     def give_up(self) -> None:
         """It took too long."""
@@ -165,7 +171,10 @@ def size_of(line: Line) -> int:
 
 
 class Publisher:
-    """The one way into the topic. `run` keeps a producer, `publish` uses it."""
+    """The one way into the topic: `run` keeps a producer, `publish` uses it.
+
+    `share`: of what may be pending, for one key; see Shares.
+    """
 
     def __init__(
         self,
@@ -173,6 +182,8 @@ class Publisher:
         settings: PublishSettings,
         make_producer: MakeProducer,
         traces: "Traces | None" = None,
+        *,
+        share: float,
     ) -> None:
         self.traces = traces
         self._topic = topic
@@ -184,8 +195,8 @@ class Publisher:
         self._open: dict[int, Record] = {}
         self._sending: dict[int, int] = {}
         self._linger: asyncio.TimerHandle | None = None
-        self._pending_bytes = 0
-        PENDING_BYTES.set_function(lambda: self._pending_bytes)
+        self._pending = Shares(settings.max_pending_bytes, share)
+        PENDING_BYTES.set_function(lambda: self._pending.used)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -215,7 +226,7 @@ class Publisher:
                 if producer is not None:
                     await _close(producer)
         except TimeoutError:
-            log.error("publish.cut_off", pending_bytes=self._pending_bytes)
+            log.error("publish.cut_off", pending_bytes=self._pending.used)
 
     async def _start_producer(self) -> Producer:
         while True:
@@ -234,14 +245,17 @@ class Publisher:
                 return producer
             await asyncio.sleep(_RETRY_INTERVAL_S)
 
-    async def publish(self, lines: Sequence[Line], span: "Span | None" = None) -> None:
-        """Send lines; returns when Kafka has acknowledged all of them. `span`: of the request.
+    async def publish(self, lines: Sequence[Line], holder: str, span: "Span | None" = None) -> None:
+        """Send lines; returns when Kafka has acknowledged all of them.
 
-        Raises UnavailableError, at once when there is no producer or no room, else after the
-        timeout. Being cancelled concerns the caller alone: its lines go on.
+        `holder`: whose key they came with; `span`: of the request. Raises UnavailableError, at once
+        when there is no producer, or too much is pending, else after the timeout. Being cancelled
+        concerns the caller alone: its lines go on.
         """
         started = time.perf_counter()
-        receipt = Receipt()
+        size_bytes = sum(map(size_of, lines))
+        self._check(holder, size_bytes)
+        receipt = Receipt(self._pending, holder, size_bytes)
         records = self._pack(lines)
         receipt.wait_for(records)
         if span is not None:
@@ -258,14 +272,12 @@ class Publisher:
             raise UnavailableError
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
 
-    def _pack(self, lines: Sequence[Line]) -> set[Record]:
-        size_bytes = sum(map(size_of, lines))
-        if self._producer is None or (
-            self._pending_bytes + size_bytes > self._settings.max_pending_bytes
-        ):
+    def _check(self, holder: str, size_bytes: int) -> None:
+        if self._producer is None or not self._pending.fits(holder, size_bytes):
             PUBLISH_FAILURES.inc()
             raise UnavailableError
-        self._pending_bytes += size_bytes
+
+    def _pack(self, lines: Sequence[Line]) -> set[Record]:
         records = {self._append(partition_of(line.key, self._partitions), line) for line in lines}
         if self._open and self._linger is None:
             loop = asyncio.get_running_loop()
@@ -317,7 +329,6 @@ class Publisher:
             if span is not None:
                 span.end()
         finally:
-            self._pending_bytes -= record.size_bytes
             self._sending[partition] -= 1
             if not self._sending[partition] and partition in self._open:
                 self._dispatch(partition)

@@ -2,9 +2,9 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from libs.settings import (
     AccessSettings,
@@ -28,17 +28,24 @@ class BodySettings(Block):
     )
     max_events: Annotated[int, Field(ge=1, le=100_000)] = Field(10_000, description="of a request")
     max_held_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
-        16 * 1024 * 1024,
-        description="of [large bodies](operating.md#memory-of-ingest) at once",
+        24 * 1024 * 1024,
+        description="of [large bodies](operating.md#memory-of-ingest) at once; at least twice"
+        " `RAGTIME_BODY__MAX_BODY_BYTES`",
     )
     max_waiting: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        100, description="large bodies that wait for room; one more gets 503"
+        100, description="large bodies that wait for memory; one more gets 503"
     )
     wait_s: Seconds = Field(
         5.0,
-        description="how long a large body waits for room before it gets 503; less than"
+        description="how long a large body waits for memory before it gets 503; less than"
         " `RAGTIME_STOP__GRACE_S`",
     )
+
+    @model_validator(mode="after")
+    def _two_keys_find_room(self) -> Self:
+        if self.max_held_bytes < 2 * self.max_body_bytes:
+            raise ValueError("MAX_HELD_BYTES must be at least twice MAX_BODY_BYTES")
+        return self
 
 
 class PublishSettings(Block):
@@ -58,7 +65,8 @@ class PublishSettings(Block):
         500, description="or so many events"
     )
     max_pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
-        32 * 1024 * 1024, description="what may wait for Kafka; beyond it requests get 503"
+        32 * 1024 * 1024,
+        description="what may wait for Kafka; beyond it, or a key's share of it, requests get 503",
     )
     timeout_s: Seconds = Field(
         6.0,
@@ -80,6 +88,20 @@ class CardinalitySettings(Block):
     )
 
 
+class WriteLimitSettings(RateLimitSettings):
+    """What a key may write that names no limit of its own."""
+
+    events_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        120_000,
+        description="[events a minute](operating.md#limits-of-ingest) of a key that names no limit"
+        " of its own; 0: no limit",
+    )
+    requests_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        60_000,
+        description="requests a minute that one process takes of a key; 0: as many as come",
+    )
+
+
 B = TypeVar("B", BodySettings, PublishSettings)
 
 
@@ -95,7 +117,7 @@ class Settings(ServiceSettings):
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
     cardinality: CardinalitySettings = CardinalitySettings()
-    rate_limit: RateLimitSettings = RateLimitSettings()
+    rate_limit: WriteLimitSettings = WriteLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
     )

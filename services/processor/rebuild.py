@@ -6,7 +6,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from aiohttp import ClientError
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import OperationalError
 from numpy.typing import NDArray
 
 from services.processor.batch import day_of
@@ -98,13 +100,16 @@ class Rebuild:
             fmt="RowBinary",
         )
         pending = bytearray()
-        async with stream as chunks:
-            async for chunk in chunks:
-                pending += chunk
-                if len(pending) >= _PORTION_BYTES:
-                    whole = len(pending) - len(pending) % _IDS_ROW.itemsize
-                    yield np.frombuffer(bytes(pending[:whole]), dtype=_IDS_ROW)
-                    del pending[:whole]
+        try:
+            async with stream as chunks:
+                async for chunk in chunks:
+                    pending += chunk
+                    if len(pending) >= _PORTION_BYTES:
+                        whole = len(pending) - len(pending) % _IDS_ROW.itemsize
+                        yield np.frombuffer(bytes(pending[:whole]), dtype=_IDS_ROW)
+                        del pending[:whole]
+        except ClientError as error:  # a server that fails in the midst of it breaks it off
+            raise OperationalError(f"the answer was cut: {type(error).__name__}") from error
         yield np.frombuffer(bytes(pending), dtype=_IDS_ROW)
 
     def _mapping(self) -> dict[str, str | int]:

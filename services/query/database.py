@@ -1,4 +1,7 @@
-"""The one ClickHouse client of the process: made when the server is there, asked with a deadline.
+"""The ClickHouse clients of the process: made when the server is there, asked with a deadline.
+
+One for answers, with their caps; one for what the service asks for itself: those caps are about the
+size of answers, and more keys than an answer may have rows must not be keys that are never read.
 
 The service listens before ClickHouse answers and goes on when it does not; what is known of the
 server is refreshed in the background, so that readiness answers at once.
@@ -7,8 +10,9 @@ server is refreshed in the background, so that readiness answers at once.
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -16,6 +20,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
 from libs.clickhouse.migrations import MigrationError, missing, read_ledger, read_migrations
+from libs.http.budget import Budget
 from libs.http.problems import Problem
 from libs.telemetry.logs import get_logger
 from services.query.settings import QuerySettings
@@ -24,6 +29,9 @@ from services.query.statements import Statement
 _CHECK_INTERVAL_S = 3.0
 _CHECK_TIMEOUT_S = 5.0
 _RETRY_AFTER_S = 3
+
+# Statements that wait for their turn; requests under way are limited long before.
+_MAX_WAITING = 10_000
 
 # What an answer may be made of beside others; a larger one is made alone.
 _SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
@@ -36,6 +44,12 @@ _TOO_MUCH = re.compile(
 )
 
 _TOO_MANY_FOUND = re.compile(r"Code: 396\b")
+
+# What goes with the service's own statements: none runs on when nobody waits for it any more.
+OWN_CAPS = {"max_execution_time": "10"}
+
+# Makes a client whose statements go with these settings of ClickHouse.
+Connect = Callable[[Mapping[str, str]], Awaitable[AsyncClient]]
 
 log = get_logger()
 
@@ -59,16 +73,16 @@ class NotSmallError(Exception):
 
 
 class Database:
-    """`run` connects and watches; `rows` asks, or raises the Problem of an absent server."""
+    """`run` connects and watches; a session asks. `share` of statements at once: see Shares."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[AsyncClient]], name: str, settings: QuerySettings
-    ) -> None:
+    def __init__(self, connect: Connect, name: str, settings: QuerySettings, share: float) -> None:
         self._connect = connect
+        self._caps = caps(settings)
         self._name = name
         self._timeout_s = settings.timeout_s
-        self._running = asyncio.Semaphore(settings.max_running)
+        self._running = Budget(settings.max_running, share, max_waiting=_MAX_WAITING)
         self._client: AsyncClient | None = None
+        self._own: AsyncClient | None = None
         self._connected = asyncio.Event()
         self._sends_limits = True
         self._is_reachable = False
@@ -79,14 +93,15 @@ class Database:
         return {"clickhouse": self._is_reachable, "migrations": self._fits}
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator["Database"]:
+    async def session(self, holder: Hashable) -> AsyncIterator["Session"]:
         """All statements of one question: they share one deadline, waiting included.
 
-        A server that is away, slow or refuses is a 503.
+        `holder`: for whom it is asked; its statements take turns with those of others. A server
+        that is away, slow or refuses is a 503.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                yield self
+                yield Session(self, holder)
         except (Error, OSError, TimeoutError) as error:
             if _TOO_MUCH.search(str(error)):
                 raise _too_much() from error
@@ -94,15 +109,15 @@ class Database:
             raise _unavailable() from error
 
     async def rows(
-        self, statement: Statement, *, if_small: bool = False
+        self, holder: Hashable, statement: Statement, *, if_small: bool
     ) -> Sequence[Sequence[Any]]:
-        """The rows of a statement, in a session. Raises NotSmallError when that was asked for."""
+        """See Session.rows."""
         if self._client is None:
             raise _unavailable()
         if if_small and not self._sends_limits:
             raise NotSmallError
         try:
-            async with self._running:
+            async with self._running.acquired(holder, 1):
                 result = await self._client.query(
                     statement.sql,
                     parameters=statement.parameters,
@@ -114,20 +129,21 @@ class Database:
             raise
         return result.result_rows
 
-    async def client(self) -> AsyncClient:
-        """The client, as soon as there is one."""
+    async def own_client(self) -> AsyncClient:
+        """The client of what the service asks for itself, as soon as there is one."""
         await self._connected.wait()
-        assert self._client is not None  # noqa: S101
-        return self._client
+        assert self._own is not None  # noqa: S101
+        return self._own
 
     async def run(self) -> None:
         """Connect, then look every few seconds whether the server answers and the tables fit."""
-        self._client = await self._connect()
+        self._own = await self._connect(OWN_CAPS)
+        self._client = await self._connect(self._caps)
         # Where the user's profile has fixed them, nobody knows in time what is small.
         self._sends_limits = all(self._client.get_client_setting(name) for name in _SMALL)
         self._connected.set()
         while True:
-            await self._check(self._client)
+            await self._check(self._own)
             await asyncio.sleep(_CHECK_INTERVAL_S)
 
     async def _check(self, client: AsyncClient) -> None:
@@ -148,8 +164,23 @@ class Database:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._client is not None:
-            await self._client.close()
+        for client in (self._client, self._own):
+            if client is not None:
+                await client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The statements of one question."""
+
+    database: Database
+    holder: Hashable
+
+    async def rows(
+        self, statement: Statement, *, if_small: bool = False
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement. Raises NotSmallError when that was asked for."""
+        return await self.database.rows(self.holder, statement, if_small=if_small)
 
 
 def _unavailable() -> Problem:

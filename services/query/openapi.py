@@ -7,6 +7,8 @@ that checks them would answer 422 and in its own words. Tests hold it against re
 import msgspec
 
 from libs.access.api_keys import Scope
+from libs.http.budget import OVERLOADED
+from libs.http.connections import TOO_MANY_UNDER_WAY
 from libs.http.openapi import (
     ANSWER_HEADERS,
     CHALLENGE,
@@ -19,7 +21,6 @@ from libs.http.openapi import (
     shared_problems,
 )
 from libs.http.problems import ProblemBody
-from libs.http.room import OVERLOADED
 from services.query.answers import Answer
 from services.query.questions import ALL, MAX_DEVICE_ID_LENGTH, Category
 
@@ -168,7 +169,10 @@ _RESPONSES: Json = {
     ),
     "429": _problem(
         429,
-        {"rate_limited": "At most 30 requests a minute; come back in 42 s."},
+        {
+            "rate_limited": "At most 30 requests a minute; come back in 42 s.",
+            "too_many_under_way": TOO_MANY_UNDER_WAY,
+        },
         RETRY_AFTER,
     ),
     "503": _problem(

@@ -1,6 +1,5 @@
 """The analytics endpoint: the question, the rows, the answer."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -8,33 +7,42 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.access.callers import Reader
-from libs.http.leaving import unless_gone
-from libs.http.pacing import PacedResponse
-from libs.http.room import Place, Room
+from libs.http.backpressure import BackpressuredResponse
+from libs.http.budget import Budget, Reservation
+from libs.http.disconnects import cancel_on_disconnect
 from services.query.answers import cites_sources, encode_answer, sources_of, stats_of
-from services.query.database import Database, NotSmallError
+from services.query.database import Database, NotSmallError, Session
 from services.query.questions import Question, parse_question
+from services.query.settings import QuerySettings
 from services.query.statements import counts, source_names
 
 PATH = "/api/v1/projects/{projectId}/analytics"
 
-# An answer up to this size is given away at once; a larger one keeps its place until it is read.
-# Those of many rows have places of their own: who does not read one is in the way of such alone.
+# An answer up to this size is given away at once; a larger one stays reserved until it is read.
 _SMALL_BYTES = 64 * 1024
-_MAX_UNREAD_BYTES = 16 * 1024 * 1024
-_MAX_UNREAD_LARGE_BYTES = 8 * 1024 * 1024
-_MAX_WAITING = 32
+_MAX_UNREAD_BYTES = 48 * 1024 * 1024
+# What an answer of many rows may become is reserved before it is made; so many are made at once.
+_LARGE_BYTES = 16 * 1024 * 1024
+_MAX_LARGE = 2
+_MAX_WAITING = 64
 
 
 class Analytics:
-    """What the endpoint needs, and its one route."""
+    """What the endpoint needs, and its one route. `share`: see Shares."""
 
-    def __init__(self, database: Database, wait_s: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: QuerySettings,
+        share: float,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._unread = Room(_MAX_UNREAD_BYTES, _MAX_WAITING, wait_s)
-        self._unread_large = Room(_MAX_UNREAD_LARGE_BYTES, _MAX_WAITING, wait_s)
-        self._large = asyncio.Semaphore(1)
+        # Less than a question has in all: then its caller is told what it has waited for.
+        wait_s = 0.8 * settings.timeout_s
+        self._unread = Budget(_MAX_UNREAD_BYTES, share, max_waiting=_MAX_WAITING, wait_s=wait_s)
+        self._large = Budget(_MAX_LARGE, share, max_waiting=_MAX_WAITING, wait_s=wait_s)
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
@@ -43,41 +51,39 @@ class Analytics:
             request.query_params.multi_items(),
             self._clock().date(),
         )
-        small, large = Place(self._unread), Place(self._unread_large)
+        unread = self._unread.reservation(reader.key.id)
         try:
-            body = await unless_gone(request, self._answer(question, small, large))
+            body = await cancel_on_disconnect(request, self._answer(question, unread))
         except BaseException:
-            small.leave()
-            large.leave()
+            unread.release()
             raise
         headers = request.state.rate_limit.headers()
-        for place in (small, large):
-            if place.size_bytes:
-                return PacedResponse(body, place, headers, "application/json")
+        if unread.amount:
+            return BackpressuredResponse(body, unread, headers, "application/json")
         return Response(body, headers=headers, media_type="application/json")
 
-    async def _answer(self, question: Question, small: Place, large: Place) -> bytes:
-        """The body; one that is not given away at once has taken one of the places.
+    async def _answer(self, question: Question, unread: Reservation) -> bytes:
+        """The body; of one that is not given away at once, as much is reserved.
 
-        One of many rows is made while no other is. How many there are is known when ClickHouse has
-        looked: then it looks once more.
+        One of many rows is made while hardly another is. How many there are is known when
+        ClickHouse has looked: then it looks once more.
         """
-        async with self._database.session() as database:
+        async with self._database.session(unread.holder) as session:
             try:
-                body = await _body(database, question, if_small=True)
+                body = await _body(session, question, if_small=True)
                 if len(body) > _SMALL_BYTES:
-                    await small.take(len(body))
+                    await unread.acquire(len(body))
             except NotSmallError:
-                async with self._large:
-                    await large.take(_MAX_UNREAD_LARGE_BYTES)
-                    body = await _body(database, question, if_small=False)
-                    large.resize(len(body))
+                await unread.acquire(_LARGE_BYTES)
+                async with self._large.acquired(unread.holder, 1):
+                    body = await _body(session, question, if_small=False)
+                unread.resize(len(body))
         return body
 
 
-async def _body(database: Database, question: Question, *, if_small: bool) -> bytes:
-    stats = stats_of(await database.rows(counts(question), if_small=if_small))
+async def _body(session: Session, question: Question, *, if_small: bool) -> bytes:
+    stats = stats_of(await session.rows(counts(question), if_small=if_small))
     names: Sequence[Sequence[str]] = ()
     if cites_sources(stats):
-        names = await database.rows(source_names(question), if_small=if_small)
+        names = await session.rows(source_names(question), if_small=if_small)
     return encode_answer(question, stats, sources_of(stats, names))

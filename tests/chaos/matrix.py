@@ -9,7 +9,6 @@ processor's own agent goes on. Then the counts must be what was sent, once.
 import argparse
 import asyncio
 import re
-import secrets
 import shutil
 import subprocess
 import sys
@@ -272,7 +271,7 @@ async def _patiently(work: Work) -> None:
 
 
 async def _new_matrix(engine: Engine) -> Matrix:
-    database = f"matrix_{secrets.token_hex(4)}"
+    database = engine.found.new_database()
     system = await connect(_settings(engine.found, "admin", "system"))
     await apply(system, database, read_migrations())
     await system.close()

@@ -72,13 +72,13 @@ async def stage(servers: Servers | None) -> AsyncIterator[Stage]:
     settings = PublishSettings(max_record_events=5)
     if servers is None:
         kafka = FakeKafka(partitions=_PARTITIONS)
-        publisher = Publisher(kafka.topic, settings, kafka.make_producer)
+        publisher = Publisher(kafka.topic, settings, kafka.make_producer, share=0.5)
         async with _running(publisher):
             yield FakeStage(publisher, kafka)
         return
     async with new_topic(servers.kafka, _PARTITIONS) as topic:
         make = partial(kafka_producer, KafkaSettings(bootstrap_servers=servers.kafka), settings)
-        publisher = Publisher(topic, settings, make)
+        publisher = Publisher(topic, settings, make, share=0.5)
         async with _running(publisher):
             yield RealStage(publisher, servers.kafka, topic)
 
@@ -89,7 +89,7 @@ def _lines(key: str, count: int) -> list[Line]:
 
 async def test_lines_are_in_the_topic_when_publish_returned(stage: Stage) -> None:
     keys = ("a", "b", "c", "d")
-    await stage.publisher.publish([line for key in keys for line in _lines(key, 3)])
+    await stage.publisher.publish([line for key in keys for line in _lines(key, 3)], "key")
 
     records = await stage.records()
     for key in keys:
@@ -99,7 +99,7 @@ async def test_lines_are_in_the_topic_when_publish_returned(stage: Stage) -> Non
 
 
 async def test_lines_of_concurrent_requests_share_records(stage: Stage) -> None:
-    await asyncio.gather(*(stage.publisher.publish(_lines("a", 1)) for _ in range(10)))
+    await asyncio.gather(*(stage.publisher.publish(_lines("a", 1), "key") for _ in range(10)))
 
     values = [value for batch in (await stage.records()).values() for value in batch]
     assert [value.count(b"\n") + 1 for value in values] == [5, 5]
@@ -107,13 +107,13 @@ async def test_lines_of_concurrent_requests_share_records(stage: Stage) -> None:
 
 async def test_lines_are_all_there_when_requests_are_cancelled_beside_them(stage: Stage) -> None:
     requests = [
-        asyncio.create_task(stage.publisher.publish(_lines(f"r{n}", 20))) for n in range(20)
+        asyncio.create_task(stage.publisher.publish(_lines(f"r{n}", 20), "key")) for n in range(20)
     ]
     await asyncio.sleep(0)
     for request in requests[::2]:
         request.cancel()
     await asyncio.gather(*requests, return_exceptions=True)
-    await stage.publisher.publish(_lines("last", 1))
+    await stage.publisher.publish(_lines("last", 1), "key")
 
     lines = b"\n".join(v for batch in (await stage.records()).values() for v in batch).split(b"\n")
     for number in range(1, 20, 2):
@@ -123,6 +123,6 @@ async def test_lines_are_all_there_when_requests_are_cancelled_beside_them(stage
 
 async def test_large_line_is_taken(stage: Stage) -> None:
     line = b"x" * 400_000
-    await stage.publisher.publish([Line("a", line, bytes(ENTRY_BYTES))])
+    await stage.publisher.publish([Line("a", line, bytes(ENTRY_BYTES))], "key")
 
     assert (await stage.records())[partition_of("a", _PARTITIONS)] == [line]

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.credentials import ROLES
 from deploy.local.layout import CHECKOUT
-from services.admin.doctor.rights import NEEDS
+from libs.clickhouse.rights import INSERT, RIGHTS, SERVICES, rights_of, tables_of
 
 _SERVER = """\
 <clickhouse>
@@ -77,7 +76,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
 
 
 def _asked(folder: Path) -> Answer:
-    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in ROLES}
+    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in RIGHTS}
     done = subprocess.run(
         [sys.executable, "-c", _ASK],
         cwd=folder,
@@ -92,7 +91,7 @@ def _asked(folder: Path) -> Answer:
 
 
 def test_there_is_a_user_for_each_service(answer: Answer) -> None:
-    assert {user["name"] for user in answer["users"]} == {*ROLES, "default"}
+    assert {user["name"] for user in answer["users"]} == {*RIGHTS, "default"}
 
 
 def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
@@ -103,16 +102,21 @@ def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
         _asked(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(set(ROLES) - {"admin"}))
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_may_insert_where_it_must_and_change_nothing(answer: Answer, name: str) -> None:
     grants = [grant for grant in answer["grants"] if grant["user_name"] == name]
     assert {grant["access"] for grant in grants} == {"SELECT", "INSERT"}
-    assert {grant["database"] for grant in grants} == {"ragtime"}
+    assert {grant["database"] for grant in grants} <= {"ragtime", "system"}
     assert all(grant["table"] for grant in grants)
     assert not any(grant["grant_option"] for grant in grants)
     inserts = {grant["table"] for grant in grants if grant["access"] == "INSERT"}
-    assert inserts == set(ROLES[name]["inserts_into"])
-    assert {grant["table"] for grant in grants if grant["access"] == "SELECT"} == NEEDS[name].reads
+    assert inserts == tables_of(rights_of(name), INSERT)
+
+
+def test_the_processor_alone_looks_at_what_runs(answer: Answer) -> None:
+    of_system = [grant for grant in answer["grants"] if grant["database"] == "system"]
+    services = [one for one in of_system if one["user_name"] in SERVICES]
+    assert [(one["user_name"], one["table"]) for one in services] == [("processor", "processes")]
 
 
 def test_the_command_may_do_all_in_its_database_alone(answer: Answer) -> None:

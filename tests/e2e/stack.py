@@ -20,7 +20,7 @@ from libs.access.api_keys import ApiKey, Mode, Scope
 from libs.access.key_store import add_key
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
-from services.admin.keys import KeyRequest, make_key
+from services.admin.keys import MAX_EVENTS_RATE, KeyRequest, make_key
 from tests.e2e.model import Event
 from tests.e2e.processes import Done, Service, run_command, try_command
 from tests.e2e.topics import Topics
@@ -248,10 +248,13 @@ def environment_of(servers: Servers) -> dict[str, str]:
         "RAGTIME_GROUP__NAME": name,
         "RAGTIME_BATCH__LEASE_S": "1",  # each start waits for it
         "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
-        "RAGTIME_CLICKHOUSE__DATABASE": name,
+        "RAGTIME_CLICKHOUSE__DATABASE": servers.new_database(),
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
         # The tests themselves wait for new keys by asking with them.
         "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),
+        # Counted as everywhere, and never reached: some tests send all that the machine takes.
+        "RAGTIME_RATE_LIMIT__EVENTS_PER_KEY": str(MAX_EVENTS_RATE),
+        "RAGTIME_RATE_LIMIT__REQUESTS_PER_KEY": str(MAX_EVENTS_RATE),
         **user_of(servers, "admin"),
     }
 

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.e2e
 
 log = logging.getLogger(__name__)  # figures: --log-cli-level=info
 
-MAX_MB = 200
+MAX_MB = 256
 MOST_ROWS = 200_000
+MIDDLING_ROWS = 9_000  # as many as are answered beside others
 DAYS = "?from=2024-03-01&to=2026-03-25"
 ONE_DAY = "?from=2026-03-01&to=2026-03-01"
 # 700 days before the last, and keys of so many characters.
@@ -82,10 +83,12 @@ def _ask(query: Service, project: Project, days: str = DAYS) -> httpx.Response:
     return httpx.get(_url(query, project, days), headers=bearer(project.live_key), timeout=60)
 
 
-async def _ask_in_parallel(query: Service, project: Project, number: int) -> Counter[int]:
+async def _ask_in_parallel(query: Service, projects: list[Project], number: int) -> Counter[int]:
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         asking = (
-            http.get(_url(query, project), headers=bearer(project.live_key)) for _ in range(number)
+            http.get(_url(query, project), headers=bearer(project.live_key))
+            for _ in range(number)
+            for project in projects
         )
         return Counter(answer.status_code for answer in await asyncio.gather(*asking))
 
@@ -114,10 +117,11 @@ def test_caps_are_those_of_the_settings_when_query_asks_as_its_user(
 def test_memory_is_bounded_when_many_ask_for_the_largest_answers(
     stack: Stack, query: Service
 ) -> None:
-    [project] = _new_projects(stack, query, 1)
-    _count(stack, project, MOST_ROWS)
+    projects = _new_projects(stack, query, 2)
+    for project in projects:
+        _count(stack, project, MOST_ROWS)
 
-    statuses = asyncio.run(_ask_in_parallel(query, project, 16))
+    statuses = asyncio.run(_ask_in_parallel(query, projects, 8))
 
     log.info("16 answers of %d rows: %s", MOST_ROWS, dict(statuses))
     assert statuses.keys() <= {200, 503}
@@ -125,12 +129,31 @@ def test_memory_is_bounded_when_many_ask_for_the_largest_answers(
 
 
 def test_others_are_answered_when_large_answers_are_not_read(stack: Stack, query: Service) -> None:
-    [project] = _new_projects(stack, query, 1)
-    _count(stack, project, MOST_ROWS)
+    attacker, victim = _new_projects(stack, query, 2)
+    for project in (attacker, victim):
+        _count(stack, project, MOST_ROWS)
 
     with ExitStack() as unread:
         for _ in range(10):
-            unread.enter_context(_ask_and_read_nothing(query, project))
-        answers = [_ask(query, project, ONE_DAY) for _ in range(20)]
+            unread.enter_context(_ask_and_read_nothing(query, attacker))
+        small = [_ask(query, attacker, ONE_DAY) for _ in range(20)]
+        large = [_ask(query, victim) for _ in range(3)]
 
+    assert {answer.status_code for answer in small} == {200}
+    assert {answer.status_code for answer in large} == {200}
+
+
+def test_victim_is_answered_when_an_attacker_reads_no_answer_of_middling_size(
+    stack: Stack, query: Service
+) -> None:
+    attacker, victim = _new_projects(stack, query, 2)
+    for project in (attacker, victim):
+        _count(stack, project, MIDDLING_ROWS, length=120)
+
+    with ExitStack() as unread:
+        for _ in range(20):
+            unread.enter_context(_ask_and_read_nothing(query, attacker))
+        answers = [_ask(query, victim) for _ in range(20)]
+
+    log.info("answers of %d kB", len(answers[0].content) // 1000)
     assert {answer.status_code for answer in answers} == {200}

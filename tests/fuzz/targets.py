@@ -17,7 +17,13 @@ from libs.events.codec import InvalidLine, decode_line, decode_record, encode_ev
 from libs.events.record_index import ENTRY_BYTES, entries_of
 from libs.http.problems import Problem
 from services.ingest.batches import Batch, prepare_batch
-from services.ingest.bodies import Compression, MediaType, decompress, split_events
+from services.ingest.bodies import (
+    Compression,
+    MediaType,
+    Received,
+    decompress,
+    split_events,
+)
 from services.query.questions import parse_question
 from tests.golden_events import read_examples
 from tests.unit.services.ingest.submissions import submission
@@ -43,7 +49,7 @@ def body(data: bytes) -> None:
     media_type = [*MediaType][data[0] % 2] if data else MediaType.JSON
     compression = [*Compression][data[1] % 3] if len(data) > 1 else Compression.NONE
     try:
-        plain = decompress(data[2:], compression, _MAX_BYTES)
+        plain = decompress(data[2:], compression, _MAX_BYTES, Received())
         events = split_events(plain, media_type, _MAX_EVENTS)
     except Problem as problem:
         _is_refusal(problem, 400, 413)

@@ -41,7 +41,7 @@ def test_every_route_of_query_is_documented_and_the_other_way_round() -> None:
 
 def test_every_route_of_ingest_is_documented_and_the_other_way_round() -> None:
     settings, kafka = settings_of(), FakeKafka()
-    publisher = Publisher(kafka.topic, settings.publish, kafka.make_producer)
+    publisher = Publisher(kafka.topic, settings.publish, kafka.make_producer, share=0.5)
     never = Service().clickhouse.connect
     app = ingest.build(settings, KeyStore(settings.access), publisher, never, lambda: ACCEPTED_AT)
     assert _routes(app) == _documented("ingest")

@@ -133,6 +133,13 @@ class Gateway:
         )
 
 
+def _user(
+    name: str, grants: tuple[str, ...], settings: dict[str, str] | None = None
+) -> dict[str, Any]:
+    digest = hashlib.sha256(password_of(name).encode()).hexdigest()
+    return {"name": name, "password_sha256": digest, "grants": grants, "settings": settings or {}}
+
+
 def environment(directory: Path, port: int) -> dict[str, str]:
     """The gateway's settings."""
     return {
@@ -142,20 +149,26 @@ def environment(directory: Path, port: int) -> dict[str, str]:
     }
 
 
-def new_gateway(directory: Path, inserts_into: tuple[str, ...] = ("events",)) -> Gateway:
+# Names of databases that WRITER and READER have rights in; `admin` may make others.
+DATABASES = tuple(f"gateway_{number}" for number in range(400))
+
+_WRITES = (
+    "GRANT SELECT, INSERT ON {database}.events",
+    "GRANT SELECT ON {database}.others",
+    "GRANT SELECT ON system.processes",
+)
+_READS = ("GRANT SELECT ON {database}.events",)
+
+
+def new_gateway(
+    directory: Path, *, databases: tuple[str, ...] = ("d",), writes: tuple[str, ...] = _WRITES
+) -> Gateway:
     """A gateway with its users, not started yet."""
-    users: list[dict[str, Any]] = [
-        {"name": ADMIN, "role": "admin"},
-        {
-            "name": WRITER,
-            "role": "writer",
-            "reads": ("events", "others"),
-            "inserts_into": inserts_into,
-        },
-        {"name": READER, "role": "reader", "reads": ("events",)},
+    users = [
+        _user(ADMIN, ("GRANT ALL ON *.* WITH GRANT OPTION",)),
+        _user(WRITER, writes),
+        _user(READER, _READS, {"readonly": "1"}),
     ]
-    for user in users:
-        password = password_of(user["name"])
-        user["password_sha256"] = hashlib.sha256(password.encode()).hexdigest()
-    (directory / "users.json").write_text(json.dumps(users))
+    text = json.dumps({"databases": databases, "users": users})
+    (directory / "users.json").write_text(text)
     return Gateway(directory, free_port())

@@ -36,7 +36,7 @@ async def ingest(
     """Ingest with short deadlines; it must end each test in little memory, and still at work."""
     deadlines = {
         "RAGTIME_HTTP__HEAD_TIMEOUT_S": str(_HEAD_S),
-        "RAGTIME_HTTP__BODY_TIMEOUT_S": str(_BODY_S),
+        "RAGTIME_HTTP__BODY_WINDOW_S": str(_BODY_S),
         "RAGTIME_BODY__WAIT_S": str(_WAIT_S),
     }
     kafka = real_servers.kafka

@@ -28,9 +28,11 @@ _RUNNING = (
 
 @asynccontextmanager
 async def _database(settings: ClickHouseSettings, query: QuerySettings) -> AsyncIterator[Database]:
-    database = Database(lambda: connect(settings, sent=caps(query)), settings.database, query)
+    database = Database(
+        lambda sent: connect(settings, sent=sent), settings.database, query, share=0.5
+    )
     running = asyncio.create_task(database.run())
-    await database.client()
+    await database.own_client()
     yield database
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -39,8 +41,8 @@ async def _database(settings: ClickHouseSettings, query: QuerySettings) -> Async
 
 async def _problem(database: Database, sql: str) -> Problem:
     with pytest.raises(Problem) as caught:
-        async with database.session():
-            await database.rows(Statement(sql, {}))
+        async with database.session("key") as session:
+            await session.rows(Statement(sql, {}))
     return caught.value
 
 
@@ -55,8 +57,8 @@ async def test_question_is_refused_when_it_has_too_many_rows(
     query = QuerySettings(max_rows=1_000, max_rows_read=10_000)
     async with _database(clickhouse_settings, query) as database:
         problem = await _problem(database, sql)
-        async with database.session():
-            assert len(await database.rows(Statement("SELECT number FROM numbers(999)", {}))) == 999
+        async with database.session("key") as session:
+            assert len(await session.rows(Statement("SELECT number FROM numbers(999)", {}))) == 999
     assert (problem.status, problem.code) == (400, "answer_too_large")
     assert "numbers" not in problem.detail
 
@@ -68,8 +70,8 @@ async def test_question_is_refused_when_its_answer_has_too_many_bytes(
     query = QuerySettings(max_result_bytes=1024 * 1024)
     async with _database(clickhouse_settings, query) as database:
         problem = await _problem(database, sql.format(rows=10_000))
-        async with database.session():
-            few = await database.rows(Statement(sql.format(rows=1_000), {}))
+        async with database.session("key") as session:
+            few = await session.rows(Statement(sql.format(rows=1_000), {}))
     assert (problem.status, problem.code) == (400, "answer_too_large")
     assert len(few) == 1_000
 
@@ -84,10 +86,10 @@ async def test_answer_is_not_small_when_it_has_many_rows_or_bytes(
     async with _database(clickhouse_settings, QuerySettings()) as database:
         for sql in many:
             with pytest.raises(NotSmallError):
-                async with database.session():
-                    await database.rows(Statement(sql, {}), if_small=True)
-            async with database.session():
-                assert len(await database.rows(Statement(sql, {}))) > 3_999
+                async with database.session("key") as session:
+                    await session.rows(Statement(sql, {}), if_small=True)
+            async with database.session("key") as session:
+                assert len(await session.rows(Statement(sql, {}))) > 3_999
 
 
 async def test_question_is_refused_when_it_takes_too_much_memory(
@@ -120,8 +122,8 @@ async def test_statement_ends_when_its_caller_goes_away(
         return not await is_running()
 
     async def ask(database: Database) -> None:
-        async with database.session():
-            await database.rows(_ENDLESS)
+        async with database.session("key") as session:
+            await session.rows(_ENDLESS)
 
     async with _database(
         clickhouse_settings, QuerySettings(timeout_s=60, max_rows_read=10**18)

@@ -145,3 +145,17 @@ def test_password_of_kafka_is_hidden_when_settings_are_shown(
     settings = load_settings(Settings)
     assert "s3cret" not in repr(settings)
     assert settings.kafka.tls is not None
+
+
+@pytest.mark.parametrize("service", [IngestSettings, QuerySettings])
+def test_limits_of_another_service_are_no_mistake_when_one_file_tells_all(
+    monkeypatch: pytest.MonkeyPatch, service: type[IngestSettings | QuerySettings]
+) -> None:
+    for name, value in (NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}).items():
+        monkeypatch.setenv(name, value)
+    for limit in ("PER_KEY", "EVENTS_PER_KEY", "REQUESTS_PER_KEY", "PER_ADDRESS"):
+        monkeypatch.setenv(f"RAGTIME_RATE_LIMIT__{limit}", "77")
+    assert load_settings(service).rate_limit.per_address == 77
+    monkeypatch.setenv("RAGTIME_RATE_LIMIT__PER_KEYS", "77")
+    with pytest.raises(SystemExit):
+        load_settings(service)

@@ -25,7 +25,7 @@ OPEN = {"/healthz/live", "/healthz/ready", "/metrics", "/openapi.json"}
 
 def apps() -> dict[str, FastAPI]:
     query, kafka, settings = Query(), FakeKafka(), ingest.settings_of()
-    publisher = Publisher(kafka.topic, PublishSettings(), kafka.make_producer)
+    publisher = Publisher(kafka.topic, PublishSettings(), kafka.make_producer, share=0.5)
     return {
         "query": build_query(query.settings, query.clickhouse.connect, query.clock),
         "ingest": build_ingest(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.http.heads import fault_of_head
+from libs.http.heads import validate_head
 
 _HOST = (b"host", b"analytics.example:8080")
 _CHUNKED = (b"transfer-encoding", b"Chunked")
@@ -22,7 +22,7 @@ _CHUNKED = (b"transfer-encoding", b"Chunked")
 def test_head_has_no_fault_when_it_is_clear(
     version: str, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    assert fault_of_head(version, headers) is None
+    assert validate_head(version, headers) is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_head_has_no_fault_when_it_is_clear(
 def test_head_is_faulty_when_a_proxy_could_read_it_otherwise(
     version: str, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    fault = fault_of_head(version, headers)
+    fault = validate_head(version, headers)
 
     assert fault is not None
     assert (fault.status, fault.code) == (400, "invalid_http")

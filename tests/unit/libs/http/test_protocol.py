@@ -1,6 +1,7 @@
 """What a connection makes of the bytes that come in; the app answers with what it got."""
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from libs.http import requests_log
+from libs.http.configuration import Configuration
 from libs.http.problems import answer_nobody
 from libs.http.protocol import Protocol
 from libs.http.requests_log import RequestsLog
@@ -66,26 +68,39 @@ class CountingProtocol(Protocol):
         self.received += len(data)
 
 
-@asynccontextmanager
-async def _connection(
-    app: ASGIApp = _echo, state: ServerState | None = None, **door: Any
-) -> AsyncIterator[Connection]:
+@dataclass
+class Server:
+    """What connections have in common."""
+
+    config: Configuration
+    state: ServerState
+
+
+def _server(app: ASGIApp = _echo, **door: Any) -> Server:
     config = configuration(app, DoorSettings(port=8099, **door))
     config.load()
-    state = state or ServerState()
+    state = ServerState()
     state.default_headers = config.encoded_headers  # what the server does every second
+    return Server(config, state)
+
+
+@asynccontextmanager
+async def _connection(
+    app: ASGIApp = _echo, server: Server | None = None, **door: Any
+) -> AsyncIterator[Connection]:
+    common = server or _server(app, **door)
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
-    transport, server = await loop.connect_accepted_socket(
-        lambda: CountingProtocol(config, state, {}), ours
+    transport, protocol = await loop.connect_accepted_socket(
+        lambda: CountingProtocol(common.config, common.state, {}), ours
     )
     reader, writer = await asyncio.open_unix_connection(sock=theirs)
     try:
-        yield Connection(reader, writer, server)
+        yield Connection(reader, writer, protocol)
     finally:
         writer.close()
         transport.close()
-        await asyncio.gather(*state.tasks)
+        await asyncio.gather(*common.state.tasks)
 
 
 async def _answers(*parts: bytes, count: int = 1) -> list[tuple[int, str, object]]:
@@ -154,6 +169,15 @@ async def test_every_request_is_answered_when_each_offers_another_protocol() -> 
     assert answers == [(200, "application/json", ["GET /a", "", []])] * 30
 
 
+@pytest.mark.parametrize("blank", [b" ", b"  "])
+async def test_blanks_behind_a_value_do_not_matter(blank: bytes) -> None:
+    head = b"POST /a HTTP/1.1\r\nHost: x%b\r\nX-Note: a%b\r\nTransfer-Encoding: chunked%b\r\n\r\n"
+
+    [answer] = await _answers(head % (blank, blank, blank) + b"5\r\nhello\r\n0\r\n\r\n")
+
+    assert answer == (200, "application/json", ["POST /a", "hello", ["a"]])
+
+
 async def test_trailer_is_no_header_when_it_has_the_name_of_one() -> None:
     sent = (
         b"POST /a HTTP/1.1\r\nHost: x\r\nX-Note: header\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -171,10 +195,18 @@ async def test_trailer_is_no_header_when_it_has_the_name_of_one() -> None:
         b"\x16\x03\x01\x02\x00\x01",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\n" + _OFFER + b"Transfer-Encoding: chunked\r\n\r\nz",
+        b"GET /a RTSP/1.0\r\nHost: x\r\n\r\n",
+        b"POST /a RTSP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na",
+        b"SOURCE /a ICE/1.0\r\nHost: x\r\n\r\n",
     ],
 )
-async def test_bytes_are_refused_by_a_problem_when_they_are_no_request(sent: bytes) -> None:
-    [(status, media_type, problem)] = await _answers(sent)
+@pytest.mark.parametrize("size", [1, 10_000])
+async def test_bytes_are_refused_by_a_problem_when_they_are_no_request(
+    sent: bytes, size: int
+) -> None:
+    parts = [sent[start : start + size] for start in range(0, len(sent), size)]
+
+    [(status, media_type, problem)] = await _answers(*parts)
 
     assert (status, media_type) == (400, "application/problem+json")
     assert isinstance(problem, dict)
@@ -188,15 +220,45 @@ async def test_bytes_are_refused_by_a_problem_when_they_are_no_request(sent: byt
     }
 
 
-@pytest.mark.parametrize(
-    "sent", [b"GET /" + b"a" * 600_000, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 600_000]
-)
-async def test_request_is_refused_when_its_headers_do_not_end(sent: bytes) -> None:
-    [(status, media_type, problem)] = await _answers(sent)
+_MANY_LINES = b"a:\r\n" * 102  # the last is not told before the next begins
 
-    assert (status, media_type) == (431, "application/problem+json")
-    assert isinstance(problem, dict)
-    assert problem["code"] == "headers_too_large"
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code", "limit"),
+    [
+        (b"GET /" + b"a" * 600_000, 414, "target_too_long", "8192"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "target_too_long", "8192"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 600_000, 431, "headers_too_large", "65536"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + _MANY_LINES, 431, "headers_too_large", "100"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + _MANY_LINES,
+            431,
+            "headers_too_large",
+            "100",
+        ),
+    ],
+    ids=["endless target", "long target", "endless header", "header lines", "trailer lines"],
+)
+async def test_request_is_refused_by_a_limit_that_is_named_when_its_head_is_too_large(
+    sent: bytes, status: int, code: str, limit: str
+) -> None:
+    async with _connection(_read) as connection, asyncio.timeout(10):
+        reading = asyncio.create_task(_answer(connection.reader))
+        await _send(connection.writer, [sent])
+        answer = await reading
+
+    assert (answer[0], answer[1]["content-type"]) == (status, "application/problem+json")
+    assert _code(answer) == code
+    assert isinstance(answer[2], dict)
+    assert limit in answer[2]["detail"]
+
+
+async def test_request_is_answered_when_it_has_as_many_header_lines_as_are_allowed() -> None:
+    lines = b"".join(b"X-%d: y\r\n" % number for number in range(99))
+
+    [(status, _, _)] = await _answers(b"GET / HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n")
+
+    assert status == 200
 
 
 @pytest.mark.parametrize("offer", [b"", _OFFER], ids=["plain", "offer"])
@@ -290,6 +352,28 @@ async def test_connection_ends_without_a_word_when_a_refused_body_is_broken_too(
         assert await connection.reader.read() == b""
 
 
+async def test_connection_ends_without_a_word_when_a_body_is_broken_after_its_answer_began() -> (
+    None
+):
+    goes_on = asyncio.Event()
+
+    async def begin(scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"status": 200, "headers": [(b"content-length", b"9")]}
+        await send({"type": "http.response.start", **start})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await goes_on.wait()
+
+    async with _connection(begin) as connection, asyncio.timeout(10):
+        connection.writer.write(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
+        assert (await connection.reader.readuntil(b"abc")).startswith(b"HTTP/1.1 200 ")
+        connection.writer.write(b"zz")
+
+        assert await connection.reader.read() == b""
+        goes_on.set()
+
+
 async def test_next_request_is_read_when_it_begins_in_the_middle_of_a_body() -> None:
     body = b"a" * 500_000
     sent = _post(body) * 3
@@ -306,6 +390,34 @@ async def _read(scope: Scope, receive: Receive, send: Send) -> None:
         await _echo(scope, receive, send)
     except ClientDisconnect:
         await answer_nobody(Request(scope))(scope, receive, send)
+
+
+async def test_nothing_of_a_request_is_held_when_it_was_answered() -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 401)(scope, receive, send)
+
+    async with _connection(refuse) as connection, asyncio.timeout(10):
+        for _ in range(2):
+            await connection.arrives(_post(b"a" * 100_000, b"X-Note: %b\r\n" % (b"b" * 40_000)))
+            assert (await _answer(connection.reader))[0] == 401
+            held = gc.get_referents(connection.server.cycle, vars(connection.server))
+            assert all(len(one) < 1_000 for one in held if isinstance(one, (bytes, bytearray)))
+            assert connection.server.scope is None
+
+
+async def test_rest_is_thrown_away_for_a_while_when_a_request_was_refused() -> None:
+    async with _connection() as connection, asyncio.timeout(10):
+        await connection.arrives(b"nonsense\r\n\r\n")
+        assert (await _answer(connection.reader))[0] == 400
+        assert await connection.reader.read() == b""
+        for _ in range(10):  # with a closed socket an answer on its way would be lost
+            connection.writer.write(b"a" * 100_000)
+            await connection.writer.drain()
+        connection.later(4)
+        assert connection.server in connection.server.connections
+        connection.later(6)
+
+        await until(lambda: connection.server not in connection.server.connections)
 
 
 async def test_connection_is_closed_without_a_word_when_it_brings_nothing() -> None:
@@ -338,7 +450,7 @@ async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly(
     lines: list[RequestLine] = []
     monkeypatch.setattr(requests_log, "log_request", lines.append)
     sent = b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: slow-1\r\nContent-Length: 9\r\n\r\nabc"
-    async with _connection(RequestsLog(_read, "test"), body_timeout_s=20) as connection:
+    async with _connection(RequestsLog(_read, "test"), body_window_s=20) as connection:
         await connection.arrives(sent)
         await asyncio.sleep(0)
         connection.later(19)
@@ -351,6 +463,46 @@ async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly(
     assert isinstance(problem, dict)
     assert problem["requestId"] == "slow-1"
     assert [(line.status, line.request_id) for line in lines] == [(408, "slow-1")]
+
+
+async def test_body_may_take_long_when_it_comes_at_the_least_rate() -> None:
+    async with _connection(_read, body_window_s=20, min_body_bytes_per_s=512) as connection:
+        await connection.arrives(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 55000\r\n\r\n")
+        await asyncio.sleep(0)
+        for window in range(1, 6):
+            await connection.arrives(b"a" * 11_000)
+            connection.later(21 * window)
+
+        assert (await _answer(connection.reader))[0] == 200
+
+
+async def test_body_is_refused_when_its_rate_falls_below_the_least_later_on() -> None:
+    async with _connection(_read, body_window_s=20, min_body_bytes_per_s=512) as connection:
+        await connection.arrives(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 55000\r\n\r\n")
+        await connection.arrives(b"a" * 30_000)
+        connection.later(21)
+        assert not connection.server.transport.is_closing()
+        await connection.arrives(b"a" * 10_000)
+        connection.later(42)
+
+        assert (await _answer(connection.reader))[0] == 408
+
+
+async def test_sender_is_not_blamed_when_its_body_is_not_asked_for() -> None:
+    goes_on = asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await goes_on.wait()
+        await _echo(scope, receive, send)
+
+    async with _connection(late, body_window_s=20) as connection, asyncio.timeout(10):
+        body = b"a" * 300_000
+        connection.writer.write(_post(body))
+        await until(lambda: connection.server.flow.read_paused)
+        connection.later(1_000)
+        goes_on.set()
+
+        assert (await _answer(connection.reader))[0] == 200
 
 
 async def test_connection_stays_when_the_answer_takes_long() -> None:
@@ -399,7 +551,7 @@ async def test_connection_is_closed_when_a_refused_body_goes_on_and_on() -> None
 async def test_connection_ends_when_the_answer_is_never_read() -> None:
     async with _connection(_much) as connection, asyncio.timeout(10):
         await connection.arrives(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until(lambda: connection.server.is_idle)
+        await until(lambda: not connection.server.due)
         connection.later(66)
         assert connection.server.transport.is_closing()
         assert connection.server in connection.server.connections
@@ -423,14 +575,11 @@ async def test_connection_ends_when_another_answer_waits_for_one_that_is_never_r
 
 
 async def test_longest_silent_connection_makes_room_when_there_are_too_many() -> None:
-    state = ServerState()
-    async with (
-        _connection(state=state, max_connections=2) as first,
-        _connection(state=state, max_connections=2) as second,
-    ):
+    server = _server(max_connections=2)
+    async with _connection(server=server) as first, _connection(server=server) as second:
         await first.arrives(_post(b"one"))
         await _answer(first.reader)
-        async with _connection(state=state, max_connections=2) as third:
+        async with _connection(server=server) as third:
             assert await second.reader.read() == b""
             await third.arrives(_post(b"three"))
             assert (await _answer(third.reader))[0] == 200
@@ -438,20 +587,31 @@ async def test_longest_silent_connection_makes_room_when_there_are_too_many() ->
             assert (await _answer(first.reader))[0] == 200
 
 
-@pytest.mark.parametrize(("unread_s", "makes_room"), [(9, False), (11, True)])
-async def test_connection_makes_room_when_its_answers_have_not_been_read_for_long(
-    unread_s: float, makes_room: bool
-) -> None:
-    state = ServerState()
-    async with _connection(_much, state=state, max_connections=1) as first:
+async def test_connection_makes_room_at_once_when_its_answers_are_not_read() -> None:
+    server = _server(_much, max_connections=1)
+    async with _connection(server=server) as first:
         await first.arrives(_get() * 2)
         await until(lambda: first.server.flow.write_paused)
-        await until(lambda: not first.server.pipeline)
-        first.server.since -= unread_s
-        async with _connection(_much, state=state, max_connections=1) as second:
-            closed = [one.server.transport.is_closing() for one in (first, second)]
-            first.server.transport.abort()
-    assert closed == [makes_room, not makes_room]
+        async with _connection(server=server) as second, asyncio.timeout(10):
+            await until(lambda: first.server not in server.state.connections)
+            await second.arrives(_get())
+            assert await second.reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"]
+)
+async def test_slow_request_is_told_why_when_it_makes_room(sent: bytes) -> None:
+    server = _server(_read, max_connections=1)
+    async with _connection(server=server) as first, asyncio.timeout(10):
+        await first.arrives(sent)
+        await asyncio.sleep(0)
+        async with _connection(server=server) as second:
+            answer = await _answer(first.reader)
+            await second.arrives(_post(b"two"))
+            assert (await _answer(second.reader))[0] == 200
+
+    assert (answer[0], _code(answer)) == (503, "too_many_connections")
 
 
 async def test_newest_connection_is_refused_when_all_others_are_at_work() -> None:
@@ -461,10 +621,10 @@ async def test_newest_connection_is_refused_when_all_others_are_at_work() -> Non
         await goes_on.wait()
         await _echo(scope, receive, send)
 
-    state = ServerState()
-    async with _connection(slow, state=state, max_connections=1) as first:
+    server = _server(slow, max_connections=1)
+    async with _connection(server=server) as first:
         await first.arrives(_post(b"one"))
-        async with _connection(slow, state=state, max_connections=1) as second:
+        async with _connection(server=server) as second:
             status, headers, problem = await _answer(second.reader)
             goes_on.set()
 

@@ -106,7 +106,7 @@ async def test_request_that_has_begun_to_come_is_answered_when_the_service_is_to
     async with running(tmp_path) as one:
         reader, writer = await asyncio.open_unix_connection(one.path)
         writer.write(b"GET /healthz/live HTTP/1.1\r\nHo")
-        await until(lambda: any(c._in_head for c in one.server._connections()))
+        await until(lambda: any(c.in_head for c in one.server._connections()))
         one.tell_to_stop()
         await until(lambda: not one.server.servers[0].is_serving())
         writer.write(b"st: test\r\n\r\n")

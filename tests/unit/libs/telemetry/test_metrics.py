@@ -8,8 +8,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.events.reasons import DeadLetterReason
-from libs.http import protocol
-from libs.http.problems import Problem
+from libs.http.refusals import EARLY, STOPPING
 from libs.telemetry.groups import Declared, Group
 from libs.telemetry.metrics import GROUPS, SERVICES, shown_by
 from services.processor.reactions import Reaction
@@ -71,7 +70,7 @@ def test_every_reaction_has_its_series() -> None:
 
 def test_every_reason_to_cut_a_connection_has_its_series() -> None:
     cut = next(one for one in DECLARED if one.name == "ragtime_connections_cut_total")
-    refusals = {one.code for one in vars(protocol).values() if isinstance(one, Problem)}
+    refusals = {problem.code for problem in (*EARLY, STOPPING)}
     assert set(cut.labels["reason"]) == refusals | {"idle", "stopping", "slow_reader"}
 
 

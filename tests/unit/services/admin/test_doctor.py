@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.credentials import ROLES
 from libs.clickhouse.migrations import read_migrations
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
 from libs.settings import ClickHouseSettings, KafkaSettings
 from services.admin.doctor import clocks, disk, memory, progress, tables
 from services.admin.doctor.disk import Disk
@@ -28,7 +28,7 @@ from services.admin.doctor.findings import (
 )
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.progress import Waiting
-from services.admin.doctor.rights import NEEDS, TABLES
+from services.admin.doctor.rights import STATEMENTS, TABLES
 from services.admin.doctor.topics import Topic
 from services.admin.doctor.words import age, listed, size
 from services.admin.settings import DoctorSettings, DoctorThresholds
@@ -149,10 +149,11 @@ def test_topic_is_named_when_its_copies_are_too_few(
     assert told in "".join(what for _, what in found)
 
 
-def test_services_need_the_rights_that_the_local_stack_gives() -> None:
-    for service, needs in NEEDS.items():
-        assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])
-        assert needs.reads <= set(TABLES)
+def test_services_need_rights_in_tables_that_there_are() -> None:
+    for service in SERVICES:
+        grants = rights_of(service)
+        assert tables_of(grants, SELECT) | tables_of(grants, INSERT) <= TABLES
+    assert set(STATEMENTS) == set(SERVICES)
 
 
 def test_migrations_fail_with_the_reason_when_the_database_is_one_of_several_servers() -> None:

@@ -11,18 +11,15 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
-from starlette.types import Message, Receive
 
 from libs.http.problems import Problem
-from libs.http.room import Place, Room
 from services.ingest.bodies import (
     Compression,
     MediaType,
+    Received,
     compression_of,
     decompress,
     media_type_of,
-    read_body,
     split_events,
 )
 
@@ -73,14 +70,14 @@ def test_compression_is_refused_when_unknown(header: str) -> None:
 def test_body_is_whole_when_it_comes_in_several_gzip_members(parts: list[bytes]) -> None:
     packed = b"".join(gzip.compress(part) for part in parts)
 
-    assert decompress(packed, Compression.GZIP, _LIMIT) == b"".join(parts)
+    assert decompress(packed, Compression.GZIP, _LIMIT, Received()) == b"".join(parts)
 
 
 @given(st.lists(st.binary(max_size=2_000), min_size=1, max_size=3))
 def test_body_is_whole_when_it_comes_in_several_zstd_frames(parts: list[bytes]) -> None:
     packed = b"".join(zstd.compress(part) for part in parts)
 
-    assert decompress(packed, Compression.ZSTD, _LIMIT) == b"".join(parts)
+    assert decompress(packed, Compression.ZSTD, _LIMIT, Received()) == b"".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +90,7 @@ def test_body_is_refused_when_it_is_cut_anywhere(
     packed = pack(b'{"a":1}\n' * 50)
 
     for length in range(1, len(packed)):
-        cut = partial(decompress, packed[:length], compression, _LIMIT)
+        cut = partial(decompress, packed[:length], compression, _LIMIT, Received())
         assert _problem(cut) == (400, "broken_compression")
 
 
@@ -103,7 +100,7 @@ def test_bytes_become_a_body_or_a_problem_whatever_they_are(
     compression: Compression, packed: bytes
 ) -> None:
     with suppress(Problem):
-        decompress(packed, compression, _LIMIT)
+        decompress(packed, compression, _LIMIT, Received())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +114,10 @@ def test_bytes_become_a_body_or_a_problem_whatever_they_are(
 def test_bomb_is_refused_in_little_memory(compression: Compression, bomb: bytes) -> None:
     tracemalloc.start()
     try:
-        assert _problem(lambda: decompress(bomb, compression, _LIMIT)) == (413, "body_too_large")
+        assert _problem(lambda: decompress(bomb, compression, _LIMIT, Received())) == (
+            413,
+            "body_too_large",
+        )
         assert tracemalloc.get_traced_memory()[1] < 4 * _LIMIT
     finally:
         tracemalloc.stop()
@@ -132,17 +132,20 @@ def test_zstd_is_refused_when_its_window_would_cost_too_much_memory() -> None:
         bytes(64 * _LIMIT), mode=zstd.ZstdCompressor.FLUSH_FRAME
     )
 
-    assert _problem(lambda: decompress(packed, Compression.ZSTD, _LIMIT))[0] == 400
+    assert _problem(lambda: decompress(packed, Compression.ZSTD, _LIMIT, Received()))[0] == 400
 
 
 def test_body_at_the_limit_is_taken() -> None:
-    assert len(decompress(gzip.compress(bytes(_LIMIT)), Compression.GZIP, _LIMIT)) == _LIMIT
+    assert (
+        len(decompress(gzip.compress(bytes(_LIMIT)), Compression.GZIP, _LIMIT, Received()))
+        == _LIMIT
+    )
 
 
 def test_body_is_refused_when_it_consists_of_countless_members() -> None:
     packed = gzip.compress(b"") * 200
 
-    assert _problem(lambda: decompress(packed, Compression.GZIP, _LIMIT))[0] == 400
+    assert _problem(lambda: decompress(packed, Compression.GZIP, _LIMIT, Received()))[0] == 400
 
 
 def test_events_are_split_when_the_body_is_an_array() -> None:
@@ -253,73 +256,3 @@ def test_half_a_surrogate_pair_is_left_to_its_event_when_the_array_is_long() -> 
 @pytest.mark.parametrize("body", [b"\n" * 5 * _LIMIT, b" \r\n" * _LIMIT, b" " * 5 * _LIMIT])
 def test_body_is_refused_when_it_holds_countless_blank_lines(body: bytes) -> None:
     assert _problem(lambda: _split(body, MediaType.NDJSON)) == (400, "empty_body")
-
-
-def _place(max_bytes: int = _LIMIT) -> Place:
-    return Place(Room(max_bytes, 10, 10.0))
-
-
-def _request(receive: Receive, length: int | None = None, digits: int = 1) -> Request:
-    headers = [] if length is None else [(b"content-length", b"%0*d" % (digits, length))]
-    return Request({"type": "http", "headers": headers}, receive)
-
-
-async def _never() -> Message:
-    raise AssertionError
-
-
-async def test_body_is_not_read_when_it_announces_too_much() -> None:
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(_never, 13), Compression.NONE, 12, _place())
-
-    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
-
-
-async def test_body_is_judged_by_its_size_when_that_is_written_with_countless_zeros() -> None:
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(_never, 13, digits=5_000), Compression.NONE, 12, _place())
-
-    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize(
-    ("compression", "length", "chunk_bytes", "chunks", "taken_bytes"),
-    [
-        ("identity", 10, 10, 1, 0),
-        ("identity", 64 * 1024, 1024, 64, 0),
-        ("identity", 64 * 1024 + 1, 64 * 1024 + 1, 1, 64 * 1024 + 1),
-        ("identity", None, 64 * 1024, 1, 0),
-        ("identity", None, 256 * 1024, 1, 0),  # it is all there already
-        ("identity", None, 50 * 1024, 3, _LIMIT),
-        ("gzip", 10, 10, 1, _LIMIT),
-        ("gzip", 64 * 1024 + 1, 64 * 1024 + 1, 1, _LIMIT),
-    ],
-)
-async def test_place_is_taken_when_the_body_is_large(
-    compression: str, length: int | None, chunk_bytes: int, chunks: int, taken_bytes: int
-) -> None:
-    place = _place()
-    rest = chunks
-
-    async def receive() -> Message:
-        nonlocal rest
-        rest -= 1
-        return {"type": "http.request", "body": b"a" * chunk_bytes, "more_body": rest > 0}
-
-    body = await read_body(_request(receive, length), Compression(compression), _LIMIT, place)
-
-    assert (len(body), place.size_bytes) == (chunk_bytes * chunks, taken_bytes)
-
-
-async def test_body_is_read_no_further_than_the_limit() -> None:
-    given: list[int] = []
-
-    async def receive() -> Message:
-        given.append(len(given))
-        return {"type": "http.request", "body": b"12345", "more_body": True}
-
-    with pytest.raises(Problem) as caught:
-        await read_body(_request(receive), Compression.NONE, 12, _place())
-
-    assert caught.value.status == 413
-    assert given == [0, 1, 2]

@@ -18,7 +18,9 @@ from tests.polling import until
 async def _publisher(
     kafka: FakeKafka, settings: PublishSettings | None = None
 ) -> AsyncIterator[Publisher]:
-    publisher = Publisher(kafka.topic, settings or PublishSettings(), kafka.make_producer)
+    publisher = Publisher(
+        kafka.topic, settings or PublishSettings(), kafka.make_producer, share=0.5
+    )
     running = asyncio.create_task(publisher.run())
     try:
         if not kafka.is_away:
@@ -45,7 +47,7 @@ async def test_lines_are_in_the_partition_of_their_key_when_published() -> None:
     kafka = FakeKafka(partitions=4)
 
     async with _publisher(kafka) as publisher:
-        await publisher.publish(_lines("a", 2) + _lines("b", 2) + _lines("c", 2))
+        await publisher.publish(_lines("a", 2) + _lines("b", 2) + _lines("c", 2), "key")
 
     for key in ("a", "b", "c"):
         lines = b"\n".join(kafka.records[partition_of(key, 4)]).split(b"\n")
@@ -58,7 +60,7 @@ async def test_record_carries_the_index_of_its_lines() -> None:
     kafka = FakeKafka(partitions=1)
 
     async with _publisher(kafka) as publisher:
-        await publisher.publish(_lines("a", 3))
+        await publisher.publish(_lines("a", 3), "key")
 
     ((name, index),) = kafka.headers
     assert name == HEADER
@@ -69,7 +71,7 @@ async def test_lines_of_concurrent_requests_share_a_record() -> None:
     kafka = FakeKafka(partitions=1)
 
     async with _publisher(kafka) as publisher:
-        await asyncio.gather(*(publisher.publish(_lines(f"r{n}", 2)) for n in range(10)))
+        await asyncio.gather(*(publisher.publish(_lines(f"r{n}", 2), "key") for n in range(10)))
 
     assert len(kafka.records[0]) == 1
     assert len(kafka.lines) == 20
@@ -89,7 +91,7 @@ async def test_record_is_closed_when_it_is_full(
     kafka = FakeKafka(partitions=1)
 
     async with _publisher(kafka, settings) as publisher:
-        await publisher.publish(_lines("a", 10, size_bytes=220))
+        await publisher.publish(_lines("a", 10, size_bytes=220), "key")
 
     assert [value.count(b"\n") + 1 for value in kafka.records[0]] == sizes
     assert kafka.lines == [line.json for line in _lines("a", 10, size_bytes=220)]
@@ -100,7 +102,7 @@ async def test_line_travels_alone_when_it_is_larger_than_a_record() -> None:
 
     async with _publisher(kafka, PublishSettings(max_record_bytes=1024)) as publisher:
         values = (b"1", b"2" * 5_000, b"3")
-        await publisher.publish([Line("a", value, _entry(0)) for value in values])
+        await publisher.publish([Line("a", value, _entry(0)) for value in values], "key")
 
     assert [len(value) for value in kafka.records[0]] == [1, 5_000, 1]
 
@@ -110,9 +112,11 @@ async def test_record_goes_on_filling_while_the_one_before_is_on_its_way() -> No
     kafka.is_holding = True
 
     async with _publisher(kafka, PublishSettings(linger_ms=0)) as publisher:
-        first = asyncio.create_task(publisher.publish(_lines("first", 1)))
+        first = asyncio.create_task(publisher.publish(_lines("first", 1), "key"))
         await until(lambda: len(kafka.held) == 1)
-        others = [asyncio.create_task(publisher.publish(_lines(f"o{n}", 1))) for n in range(5)]
+        others = [
+            asyncio.create_task(publisher.publish(_lines(f"o{n}", 1), "key")) for n in range(5)
+        ]
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(kafka.held) == 1
@@ -127,7 +131,7 @@ async def test_publish_waits_for_the_acknowledgement() -> None:
     kafka.is_holding = True
 
     async with _publisher(kafka) as publisher:
-        publishing = asyncio.create_task(publisher.publish(_lines("a", 1)))
+        publishing = asyncio.create_task(publisher.publish(_lines("a", 1), "key"))
         await until(lambda: len(kafka.held) == 1)
         assert not publishing.done()
         kafka.release()
@@ -140,7 +144,7 @@ async def test_publish_is_unavailable_when_the_acknowledgement_is_late() -> None
 
     async with _publisher(kafka, PublishSettings(timeout_s=0.05)) as publisher:
         with pytest.raises(UnavailableError) as caught:
-            await publisher.publish(_lines("a", 1))
+            await publisher.publish(_lines("a", 1), "key")
         kafka.release()
         await until(lambda: len(kafka.lines) == 1)
 
@@ -154,13 +158,33 @@ async def test_publish_is_unavailable_at_once_when_there_is_no_room() -> None:
     settings = PublishSettings(max_pending_bytes=1024 * 1024)
 
     async with _publisher(kafka, settings) as publisher:
-        waiting = asyncio.create_task(publisher.publish(_lines("a", 9, size_bytes=100_000)))
+        waiting = asyncio.create_task(publisher.publish(_lines("a", 9, size_bytes=100_000), "key"))
         await until(lambda: len(kafka.held) > 0)
         with pytest.raises(UnavailableError):
-            await publisher.publish(_lines("b", 2, size_bytes=100_000))
+            await publisher.publish(_lines("b", 2, size_bytes=100_000), "key")
         kafka.release()
         await waiting
-        await publisher.publish(_lines("b", 2, size_bytes=100_000))
+        await publisher.publish(_lines("b", 2, size_bytes=100_000), "key")
+
+
+async def test_victim_publishes_when_an_attacker_has_pending_what_it_may() -> None:
+    kafka = FakeKafka(partitions=1)
+    kafka.is_holding = True
+    settings = PublishSettings(max_pending_bytes=1024 * 1024)
+
+    async with _publisher(kafka, settings) as publisher:
+        attacking = [
+            asyncio.create_task(publisher.publish(_lines(f"a{n}", 1, 100_000), "attacker"))
+            for n in range(5)
+        ]
+        await until(lambda: len(kafka.held) > 0)
+        with pytest.raises(UnavailableError):
+            await publisher.publish(_lines("a", 1, 100_000), "attacker")
+        mine = asyncio.create_task(publisher.publish(_lines("v", 2, 100_000), "victim"))
+        await asyncio.sleep(0)
+        kafka.release()
+        await asyncio.gather(*attacking, mine)
+        await publisher.publish(_lines("a", 5, 100_000), "attacker")
 
 
 async def test_publish_is_unavailable_at_once_when_kafka_was_never_there() -> None:
@@ -170,7 +194,7 @@ async def test_publish_is_unavailable_at_once_when_kafka_was_never_there() -> No
     async with _publisher(kafka) as publisher:
         assert not publisher.is_ready
         with pytest.raises(UnavailableError):
-            await publisher.publish(_lines("a", 1))
+            await publisher.publish(_lines("a", 1), "key")
 
 
 async def test_others_are_written_when_one_request_of_a_record_is_cancelled() -> None:
@@ -178,8 +202,8 @@ async def test_others_are_written_when_one_request_of_a_record_is_cancelled() ->
     kafka.is_holding = True
 
     async with _publisher(kafka) as publisher:
-        gone = asyncio.create_task(publisher.publish(_lines("gone", 1)))
-        stays = asyncio.create_task(publisher.publish(_lines("stays", 1)))
+        gone = asyncio.create_task(publisher.publish(_lines("gone", 1), "key"))
+        stays = asyncio.create_task(publisher.publish(_lines("stays", 1), "key"))
         await until(lambda: len(kafka.held) == 1)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
@@ -195,10 +219,10 @@ async def test_producer_is_replaced_when_a_record_was_not_taken() -> None:
 
     async with _publisher(kafka) as publisher:
         with pytest.raises(UnavailableError):
-            await publisher.publish(_lines("a", 1))
+            await publisher.publish(_lines("a", 1), "key")
         kafka.is_refusing = False
         await until(lambda: publisher.is_ready)
-        await publisher.publish(_lines("b", 1))
+        await publisher.publish(_lines("b", 1), "key")
 
         first, second = kafka.producers
         await until(lambda: first.is_stopped)
@@ -213,8 +237,8 @@ async def test_records_of_the_old_producer_keep_their_outcome_when_it_is_replace
     other = next(key for key in "bcdefgh" if partition_of(key, 3) != partition_of("a", 3))
 
     async with _publisher(kafka) as publisher:
-        fails = asyncio.create_task(publisher.publish(_lines("a", 1)))
-        lives = asyncio.create_task(publisher.publish(_lines(other, 1)))
+        fails = asyncio.create_task(publisher.publish(_lines("a", 1), "key"))
+        lives = asyncio.create_task(publisher.publish(_lines(other, 1), "key"))
         await until(lambda: len(kafka.held) == 2)
         [(*_, refused)] = [held for held in kafka.held if held[0] == partition_of("a", 3)]
         kafka.held = [held for held in kafka.held if held[-1] is not refused]
@@ -232,7 +256,7 @@ async def test_open_records_are_sent_when_the_publisher_stops() -> None:
     kafka = FakeKafka()
 
     async with _publisher(kafka, PublishSettings(linger_ms=1_000)) as publisher:
-        publishing = asyncio.create_task(publisher.publish(_lines("a", 3)))
+        publishing = asyncio.create_task(publisher.publish(_lines("a", 3), "key"))
         await asyncio.sleep(0)
 
     await publishing

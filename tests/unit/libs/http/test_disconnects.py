@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from libs.http.leaving import unless_gone
+from libs.http.disconnects import cancel_on_disconnect
 
 
 def _request(*messages: str) -> Request:
@@ -27,7 +27,7 @@ async def test_result_is_returned_when_the_caller_waits() -> None:
         await asyncio.sleep(0)
         return 7
 
-    assert await unless_gone(_request("http.request"), work()) == 7
+    assert await cancel_on_disconnect(_request("http.request"), work()) == 7
 
 
 async def test_error_is_raised_when_the_work_fails() -> None:
@@ -35,7 +35,7 @@ async def test_error_is_raised_when_the_work_fails() -> None:
         raise ValueError("why")
 
     with pytest.raises(ValueError, match="why"):
-        await unless_gone(_request("http.request"), work())
+        await cancel_on_disconnect(_request("http.request"), work())
 
 
 async def test_work_is_cancelled_when_the_caller_leaves() -> None:
@@ -48,7 +48,7 @@ async def test_work_is_cancelled_when_the_caller_leaves() -> None:
             ended.set()
 
     with pytest.raises(ClientDisconnect):
-        await unless_gone(_request("http.request", "http.disconnect"), work())
+        await cancel_on_disconnect(_request("http.request", "http.disconnect"), work())
     async with asyncio.timeout(5):
         await ended.wait()
 
@@ -62,7 +62,7 @@ async def test_work_is_cancelled_when_the_request_is() -> None:
         finally:
             ended.set()
 
-    request = asyncio.create_task(unless_gone(_request("http.request"), work()))
+    request = asyncio.create_task(cancel_on_disconnect(_request("http.request"), work()))
     await asyncio.sleep(0.01)
     request.cancel()
     async with asyncio.timeout(5):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from libs.http.gathering import GatheringTransport
+from libs.http.coalescing import CoalescingTransport
 
 
 class FakeTransport(asyncio.Transport):
@@ -26,7 +26,7 @@ class FakeTransport(asyncio.Transport):
 
 async def test_pieces_go_out_together_when_the_turn_ends() -> None:
     socket = FakeTransport()
-    transport = GatheringTransport(socket)
+    transport = CoalescingTransport(socket)
 
     transport.write(b"head")
     transport.write(b"body")
@@ -38,7 +38,7 @@ async def test_pieces_go_out_together_when_the_turn_ends() -> None:
 
 async def test_pieces_go_out_first_when_it_is_closed() -> None:
     socket = FakeTransport()
-    transport = GatheringTransport(socket)
+    transport = CoalescingTransport(socket)
 
     transport.write(b"head")
     transport.close()
@@ -49,7 +49,7 @@ async def test_pieces_go_out_first_when_it_is_closed() -> None:
 
 async def test_pieces_are_dropped_when_the_caller_leaves_in_the_same_turn() -> None:
     socket = FakeTransport()
-    transport = GatheringTransport(socket)
+    transport = CoalescingTransport(socket)
 
     transport.write(b"head")
     socket.close()

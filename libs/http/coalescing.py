@@ -7,7 +7,7 @@ call of each: the second was a tenth of all that a request with one event costs.
 import asyncio
 
 
-class GatheringTransport(asyncio.Transport):
+class CoalescingTransport(asyncio.Transport):
     """A transport around another; only what is written takes a way of its own."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -33,6 +33,12 @@ class GatheringTransport(asyncio.Transport):
         self._flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Send what was written, and tell that nothing more comes."""
+        self._flush()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
     def abort(self) -> None:
         """Close, and send nothing more."""
         self._pieces.clear()
@@ -45,6 +51,10 @@ class GatheringTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """What is known of the connection."""
         return self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        """The bytes that the other side has not taken yet, beside those of this turn."""
+        return self._transport.get_write_buffer_size()
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""

@@ -10,7 +10,7 @@ from starlette.types import Receive
 T = TypeVar("T")
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What the work returns or raises; cancelled with ClientDisconnect when the caller leaves."""
     leaving = asyncio.ensure_future(_gone(request.receive))
     working = asyncio.ensure_future(work)
