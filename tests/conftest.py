@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def stack(
         with ExitStack() as beside:
             if rate:
                 request.config.stash[_SENT] = beside.enter_context(beside_load(running, rate))
-            yield running
+            yield replace(running, is_shared=True)
         found = leaks(places_of(running), running.shown_keys)
         assert not found, f"{len(found)} leaks, of {[place for place, _ in found]}"
 

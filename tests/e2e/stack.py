@@ -31,6 +31,8 @@ SERVICES = ("ingest", "processor", "query")
 PARTITIONS = 4
 FAST = 100_000
 _COUNTED_WITHIN_S = 60.0
+# Words of the command and of `Stack` that mean everybody's.
+_OF_ALL = {"audit", "--all", "doctor", "metric", "migrate", "restart", "retention", "topics"}
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,29 @@ class Stack:
     database: Client
     http: httpx.Client
     shown_keys: list[str] = field(default_factory=list)
+    is_shared: bool = False  # other tests use it too, and others' events may come
 
     def ragtime(self, *arguments: str) -> str:
         """What the command prints."""
+        self._check_own(*arguments)
         return run_command(self.environment, *arguments)
 
     def try_ragtime(self, *arguments: str) -> Done:
         """How the command ends, which may be an error."""
+        self._check_own(*arguments)
         return try_command(self.environment, *arguments)
+
+    def _check_own(self, *words: str) -> None:
+        """Fail where a test asks for what tells of all projects, or changes it for all."""
+        told = _OF_ALL & set(words)
+        assert not (self.is_shared and told), f"{told} on a shared stack: take `own_stack`"
 
     def restart(self, name: str) -> float:
         """Stop a service by SIGTERM and start it again; returns the seconds that the stop took.
 
         It is started again also where its stop was no good one: others need it.
         """
+        self._check_own("restart")
         try:
             return self.services[name].stop()
         finally:
@@ -168,6 +179,7 @@ class Stack:
 
         It tells of all projects: only on a stack that nobody else uses is it any test's own.
         """
+        self._check_own("metric")
         text = self.http.get(f"{self.services[service].url}/metrics").text
         return sum(
             float(line.rpartition(" ")[2])

@@ -51,20 +51,32 @@ class Topics:
                     while (await consumer.committed(partition) or 0) < ends[partition]:  # noqa: ASYNC110
                         await asyncio.sleep(_INTERVAL_S)
 
-    def write(self, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+    def write(
+        self,
+        values: Sequence[bytes | None],
+        partition: int = 0,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> list[int]:
         """Write records to a partition of the events, in order; returns the offset of each.
 
-        Others write there too, so the offsets need not follow one another.
+        Others write there too, so the offsets need not follow one another. `headers`: of each.
         """
-        return asyncio.run(self._write(values, partition))
+        return asyncio.run(self._write(values, partition, headers))
 
-    async def _write(self, values: Sequence[bytes | None], partition: int) -> list[int]:
+    async def _write(
+        self,
+        values: Sequence[bytes | None],
+        partition: int,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> list[int]:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers)
         await producer.start()
         try:
             # One after the other into the buffer; aiokafka wants a key where there is no value.
             sent = [
-                await producer.send(self.events, value, key=b"-", partition=partition)
+                await producer.send(
+                    self.events, value, key=b"-", partition=partition, headers=list(headers)
+                )
                 for value in values
             ]
             written = await asyncio.gather(*sent)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench.neighbours.attacker import Attacker
 from tests.bench.neighbours.kinds import KINDS
-from tests.bench.neighbours.planting import plant, plant_late
+from tests.bench.neighbours.planting import plant, plant_answers, plant_late
 from tests.bench.neighbours.revoking import seconds_until_dead
 from tests.bench.neighbours.stage import Stage, staged
 from tests.bench.neighbours.target import Report
@@ -52,6 +52,7 @@ def measure(kind: str, seconds: int) -> Figures:
 
 
 def _measure(stage: Stage, kind: str, seconds: int, troubles: list[str]) -> Figures:
+    plant_answers(stage)
     plant(stage, kind)
     asyncio.run(watch(stage, _WARM_UP_S, _PATIENCE_S, "warm"))
     alone = asyncio.run(watch(stage, max(10, seconds // 2), _PATIENCE_S, "alone"))

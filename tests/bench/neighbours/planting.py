@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import httpx
 
-from tests.bench.neighbours.reading import DEVICE
+from tests.bench.neighbours.reading import DEVICE, LAST_OF_LARGE, LAST_OF_MEDIUM
 from tests.bench.neighbours.stage import A, B, Stage
 from tests.bench.neighbours.writing import old_events
 from tests.e2e.model import Event
@@ -28,7 +29,7 @@ FROM numbers(14000)
 """
 _LARGE_ANSWER = """
 INSERT INTO daily_counts (project_id, is_live, category, date, key, kp, value)
-SELECT {project:String}, true, 'action', toDate('2026-03-01') - number % 700,
+SELECT {project:String}, true, 'action', {last:Date} - number % 700,
     leftPad(toString(number), {length:UInt8}, 'k'), 0, number + 1
 FROM numbers({rows:UInt32})
 """
@@ -55,10 +56,14 @@ _DEVICE_ROWS, _PORTION = 2_000_000, 500_000
 _KEY_ROWS = 100_000
 
 
-def plant(stage: Stage, kind: str) -> None:
-    """Fill the tables for a kind of attack, before B is measured alone."""
+def plant_answers(stage: Stage) -> None:
+    """What B reads, before it is measured alone."""
     for statement in (_ANSWER_OF_B, _LONG_ANSWER_OF_B):
         stage.stack.database.command(statement, parameters={"project": B})
+
+
+def plant(stage: Stage, kind: str) -> None:
+    """Fill the tables for a kind of attack, before B is measured alone."""
     if kind in _PLANTS:
         _PLANTS[kind](stage)
 
@@ -70,8 +75,8 @@ def plant_late(stage: Stage, kind: str) -> None:
         stage.stack.database.command(_KEYS, parameters=parameters)
 
 
-def _answer(stage: Stage, rows: int, length: int) -> None:
-    parameters = {"project": A, "rows": rows, "length": length}
+def _answer(stage: Stage, last: date, rows: int, length: int) -> None:
+    parameters = {"project": A, "last": last, "rows": rows, "length": length}
     stage.stack.database.command(_LARGE_ANSWER, parameters=parameters)
 
 
@@ -99,7 +104,7 @@ def _device_events(stage: Stage) -> None:
 
 _PLANTS: dict[str, Callable[[Stage], None]] = {
     "old-repeats": _old_events,
-    "unread-large": lambda stage: _answer(stage, rows=199_000, length=8),
-    "unread-medium": lambda stage: _answer(stage, rows=9_000, length=120),
+    "unread-large": lambda stage: _answer(stage, LAST_OF_LARGE, rows=199_000, length=8),
+    "unread-medium": lambda stage: _answer(stage, LAST_OF_MEDIUM, rows=9_000, length=120),
     "heavy": _device_events,
 }

@@ -3,19 +3,24 @@
 import asyncio
 import random
 from contextlib import suppress
+from datetime import date, timedelta
 
 from tests.bench.neighbours.bodies import question
 from tests.bench.neighbours.target import ADDRESS, Run, Target
 from tests.bench.neighbours.wire import Caller, connected, send_bare
 
-# Of the days that `plant` has filled.
-ALL_DAYS = "from=2024-04-01&to=2026-03-01"
+# The last of 700 days that `plant` fills, for two answers.
+LAST_OF_LARGE, LAST_OF_MEDIUM = date(2026, 3, 1), date(2023, 3, 1)
 DEVICE = "planted-device"
 _UNREAD_S = 25.0
 _EVERY_S = 2.0  # 30 a minute
 
 
-async def unread(target: Target, run: Run, connections: int) -> None:
+def _days(last: date) -> str:
+    return f"from={last - timedelta(days=699)}&to={last}"
+
+
+async def unread(target: Target, run: Run, last: date, connections: int) -> None:
     """Ask for a large answer over each of so many connections, and take nothing of it."""
     run.begin()
 
@@ -25,7 +30,7 @@ async def unread(target: Target, run: Run, connections: int) -> None:
             with suppress(OSError):
                 place = target.host, target.query_port, ADDRESS
                 with await connected(*place, receives=4096) as connection:
-                    await send_bare(connection, question(target, key, ALL_DAYS))
+                    await send_bare(connection, question(target, key, _days(last)))
                     run.told["asked"] += 1
                     await asyncio.sleep(_UNREAD_S)
                 continue
@@ -37,12 +42,12 @@ async def unread(target: Target, run: Run, connections: int) -> None:
 
 async def unread_large(target: Target, run: Run) -> None:
     """Answers of 15 MB, one for each of eight keys at a time."""
-    await unread(target, run, 8)
+    await unread(target, run, LAST_OF_LARGE, 8)
 
 
 async def unread_medium(target: Target, run: Run) -> None:
     """Answers of nearly 2 MB, two for each of eight keys at a time."""
-    await unread(target, run, 16)
+    await unread(target, run, LAST_OF_MEDIUM, 16)
 
 
 async def heavy(target: Target, run: Run) -> None:

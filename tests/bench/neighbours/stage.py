@@ -66,12 +66,16 @@ class Key:
 @contextmanager
 def staged(folder: Path, keys: int) -> Iterator[Stage]:
     """Everything is started and knows both projects. `keys`: how many A has."""
+    with servers() as real, staged_beside(real, folder, keys) as stage:
+        yield stage
+
+
+@contextmanager
+def staged_beside(real: Servers, folder: Path, keys: int) -> Iterator[Stage]:
+    """The same, beside servers that run already."""
     # The tests' stacks let any address ask as often as it likes; here it is as an operator has it.
     defaults = {"RAGTIME_RATE_LIMIT__PER_ADDRESS": str(RateLimitSettings().per_address)}
-    with (
-        servers() as real,
-        running_stack(real, folder, PARTITIONS, defaults) as stack,
-    ):
+    with running_stack(real, folder, PARTITIONS, defaults) as stack:
         keys_of_a = [_new_key(stack, A, None).text for _ in range(keys)]
         key_of_b, spare = (_new_key(stack, B, _RATE_OF_B) for _ in range(2))
         for service in ("ingest", "query"):

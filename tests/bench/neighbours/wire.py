@@ -10,6 +10,7 @@ from tests.bench.neighbours.target import ADDRESS
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _ANSWERED_WITHIN_S = 30.0
+_SEGMENT_BYTES = 1_400
 GONE = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError)
 
 
@@ -76,6 +77,9 @@ async def connected(host: str, port: int, address: str, *, receives: int = 0) ->
     connection.setblocking(False)
     if receives:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        # As over a network: for segments of the loopback's size the other side's kernel takes
+        # megabytes itself.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
     try:
         connection.bind((address, 0))
         await asyncio.get_running_loop().sock_connect(connection, (host, port))

@@ -20,7 +20,7 @@ from tests.bench.neighbours.target import Run, Target
 from tests.bench.neighbours.wire import Caller, Pace
 
 _LARGE = 5_000
-_OLD_IDS = 200_000
+_OLD_IDS = 100_000
 _WIDE = "💡"
 
 
