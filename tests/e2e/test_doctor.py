@@ -370,7 +370,8 @@ def test_doctor_tells_what_it_can_when_a_server_is_away(
     patient: Patient, silent_port: str, *, is_silent: bool
 ) -> None:
     address = silent_port if is_silent else "127.0.0.1:1"
-    of_kafka = {"kafka", "topics", "processors", "lag", "dead-letters"}
+    of_both = {"topics", "memory"}
+    of_kafka = {"kafka", "processors", "lag", "dead-letters"} | of_both
     told = {"RAGTIME_DOCTOR__DEADLINE_S": "20"}  # the others must answer on a busy machine too
     without = patient.examine(RAGTIME_KAFKA__BOOTSTRAP_SERVERS=address, **told)
     assert (without.code, set(without.named)) == (2, of_kafka)
@@ -378,7 +379,7 @@ def test_doctor_tells_what_it_can_when_a_server_is_away(
     without = patient.examine(RAGTIME_CLICKHOUSE__URL=f"http://{address}", **told)
     others = {check["name"] for check in without.printed["checks"]} - of_kafka
     assert without.code == 2
-    assert set(without.named) == others - {"ragtime", "settings"} | {"topics"}
+    assert set(without.named) == others - {"ragtime", "settings"} | of_both
 
 
 def test_everything_is_as_before_when_the_doctor_has_looked(patient: Patient) -> None:
