@@ -92,7 +92,7 @@ class Settings(ServiceSettings):
     rate_limit: RateLimitSettings = RateLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),
-        description='networks whose `X-Forwarded-For` counts, and which have no'
+        description="networks whose `X-Forwarded-For` counts, and which have no"
         ' [share](operating.md#shares): `["10.0.0.0/8"]`',
     )
     geoip_database: Path | None = Field(
