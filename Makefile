@@ -13,13 +13,13 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
+.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
 	@$(python) -c 'import re; text = open("Makefile").read(); \
 	verbs = re.findall(r"^([\w-]+):.*?## (.*)$$", text, re.M); \
-	print("\n".join(f"make {name:13} {does}" for name, does in verbs))'
+	print("\n".join(f"make {name:16} {does}" for name, does in verbs))'
 
 up: local ## start everything, send demo data the first time, show an answer (QUERY_PORT=… INGEST_PORT=…)
 	@$(venv) -m deploy.local up
@@ -71,6 +71,9 @@ bench: dev ## measure speed beside bare versions, in 15 minutes (PARTS="write-pa
 
 bench-scale: dev ## measure with 100 million events, in 30 minutes
 	@$(venv) -m tests.bench --scale
+
+bench-neighbours: dev ## attack one project's neighbour in every way, a minute each (KINDS=… SECONDS=…)
+	@$(venv) -m tests.bench.neighbours $(KINDS) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-check: dev ## measure again, and fail on a loss against the committed baseline (PARTS=…)
 	@$(venv) -m tests.bench.check $(PARTS)

@@ -49,7 +49,6 @@ _KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "d
 # The chart gives these names a value of its own, from what its other values say.
 SET_BY_CHART = frozenset(
     {
-        "RAGTIME_CLICKHOUSE__CLUSTER",
         "RAGTIME_CLICKHOUSE__DATABASE",
         "RAGTIME_CLICKHOUSE__URL",
         "RAGTIME_CLICKHOUSE__USER",

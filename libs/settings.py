@@ -119,11 +119,6 @@ class ClickHouseSettings(Block):
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
-    cluster: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_-]*)?$")] = Field(
-        "",
-        description="its name in the servers' `remote_servers`, where there are"
-        " [several](cluster.md); empty: one server. The same for all",
-    )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
 
 
@@ -131,6 +126,16 @@ class ConsumerGroup(Block):
     """The consumer group, which spreads the partitions over the processors."""
 
     name: str = Field("ragtime-processor", description="its name; the same for all processors")
+
+
+class MemorySettings(Block):
+    """What a processor may remember to find duplicates without asking ClickHouse."""
+
+    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        512 * 1024 * 1024,
+        description="of identities of the last day, 16 bytes an event or conversation; beyond it"
+        " [counting is slower](operating.md#memory-of-the-processor), and as exact",
+    )
 
 
 class AccessSettings(Block):
@@ -143,8 +148,24 @@ class AccessSettings(Block):
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
-        2.0, description="how often the keys are read"
+        2.0, description="how often it is looked what has changed in the keys"
     )
+    max_unread_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        60.0,
+        description="how long the keys may [go unread](operating.md#keys-that-cannot-be-read)"
+        " though ClickHouse answers; then the service is not ready, after ten times as long it"
+        " answers 503",
+    )
+    max_outage_s: Annotated[float, Field(ge=60, le=30 * 86_400)] = Field(
+        86_400.0,
+        description="how long the service goes on with the keys that it knows while ClickHouse is"
+        " away; then it is not ready, and answers 503",
+    )
+
+
+# Fields of one service's limits. One file may tell the settings of all services: what is another
+# one's is no mistake, as any other name in this block is.
+_LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_key"})
 
 
 class RateLimitSettings(Block):
@@ -157,6 +178,14 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_what_others_read(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
+        return {name: value for name, value in given.items() if name not in foreign}
 
 
 class HttpSettings(Block):

@@ -1,11 +1,13 @@
 """What all tests share: the servers, the product as processes, and sockets blocked elsewhere."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.beside_load import DEFAULT_RATE, Sent, beside_load
 from tests.e2e.canaries import leaks, places_of
 from tests.e2e.stack import Project, Stack, running_stack
 from tests.servers import Servers, servers
@@ -18,6 +20,22 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ragtime")
+
+_SENT = pytest.StashKey[list[Sent]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is asked of all tests beside their order: to stand beside others' events."""
+    parser.addoption(
+        "--beside-load",
+        nargs="?",
+        type=float,
+        const=DEFAULT_RATE,
+        default=0.0,
+        metavar="RATE",
+        help="send events of another project to the shared stack meanwhile, so many a second"
+        f" ({DEFAULT_RATE:g}), half of them repeats",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,12 +53,35 @@ def real_servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def stack(real_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Ingest, processor and query beside the real servers. No key that a test showed may leak."""
+def stack(
+    request: pytest.FixtureRequest,
+    real_servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """Ingest, processor and query beside the real servers, for all tests of a run.
+
+    Others use it at the same time: a test reads here what is its own project's alone. No key that
+    a test showed may leak.
+    """
+    rate = request.config.getoption("beside_load")
     with running_stack(real_servers, tmp_path_factory.mktemp("e2e")) as running:
-        yield running
+        with ExitStack() as beside:
+            if rate:
+                request.config.stash[_SENT] = beside.enter_context(beside_load(running, rate))
+            yield running
         found = leaks(places_of(running), running.shown_keys)
         assert not found, f"{len(found)} leaks, of {[place for place, _ in found]}"
+
+
+@pytest.fixture(scope="module")
+def own_stack(real_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for the tests of one file, which nobody else uses.
+
+    For what is told of all projects together (counters, lag, the log, an audit), and for what
+    others would suffer from.
+    """
+    with running_stack(real_servers, tmp_path_factory.mktemp("own")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +105,18 @@ def no_traces(stack: Stack) -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Add the end of each service's log to the report of a failure."""
     report = yield
-    stack = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and isinstance(stack, Stack):
+    stacks = [one for one in getattr(item, "funcargs", {}).values() if isinstance(one, Stack)]
+    for stack in stacks if report.failed else ():
         report.sections += [(f"{name}'s log", tail) for name, tail in stack.logs().items()]
     return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the load beside the tests was."""
+    for sent in config.stash.get(_SENT, []):
+        terminalreporter.write_line(
+            f"beside load: {sent.events} events were accepted, {sent.repeated} of them once more;"
+            " each was counted once"
+        )

@@ -1,12 +1,14 @@
 """The doubles of the query service's tests, written by hand with the real signatures."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 from clickhouse_connect.driver.query import QueryResult
+
+from tests.fakes_keys import FakeKeyTable
 
 Row = Sequence[Any]
 
@@ -16,6 +18,8 @@ class FakeClickHouse:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Row]] = {}
+        self.keys = FakeKeyTable()
+        self.keys_failure: BaseException | None = None
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.failure: BaseException | None = None
         self.hangs = False
@@ -32,6 +36,28 @@ class FakeClickHouse:
         parameters: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
     ) -> QueryResult:
+        await self._begin(query, parameters)
+        for part, rows in self.rows.items():
+            if part in query:
+                if len(rows) > int((settings or {}).get("max_result_rows", 200_000)):
+                    raise DatabaseError("Code: 396. DB::Exception: Limit for result exceeded")
+                return QueryResult([tuple(row) for row in rows])
+        return QueryResult([])
+
+    async def raw_query(
+        self, query: str, parameters: dict[str, Any] | None = None, fmt: str | None = None
+    ) -> bytes:
+        await self._begin(query, parameters)
+        if fmt is None:
+            return b"1\n"
+        assert fmt == "JSONCompactEachRow"
+        if self.keys_failure is not None:
+            raise self.keys_failure
+        answer = self.keys.answer(query, parameters or {})
+        assert answer is not None, query
+        return answer
+
+    async def _begin(self, query: str, parameters: dict[str, Any] | None) -> None:
         self.attempts += 1
         if self.is_closed:
             raise ProgrammingError("the client was closed")
@@ -41,12 +67,6 @@ class FakeClickHouse:
             await asyncio.Event().wait()
         await self._take_time(query)
         self.asked.append((query, parameters or {}))
-        for part, rows in self.rows.items():
-            if part in query:
-                if len(rows) > int((settings or {}).get("max_result_rows", 200_000)):
-                    raise DatabaseError("Code: 396. DB::Exception: Limit for result exceeded")
-                return QueryResult([tuple(row) for row in rows])
-        return QueryResult([])
 
     def get_client_setting(self, key: str) -> str | None:
         return self.sent.get(key)
@@ -71,8 +91,8 @@ class FakeClickHouse:
     async def close(self) -> None:
         self.is_closed = True
 
-    async def connect(self) -> AsyncClient:
-        """What the service is given to make its client with; it speaks to the server, too."""
+    async def connect(self, _sent: Mapping[str, str] | None = None) -> AsyncClient:
+        """What the service is given to make its clients with; it speaks to the server, too."""
         if self.failure is not None:
             raise self.failure
         return cast("AsyncClient", self)

@@ -7,6 +7,8 @@ A server that does not start is an error, never a skipped test.
 """
 
 import asyncio
+import hashlib
+import json
 import os
 import secrets
 import signal
@@ -28,15 +30,18 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import kafka
-from deploy.local.credentials import ROLES, read_secrets, write_users
+from deploy.local.credentials import DATABASES, read_secrets, write_private, write_users
 from deploy.local.environments import plain_environment
 from deploy.local.layout import CHECKOUT, Layout, layout, make_state
-from deploy.local.ports import Ports, choose_ports, free_port, variable, write_ports
+from deploy.local.ports import Ports, choose_ports, variable, write_ports
+from libs.clickhouse.rights import RIGHTS
+from tests.ports import free_port
 
 _START_S = 120.0
 _STOP_S = 30.0
 _INTERVAL_S = 0.1
 _TAIL_LINES = 30
+_FEW, _MANY = 8, 400
 _KAFKA_IMAGE = f"apache/kafka:{kafka.VERSION}"
 _CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
 _BACKUPS = str(CHECKOUT / "deploy" / "clickhouse" / "backups.xml")
@@ -60,11 +65,17 @@ class Credentials:
     password: str = field(repr=False)
 
 
+def _unlike_all_others() -> Iterator[str]:
+    while True:
+        yield f"test_{secrets.token_hex(6)}"
+
+
 @dataclass(frozen=True)
 class Servers:
     """Where the servers are. `users` has a user with the rights of each service, or is empty.
 
-    `pids`: the processes, where they run on this machine and were started here.
+    `pids`: the processes, where they run on this machine and were started here. `databases`: names
+    that nobody else uses. As on a server, users have rights in databases that are named.
     """
 
     kafka: str
@@ -73,6 +84,22 @@ class Servers:
     users: dict[str, Credentials]
     kind: str
     pids: dict[str, int] = field(default_factory=dict)
+    databases: Iterator[str] = field(default_factory=_unlike_all_others, repr=False)
+    operators: tuple[Credentials, ...] = ()
+
+    @property
+    def operator(self) -> Credentials:
+        """Who may do everything on the server; `admin` may in our databases alone."""
+        return (*self.operators, self.admin)[0]
+
+    def new_database(self) -> str:
+        """The name of a database that is not made yet, in which `users` have their rights."""
+        name = next(self.databases, None)
+        if name is None:
+            raise RuntimeError(
+                "the gateway's users have rights in no more databases: make _MANY more"
+            )
+        return name
 
 
 @contextmanager
@@ -157,30 +184,53 @@ def _kafka_in_container(port: int, controller: int) -> dict[str, str]:
 
 def _local(started: ExitStack) -> Servers:
     folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="ragtime-test-")))
-    where, found = prepare_local(folder)
+    where, found = prepare_local(folder, _MANY)
     processes = {name: _start(started, where, name) for name in ("kafka", "clickhouse")}
     _wait_until_answering(found, lambda: _check_running(list(processes.values()), where))
     return replace(found, pids={name: process.pid for name, process in processes.items()})
 
 
-def prepare_local(folder: Path) -> tuple[Layout, Servers]:
-    """Write all that a local Kafka and gateway on free ports need to be started in a folder."""
+def prepare_local(folder: Path, databases: int = _FEW) -> tuple[Layout, Servers]:
+    """Write all that a local Kafka and gateway on free ports need to be started in a folder.
+
+    `databases`: how many of them tests may make. Each costs the gateway 5 ms when it starts.
+    """
+    names = [f"test_{number}" for number in range(databases)]
     where = Layout(folder, layout().cache)
     kafka.have_jars(where.cache)
     make_state(where)
-    ports = choose_ports({}, {variable(port.name): "0" for port in fields(Ports)})
+    ports = choose_ports({}, {variable(port.name): str(free_port()) for port in fields(Ports)})
     write_ports(where, ports)
     kafka.prepare(where, ports.kafka, ports.kafka_controller)
     passwords = read_secrets(where)
-    write_users(where.clickhouse_users, passwords)
-    users = {name: Credentials(name, passwords[name]) for name in ROLES}
+    peers = [f"{name}_peer" for name in names[:_FEW]]  # of benchmarks
+    write_users(where.clickhouse_users, passwords, [*names, *peers, *DATABASES])
+    operator = _add_operator(where.clickhouse_users)
+    users = {name: Credentials(name, passwords[name]) for name in RIGHTS}
     return where, Servers(
         kafka=f"127.0.0.1:{ports.kafka}",
         clickhouse_url=f"http://127.0.0.1:{ports.clickhouse}",
         admin=users["admin"],
         users=users,
         kind="local stack",
+        databases=iter(names),
+        operators=(operator,),
     )
+
+
+def _add_operator(users_file: Path) -> Credentials:
+    """A user more in the gateway's file, for what tests do to a server and no service may."""
+    operator = Credentials("operator", secrets.token_urlsafe(12))
+    users = json.loads(users_file.read_text())
+    users["users"].append(
+        {
+            "name": operator.user,
+            "password_sha256": hashlib.sha256(operator.password.encode()).hexdigest(),
+            "grants": ["GRANT ALL ON *.* WITH GRANT OPTION"],
+        }
+    )
+    write_private(users_file, json.dumps(users))
+    return operator
 
 
 def local_command(name: str) -> list[str]:

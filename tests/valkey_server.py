@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploy.local.ports import free_port
+from tests.ports import free_port
 
 PASSWORD = "a-canary-of-a-password"
 

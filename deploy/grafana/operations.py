@@ -245,10 +245,28 @@ _PROCESSOR = Row(
             },
         ),
         _lines(
-            "Remembered ids",
-            "For the detection of repeats within 24 hours; 8 bytes each.",
+            "Memory of identities",
+            "To find duplicates, beside its bound: beyond it counting is slower, and as exact.",
+            "bytes",
+            {
+                "{{instance}}": "ragtime_remembered_bytes",
+                "{{instance}}, bound": "ragtime_remembered_bytes_limit",
+            },
+        ),
+        _lines(
+            "Identities that only filters know, and questions to the table",
+            "Filters are used where memory is too small; late events are asked about in any case.",
             "short",
-            {"{{instance}}": "ragtime_memory_ids"},
+            {
+                "in filters": 'sum(ragtime_remembered_identities{form="filtered"})',
+                "asked, {{kind}}": "sum by (kind) (increase(ragtime_lookups_total[5m]))",
+            },
+        ),
+        _lines(
+            "Keys that count as other",
+            "Sources, actions and languages beyond what a project may have on a day.",
+            "short",
+            {"{{category}}": "sum by (category) (increase(ragtime_other_keys_total[5m]))"},
         ),
         _lines(
             "Partitions that stand still",

@@ -4,52 +4,39 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from deploy.local.layout import Layout
+from deploy.rights import gateway_grants
+from libs.clickhouse.rights import RIGHTS
 
-# Who may do what in ClickHouse; each service has the least it needs.
-ROLES: dict[str, dict[str, Any]] = {
-    "admin": {"role": "admin"},
-    "ingest": {
-        "role": "reader",
-        "reads": ["api_keys", "migrations"],
-        "inserts_into": ["key_uses"],
-    },
-    "processor": {
-        "role": "writer",
-        "reads": ["events", "daily_counts", "topics", "migrations"],
-        "inserts_into": ["events", "daily_counts", "sources"],
-    },
-    "query": {
-        "role": "reader",
-        "reads": ["events", "daily_counts", "sources", "api_keys", "migrations"],
-        "inserts_into": ["key_uses"],
-    },
-}
+# The databases of a local stack, the scratch one of `make schema` too; tests have others.
+DATABASES = ("ragtime", "ragtime_schema")
 
 
 def read_secrets(where: Layout) -> dict[str, str]:
     """A password for each user of ClickHouse, and `pepper`; made at the first call."""
     if not where.secrets.exists():
-        made = {name: secrets.token_urlsafe(24) for name in ROLES}
+        made = {name: secrets.token_urlsafe(24) for name in RIGHTS}
         write_private(where.secrets, json.dumps(made | {"pepper": secrets.token_urlsafe(48)}))
     found: dict[str, str] = json.loads(where.secrets.read_text())
     return found
 
 
-def write_users(path: Path, passwords: dict[str, str]) -> None:
+def write_users(
+    path: Path, passwords: dict[str, str], databases: Iterable[str] = DATABASES
+) -> None:
     """The gateway's file of users, with hashes instead of passwords."""
     users = [
         {
             "name": name,
             "password_sha256": hashlib.sha256(passwords[name].encode()).hexdigest(),
-            **rights,
+            "grants": gateway_grants(name),
         }
-        for name, rights in ROLES.items()
+        for name in RIGHTS
     ]
-    write_private(path, json.dumps(users))
+    write_private(path, json.dumps({"databases": list(databases), "users": users}))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -18,6 +18,10 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
+# Events a minute of a key without a limit: as many as a column of the table can hold. An older
+# release that reads it goes by it as well, as by any number that nobody reaches.
+NO_LIMIT = 2**32 - 1
+
 
 class Scope(StrEnum):
     """What a key allows."""
@@ -37,9 +41,9 @@ class Mode(StrEnum):
 class ApiKey:
     """What is stored of a key.
 
-    `rate_per_minute` None: the default of the service. `events_per_minute` None: no limit. While a
-    key is being rotated it has two secrets: the one before counts until `previous_until`.
-    `pepper_id` tells which pepper made `key_hash`; it is empty where an older release did.
+    `rate_per_minute` and `events_per_minute` None: the default of the service. While a key is being
+    rotated it has two secrets: the one before counts until `previous_until`. `pepper_id` tells
+    which pepper made `key_hash`; it is empty where an older release did.
     """
 
     id: str
@@ -62,6 +66,21 @@ class ApiKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveKey:
+    """What a service knows of a key that it lets in.
+
+    `rate_per_minute`, `events_per_minute` None: the default of the service.
+    """
+
+    id: str
+    project_id: str
+    mode: Mode
+    scopes: frozenset[Scope]
+    rate_per_minute: int | None = None
+    events_per_minute: int | None = None
+
+
 def generate_key(mode: Mode) -> str:
     """A new key, with 256 bits from the system's source of randomness."""
     number = int.from_bytes(secrets.token_bytes(_SECRET_BYTES), "big")
@@ -82,7 +101,12 @@ def is_well_formed(key: str) -> bool:
 
 def hash_key(key: str, pepper: bytes) -> str:
     """What is stored in place of the key: HMAC-SHA-256 in hexadecimal."""
-    return hmac.digest(pepper, key.encode(), "sha256").hex()
+    return key_digest(key, pepper).hex()
+
+
+def key_digest(key: str, pepper: bytes) -> bytes:
+    """The same as 32 bytes: what services hold of a key in memory."""
+    return hmac.digest(pepper, key.encode(), "sha256")
 
 
 def pepper_id(pepper: bytes) -> str:

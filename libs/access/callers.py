@@ -7,7 +7,7 @@ ask for a scope has no caller to be called with.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from libs.access.api_keys import ApiKey, Scope
+from libs.access.api_keys import ActiveKey, Scope
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Caller:
     """Somebody whose key was found, with the scope of the class, for the project of the path."""
 
     scope: ClassVar[Scope]
-    key: ApiKey
+    key: ActiveKey
 
 
 class Reader(Caller):

@@ -3,11 +3,20 @@
 `X-Forwarded-For` is what anybody may write: it counts only as far as proxies of ours wrote it.
 """
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Iterator, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from itertools import islice
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+_MAX_HOPS = 20
 
 
 def client_address(
@@ -19,13 +28,22 @@ def client_address(
     no IP address (a Unix socket).
     """
     address = parse_address(peer or "")
-    hops = [hop for value in forwarded_for for hop in value.split(",")]
-    while hops and address is not None and _is_in(address, trusted_proxies):
-        before = parse_address(hops.pop())
+    for hop in _from_the_last(forwarded_for):
+        if address is None or not _is_in(address, trusted_proxies):
+            break
+        before = parse_address(hop)
         if before is None:  # a proxy that writes no address tells nothing of what was before it
             break
         address = before
     return address
+
+
+def _from_the_last(forwarded_for: Sequence[str]) -> Iterator[str]:
+    """The hops from the nearest on. A caller may write thousands: no way has so many proxies."""
+    last_first = (
+        hop for value in reversed(forwarded_for) for hop in reversed(value.rsplit(",", _MAX_HOPS))
+    )
+    return islice(last_first, _MAX_HOPS)
 
 
 def parse_address(text: str) -> Address | None:
@@ -50,8 +68,22 @@ def neighbourhood(address: Address | None) -> str:
     A /64 is what one customer of a provider gets at least: limits by IPv6 address limit nobody.
     """
     if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address) >> 64 << 64, 64)))
+        return _network(address, 64)
     return str(address)
+
+
+def wide_neighbourhood(address: Address | None) -> str:
+    """With whom an address is counted where too many are known: a /16, or of IPv6 a /32.
+
+    That is what one provider has at least: whoever has very many addresses has them there.
+    """
+    return str(None) if address is None else _network(address, 16 if address.version == 4 else 32)
+
+
+def _network(address: Address, bits: int) -> str:
+    """As `ipaddress` writes a network, in a third of the time."""
+    host_bits = address.max_prefixlen - bits
+    return f"{type(address)(int(address) >> host_bits << host_bits)}/{bits}"
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:

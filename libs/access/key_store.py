@@ -1,12 +1,13 @@
 """The table `api_keys`: a snapshot that services look into, and the rows that the command writes.
 
-A request costs no query: services hold the whole table and read it again every few seconds, so a
-revoked key is dead that much later. While ClickHouse is away the last snapshot goes on. When keys
-were used is noted on the way (`key_uses`).
+A request costs no query: services hold all keys and look every few seconds what has changed, so a
+revoked key is dead that much later. While ClickHouse is away the last snapshot goes on, for a time
+that is set. When keys were used is noted on the way (`key_uses`).
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,8 +16,19 @@ from typing import Any
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
-from libs.access.api_keys import ApiKey, Mode, Scope, hash_key, is_well_formed
+from libs.access.api_keys import (
+    ActiveKey,
+    ApiKey,
+    Mode,
+    Scope,
+    hash_key,
+    is_well_formed,
+    key_digest,
+)
+from libs.access.key_reader import KeyReader
+from libs.access.key_snapshot import KeySnapshot, Secret
 from libs.access.key_uses import KeyUses
+from libs.access.staleness import Staleness
 from libs.clickhouse.connection import first_line
 from libs.settings import AccessSettings
 from libs.telemetry.logs import get_logger
@@ -30,8 +42,9 @@ SELECT id, toString(key_hash), project_id, toString(mode), scopes, rate_per_minu
     toUnixTimestamp64Milli(revoked_at),
     events_per_minute, previous_hash, toUnixTimestamp64Milli(previous_until), pepper_id
 FROM api_keys FINAL
-ORDER BY created_at, id
 """
+_SELECT_ALL = f"{_SELECT} ORDER BY created_at, id"
+_SELECT_ONE = f"{_SELECT} WHERE id = {{id:String}}"
 # A revocation outranks all other changes: one made at the same time must not undo it.
 _INSERT = """
 INSERT INTO api_keys (id, key_hash, project_id, mode, scopes, rate_per_minute, label, created_at,
@@ -47,9 +60,9 @@ SELECT {id:String}, {key_hash:String}, {project_id:String}, {mode:String}, {scop
     if({revoked_at:Nullable(Int64)} IS NULL, now64(6, 'UTC'), toDateTime64('2200-01-01', 6, 'UTC'))
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A key, and until when one of its secrets stands for it.
-Secret = tuple[ApiKey, datetime | None]
-_REFRESH_TIMEOUT_S = 5.0
+_PROBE_S = 5.0
+# Of tokens that were shown: so many are looked up without hashing them again.
+_REMEMBERED = 10_000
 
 log = get_logger()
 
@@ -76,25 +89,14 @@ def key_of_row(row: Sequence[Any]) -> ApiKey:
     )
 
 
-def secrets_of(key: ApiKey) -> Iterator[tuple[str, Secret]]:
-    """The hashes that stand for a key, and until when: one, or two while it is being rotated."""
-    if key.revoked_at is not None:
-        return
-    yield key.key_hash, (key, key.expires_at)
-    if key.previous_hash and key.previous_until is not None:
-        ends = (end for end in (key.previous_until, key.expires_at) if end is not None)
-        yield key.previous_hash, (key, min(ends))
-
-
-def find_secret(
-    snapshot: Mapping[str, Secret], token: str, peppers: Sequence[bytes]
-) -> Secret | None:
+def find_secret(snapshot: KeySnapshot, token: str, peppers: Sequence[bytes]) -> Secret | None:
     """The secret that this token is, ended or not, or None."""
     # Hashed before anything is known: a refusal takes the same time whatever was shown.
-    hashes = [hash_key(token, pepper) for pepper in peppers]
+    digests = [key_digest(token, pepper) for pepper in peppers]
     if not is_well_formed(token):
         return None
-    return next((snapshot[one] for one in hashes if one in snapshot), None)
+    found = (snapshot.find(digest) for digest in digests)
+    return next((secret for secret in found if secret is not None), None)
 
 
 def _instant(milliseconds: int | None) -> datetime | None:
@@ -108,30 +110,40 @@ def _milliseconds(instant: datetime | None) -> int | None:
 class KeyStore:
     """The snapshot of the keys. `run` keeps it fresh; `find` never waits."""
 
-    def __init__(self, settings: AccessSettings) -> None:
+    def __init__(
+        self, settings: AccessSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         peppers = [settings.pepper, settings.previous_pepper]
         self._peppers = [one.get_secret_value().encode() for one in peppers if one is not None]
         self._refresh_interval_s = settings.refresh_interval_s
-        self._snapshot: dict[str, Secret] = {}
+        self._staleness = Staleness(settings, clock)
         self._found: dict[bytes, Secret] = {}
+        self._found_in = 0
+        self.snapshot = KeySnapshot()
         self.uses = KeyUses()
-        self._loaded_at: float | None = None
 
     @property
-    def is_loaded(self) -> bool:
-        """Whether the table has been read at least once; before, no key can be judged."""
-        return self._loaded_at is not None
+    def is_fresh(self) -> bool:
+        """Whether all keys have been read, lately enough to call the service ready."""
+        return self.snapshot.is_complete and self._staleness.is_fresh
 
-    def find(self, token: str, now: datetime) -> ApiKey | None:
+    @property
+    def can_judge(self) -> bool:
+        """Whether a key may be judged at all: else it is neither good nor bad, but not known."""
+        return self.snapshot.is_complete and self._staleness.is_bearable
+
+    def find(self, token: str, now: datetime) -> ActiveKey | None:
         """The usable key that this token is, or None: unknown, revoked and expired look alike.
 
-        What was found is remembered until the table is read again, under a digest: no token is
-        kept, and as 256 random bits made it, its digest lets nobody guess it.
+        What was found is remembered until a key changes, under a digest: no token is kept, and as
+        256 random bits made it, its digest lets nobody guess it.
         """
+        if not self.can_judge:
+            return None
         digest = sha256(token.encode()).digest()
-        found = self._found.get(digest)
+        found = self._remembered().get(digest)
         if found is None:
-            found = find_secret(self._snapshot, token, self._peppers)
+            found = find_secret(self.snapshot, token, self._peppers)
             if found is None:
                 return None
             self._found[digest] = found
@@ -141,33 +153,44 @@ class KeyStore:
         self.uses.note(key.id, now)
         return key
 
+    def _remembered(self) -> dict[bytes, Secret]:
+        if self._found_in != self.snapshot.version or len(self._found) >= _REMEMBERED:
+            self._found, self._found_in = {}, self.snapshot.version
+        return self._found
+
     def pseudonym(self, text: str) -> str:
         """Stands for a text, the same in all replicas, and does not tell it."""
         return hash_key(text, self._peppers[0])[:32]
 
-    def replace(self, keys: Iterable[ApiKey]) -> None:
-        """Judge by these keys from now on."""
-        self._snapshot = {hash_: secret for key in keys for hash_, secret in secrets_of(key)}
-        self._found = {}
-        self._loaded_at = asyncio.get_running_loop().time()
-
     async def run(self, client: AsyncClient) -> None:
-        """Read the table again and again, until cancelled."""
+        """Look again and again what has changed, until cancelled."""
+        reader = KeyReader(client, self.snapshot)
         while True:
             try:
-                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                    self.replace(await list_keys(client))
-            except (Error, OSError, TimeoutError) as error:
+                await reader.refresh()
+            except (Error, OSError, TimeoutError, ValueError) as error:
                 log.warning("keys.refresh_failed", error=first_line(error))
-            if self._loaded_at is not None:
-                age_s = asyncio.get_running_loop().time() - self._loaded_at
+                self._staleness.failed(answers=await _answers(client))
+            else:
+                self._staleness.read()
+            if (age_s := self._staleness.age_s) is not None:
                 KEY_SNAPSHOT_AGE_SECONDS.set(age_s)
             await asyncio.sleep(self._refresh_interval_s)
 
 
+async def _answers(client: AsyncClient) -> bool:
+    """Whether ClickHouse answers at all: then it is the keys that cannot be read."""
+    try:
+        async with asyncio.timeout(_PROBE_S):
+            await client.raw_query("SELECT 1")
+    except (Error, OSError, TimeoutError):
+        return False
+    return True
+
+
 async def list_keys(client: AsyncClient) -> list[ApiKey]:
     """All keys by age, the revoked and expired ones too."""
-    result = await client.query(_SELECT)
+    result = await client.query(_SELECT_ALL)
     return [key_of_row(row) for row in result.result_rows]
 
 
@@ -202,4 +225,5 @@ async def revoke_key(client: AsyncClient, key_id: str, now: datetime) -> bool:
 
 async def stored_key(client: AsyncClient, key_id: str) -> ApiKey | None:
     """What the table holds of a key, if it does."""
-    return next((key for key in await list_keys(client) if key.id == key_id), None)
+    result = await client.query(_SELECT_ONE, parameters={"id": key_id})
+    return next((key_of_row(row) for row in result.result_rows), None)

@@ -1,7 +1,9 @@
 """When each key was used last, for `ragtime keys list`. Written each minute, never by a request."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -12,6 +14,7 @@ from libs.telemetry.logs import get_logger
 
 _INTERVAL_S = 60.0
 _WRITE_TIMEOUT_S = 5.0
+_LINES_AT_ONCE = 500
 _SELECT = "SELECT key_id, toUnixTimestamp64Milli(max(used_at)) FROM key_uses GROUP BY key_id"
 
 log = get_logger()
@@ -48,14 +51,23 @@ async def _is_written(client: AsyncClient, uses: dict[str, datetime]) -> bool:
     return True
 
 
-async def write_uses(client: AsyncClient, uses: dict[str, datetime]) -> None:
+async def write_uses(client: AsyncClient, uses: Mapping[str, datetime]) -> None:
     """Add these uses. The driver may send them twice: the latest of a key counts."""
-    rows = (
-        {"key_id": key_id, "used_at": f"{used_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
-        for key_id, used_at in uses.items()
+    lines, waiting = bytearray(), iter(uses.items())
+    while portion := list(islice(waiting, _LINES_AT_ONCE)):
+        lines += b"".join(_line(key_id, used_at) for key_id, used_at in portion)
+        await asyncio.sleep(0)  # others are served meanwhile
+    await client.raw_insert(
+        "key_uses",
+        insert_block=bytes(lines),
+        fmt="JSONEachRow",
+        settings={"async_insert": 0},  # it says "done" only when it is
     )
-    lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-    await client.raw_insert("key_uses", insert_block=lines, fmt="JSONEachRow")
+
+
+def _line(key_id: str, used_at: datetime) -> bytes:
+    row = {"key_id": key_id, "used_at": f"{used_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
+    return msgspec.json.encode(row) + b"\n"
 
 
 async def last_uses(client: AsyncClient) -> dict[str, datetime]:

@@ -6,13 +6,15 @@ asks it until it has answered a ping again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
-from libs.access.rate_limits import WINDOW_MS, Ask, Count, StoreAwayError
+from libs.access.rate_limits import Ask, StoreAwayError
+from libs.access.windows import Count
 from libs.settings import RateLimitSettings
 from libs.telemetry.logs import get_logger
 
@@ -25,7 +27,7 @@ _PAUSE_S = 0.5
 
 log = get_logger()
 
-_Waiting = tuple[Ask, asyncio.Future[Count]]
+_Waiting = tuple[Sequence[Ask], asyncio.Future[Sequence[Count]]]
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -52,12 +54,12 @@ class SharedWindows:
         self._is_there = False
         self._was_away = False
 
-    async def take(self, ask: Ask) -> Count:
+    async def take(self, asks: Sequence[Ask]) -> Sequence[Count]:
         """Take, or refuse. Raises StoreAwayError after 50 ms, or at once while it is away."""
         if not self._is_there:
             raise StoreAwayError
-        answer: asyncio.Future[Count] = asyncio.get_running_loop().create_future()
-        self._waiting.append((ask, answer))
+        answer: asyncio.Future[Sequence[Count]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asks, answer))
         self._has_work.set()
         await asyncio.wait((answer,), timeout=_PATIENCE_S)
         if not answer.done():
@@ -96,38 +98,26 @@ class SharedWindows:
     async def _serve(self) -> None:
         await self._has_work.wait()
         self._has_work.clear()
-        asked = [(ask, answer) for ask, answer in self._waiting if not answer.done()]
+        asked = [(asks, answer) for asks, answer in self._waiting if not answer.done()]
         self._waiting = []
         try:
-            replies = await self._send([ask for ask, _ in asked])
+            replies = await self._send([asks for asks, _ in asked])
         except (ValkeyError, OSError, TimeoutError) as error:
             self._lose(type(error).__name__)
             replies = []
-        for (_, answer), count in zip(asked, replies, strict=False):
+        for (_, answer), counts in zip(asked, replies, strict=False):
             if not answer.done():
-                answer.set_result(count)
+                answer.set_result(counts)
         for _, answer in asked[len(replies) :]:
             answer.cancel()
 
-    async def _send(self, asks: list[Ask]) -> list[Count]:
+    async def _send(self, asked: Sequence[Sequence[Ask]]) -> list[Sequence[Count]]:
         async with self._client.pipeline(transaction=False) as pipeline:
-            for ask in asks:
-                pipeline.eval(
-                    _TAKE,
-                    1,
-                    self._prefix + ask.identity,
-                    ask.limit,
-                    ask.amount,
-                    WINDOW_MS,
-                    ask.known.taken,
-                    ask.known.untold,
-                    ask.known.reset_ms,
-                )
-            replies = await pipeline.execute()
-        return [
-            Count(taken, reset_ms, now_ms, bool(allowed))
-            for allowed, taken, reset_ms, now_ms in replies
-        ]
+            for asks in asked:
+                names = [self._prefix + ask.limit.identity for ask in asks]
+                numbers = [number for ask in asks for number in _numbers(ask)]
+                pipeline.eval(_TAKE, len(names), *names, *numbers)
+            return [_counts(reply) for reply in await pipeline.execute()]
 
     def _lose(self, cause: str) -> None:
         """Say it once, whatever many requests found out; what waits is decided in memory."""
@@ -137,6 +127,17 @@ class SharedWindows:
         for _, answer in self._waiting:
             answer.cancel()
         self._waiting = []
+
+
+def _numbers(ask: Ask) -> Sequence[int]:
+    limit, amount, fee, known = ask
+    return (limit.most, amount, fee, limit.length_ms, *known)
+
+
+def _counts(reply: Sequence[int]) -> Sequence[Count]:
+    now_ms, *rest = reply
+    windows = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+    return [Count(taken, reset_ms, now_ms, bool(fits)) for fits, taken, reset_ms in windows]
 
 
 def shared_windows(settings: RateLimitSettings, service: str) -> SharedWindows | None:

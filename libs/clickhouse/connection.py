@@ -12,6 +12,10 @@ from libs.settings import ClickHouseSettings
 from libs.telemetry.logs import get_logger
 
 _WAIT_LOG_INTERVAL_S = 3.0
+# An idle connection is given up before a server does it, which waits for 3, 10 or 30 s by its
+# release and configuration. Sent at that very moment an insert would fail with an outcome that
+# nobody knows, and a service that works every ten seconds would meet that again and again.
+_IDLE_S = 2.0
 
 log = get_logger()
 
@@ -40,6 +44,7 @@ async def connect(
         autogenerate_session_id=False,
         query_retries=0,
         connect_timeout=5,
+        keepalive_timeout=_IDLE_S,
         send_receive_timeout=settings.timeout_s,
     )
     _send_settings(client, sent or {})

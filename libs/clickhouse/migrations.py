@@ -9,13 +9,13 @@ it fits.
 import asyncio
 import hashlib
 import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
-from libs.clickhouse.cluster import SETTINGS, SHARDED, UnknownStatementError, on_cluster, rendered
 from libs.clickhouse.connection import first_line
 from libs.telemetry.logs import get_logger
 
@@ -27,10 +27,14 @@ _LEDGER = (
     " (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))"
     " ENGINE = MergeTree ORDER BY number"
 )
+_MADE_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{database\}\.(\w+)")
 _ENGINES = (
-    "SELECT name, engine FROM system.tables"
-    " WHERE database = {database:String} AND name IN {tables:Array(String)} ORDER BY name"
+    "SELECT name, engine FROM system.databases WHERE name = {database:String} UNION ALL"
+    " SELECT concat(database, '.', name), engine FROM system.tables"
+    " WHERE database = {database:String} AND name IN {tables:Array(String)}"
 )
+# What an engine is named that keeps rows on more servers than the one that is asked.
+_OF_SEVERAL_SERVERS = ("Distributed", "Replicated", "Shared")
 _WAIT_LOG_INTERVAL_S = 3.0
 
 log = get_logger()
@@ -39,7 +43,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class MigrationError(Exception):
-    """The files and the ledger contradict each other; nothing was applied."""
+    """The files and the ledger contradict each other, or the tables are on several servers; nothing
+    was applied.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,29 @@ def unknown(migrations: list[Migration], applied: dict[int, str]) -> list[int]:
     return sorted(applied.keys() - {one.number for one in migrations})
 
 
+def table_names(migrations: Iterable[Migration]) -> frozenset[str]:
+    """The tables that these make, and the ledger."""
+    texts = [_LEDGER, *(text for one in migrations for text in one.statements)]
+    return frozenset(name for text in texts for name in _MADE_TABLE.findall(text))
+
+
+def replication_error(engines: Mapping[str, str]) -> str:
+    """Why tables are refused, given the engines of a database and of its tables by name; empty
+    where they are not.
+
+    Recovery asks the table which records were counted. That is true of the server that took the
+    inserts, and of no other replica.
+    """
+    for name, engine in sorted(engines.items()):
+        if engine.startswith(_OF_SEVERAL_SERVERS):
+            return (
+                f"{name} has the engine {engine}: tables on several servers are not supported,"
+                " because recovery could read a replica without the latest rows and count them"
+                " twice; use a database with the engine Atomic, on one server"
+            )
+    return ""
+
+
 async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     """Number → checksum of what was applied; empty where nothing was, not even the database."""
     try:
@@ -138,28 +167,30 @@ async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     return {int(number): str(checksum) for number, checksum in rows.result_rows}
 
 
-async def apply(
-    client: AsyncClient, database: str, migrations: list[Migration], cluster: str = ""
-) -> None:
+async def read_engines(client: AsyncClient, database: str) -> dict[str, str]:
+    """The engines of the database and of our tables in it, by `database` and `database.table`.
+
+    Every user may read them, for the tables that it has a right to.
+    """
+    tables = sorted(table_names(read_migrations()))
+    found = await client.query(_ENGINES, parameters={"database": database, "tables": tables})
+    return {str(name): str(engine) for name, engine in found.result_rows}
+
+
+async def apply(client: AsyncClient, database: str, migrations: list[Migration]) -> None:
     """Apply these migrations in order and write each into the ledger. `client` needs all grants.
 
-    `cluster`: the name of one, where the tables are for several servers. Raises MigrationError
-    before anything is changed.
+    Raises MigrationError before anything is changed where the tables are on several servers.
     """
-    ledger = rendered(_LEDGER, database, cluster)
-    statements = {one.number: _statements(one, database, cluster) for one in migrations}
-    if trouble := await other_kind(client, database, cluster):
-        raise MigrationError(trouble)
-    settings = SETTINGS if cluster else None
-    await client.command(
-        f"CREATE DATABASE IF NOT EXISTS {database}{on_cluster(cluster)} ENGINE = Atomic",
-        settings=settings,
-    )
-    for statement in ledger:
-        await client.command(statement, settings=settings)
+    engines = await read_engines(client, database)
+    if error := replication_error(engines):
+        raise MigrationError(error)
+    if database not in engines:
+        await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+    await client.command(_LEDGER.replace("{database}", database))
     for migration in migrations:
-        for statement in statements[migration.number]:
-            await client.command(statement, settings=settings)
+        for statement in migration.statements:
+            await client.command(statement.replace("{database}", database))
         await client.command(
             f"INSERT INTO {database}.migrations SELECT {{number:UInt32}}, {{name:String}},"
             " {checksum:String}, now64(3)",
@@ -171,46 +202,38 @@ async def apply(
         )
 
 
-def _statements(migration: Migration, database: str, cluster: str) -> list[str]:
-    try:
-        return [sql for one in migration.statements for sql in rendered(one, database, cluster)]
-    except UnknownStatementError as error:
-        raise MigrationError(f"migration {migration.number:04}_{migration.name}: {error}") from None
+async def wait_until_applied(client: AsyncClient, database: str) -> None:
+    """Wait until the tables fit this release; says what is missing every few seconds."""
+    migrations = read_migrations()
+
+    async def lacking() -> list[Migration]:
+        return missing(migrations, await read_ledger(client, database))
+
+    await _wait_until_nothing_is(lacking)
 
 
-async def other_kind(client: AsyncClient, database: str, cluster: str) -> str:
-    """What is wrong, where the tables are for one server and the setting for several, or the
-    other way round; empty where they fit or are not there yet.
-    """
-    found = await client.query(
-        _ENGINES, parameters={"database": database, "tables": sorted(SHARDED)}
-    )
-    for name, engine in found.result_rows:
-        if (engine == "Distributed") != bool(cluster):
-            made_for = "one server" if cluster else "a cluster"
-            return (
-                f"{database}.{name} was made for {made_for}: RAGTIME_CLICKHOUSE__CLUSTER must be"
-                f" {'empty' if cluster else 'its name'}, or the database another one"
-            )
-    return ""
-
-
-async def wait_until_applied(
-    client: AsyncClient, database: str, cluster: str | None = None
-) -> None:
-    """Wait until the tables fit this release; says what is missing every few seconds.
-
-    `cluster`: which kind they must be as well, for those that would do harm to the other one.
+async def wait_until_countable(client: AsyncClient, database: str) -> None:
+    """Wait until the tables fit this release and are on one server: for the processor, which would
+    count wrongly by a replica.
     """
     migrations = read_migrations()
+
+    async def lacking() -> list[Migration]:
+        found = missing(migrations, await read_ledger(client, database))
+        if error := replication_error(await read_engines(client, database)):
+            raise MigrationError(error)
+        return found
+
+    await _wait_until_nothing_is(lacking)
+
+
+async def _wait_until_nothing_is(lacking: Callable[[], Awaitable[list[Migration]]]) -> None:
     while True:
         try:
-            if cluster is not None and (trouble := await other_kind(client, database, cluster)):
-                raise MigrationError(trouble)
-            lacking = missing(migrations, await read_ledger(client, database))
-            if not lacking:
+            found = await lacking()
+            if not found:
                 return
-            log.warning("migrations.waiting", missing=[migration.name for migration in lacking])
+            log.warning("migrations.waiting", missing=[migration.name for migration in found])
         except (Error, MigrationError) as error:
             log.warning("migrations.waiting", error=first_line(error))
         await asyncio.sleep(_WAIT_LOG_INTERVAL_S)

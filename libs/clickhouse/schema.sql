@@ -86,6 +86,7 @@ CREATE TABLE events
         id String,
         name String)) CODEC(ZSTD(1)),
     `duration_ms` UInt32,
+    `other_keys` Array(String) COMMENT 'keys of this event that count as `other`' CODEC(ZSTD(1)),
     `topic` LowCardinality(String) COMMENT 'Kafka topic; a topic made anew has a new name',
     `appended_at` DateTime64(3, 'UTC') COMMENT 'when Kafka appended the record' CODEC(T64('bit'), ZSTD(1)),
     `kp` UInt16 COMMENT 'Kafka partition' CODEC(ZSTD(1)),
@@ -97,7 +98,9 @@ CREATE TABLE events
     `counts` Array(Tuple(
         category LowCardinality(String),
         key String,
-        value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', toString(language), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', toString(action), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(sources.id)), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
+        value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', if(has(other_keys, language), '', toString(language)), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', if(has(other_keys, action), '', toString(action)), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(arrayMap(source_id -> if(has(other_keys, source_id), '', source_id), sources.id))), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
+    `identity` UInt128 ALIAS bitOr(bitAnd(xxh3_128(concat(project_id, '\0', toString(toUInt8(is_live)), if(startsWith(type, 'session.'), concat('s', session_id), concat('c', conversation_id)), '\0', id)), bitShiftRight(toUInt128(-1), 32)), bitShiftLeft(toUInt128(xxh3(concat(project_id, '\0', toString(toUInt8(is_live))))), 96)),
+    `conversation` UInt128 ALIAS bitOr(bitAnd(xxh3_128(concat(project_id, '\0', toString(toUInt8(is_live)), conversation_id)), bitShiftRight(toUInt128(-1), 32)), bitShiftLeft(toUInt128(xxh3(concat(project_id, '\0', toString(toUInt8(is_live))))), 96)),
     INDEX ids id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX appended appended_at TYPE minmax GRANULARITY 1,
     CONSTRAINT lease_has_not_passed CHECK lease > now64(3),

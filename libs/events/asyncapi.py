@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from libs.events.digest import HEADER, MARK_BYTES
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
+from libs.events.record_index import ENTRY_BYTES, HEADER
 from libs.http.headers import TRACEPARENT
 
 Json = dict[str, Any]
@@ -132,13 +132,14 @@ def _record() -> Json:
                 HEADER: {
                     "type": "string",
                     "format": "binary",
-                    "minLength": 8 + MARK_BYTES,
+                    "minLength": 8 + ENTRY_BYTES,
                     "description": "Optional; only what has validated the events may write it. 8"
-                    " bytes, the xxh3 of the value (big endian), then 28 bytes a line, little"
-                    " endian: 64 bits of the id's hash, 64 of the conversation's and 64 of its"
-                    " check (both 0 unless the line is a chat.message), and 32 of `occurred_at` in"
-                    " seconds since 1970. A record without, or with one that does not fit its"
-                    " value, is decoded line by line. Decision 0008 says why.",
+                    " bytes, the xxh3 of the value (big endian), then 32 bytes a line, little"
+                    " endian: the identity of the event, as in the column `identity` of the"
+                    " table; the lower 96 bits of its conversation, as in the column"
+                    " `conversation` (0 unless the line is a chat.message); and `occurred_at` in"
+                    " seconds since 1970. A record without it, or with one of another value, is"
+                    " decoded line by line. Decisions 0008 and 0023 say why.",
                 },
                 TRACEPARENT: {
                     "type": "string",

@@ -26,6 +26,8 @@ Country = Annotated[str, Meta(pattern=r"^(?:[A-Z]{2}|unknown)\Z")]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{1,8}\Z")]
 Duration = Annotated[int, Meta(ge=0, le=MAX_DURATION_MS)]
 
+OtherKeys = Annotated[tuple[Key, ...], Meta(max_length=MAX_SOURCES)]
+
 UserType = Literal["public", "logged_in"]
 DeviceType = Literal["desktop", "mobile", "tablet", "unknown"]
 Role = Literal["user", "assistant"]
@@ -56,6 +58,8 @@ class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     country: Country = "unknown"
     device_type: DeviceType = "unknown"
     language: Language = "unknown"
+    # Keys of this event (source ids, action, language) that count as `other`.
+    other_keys: OtherKeys = ()
 
 
 class ChatMessage(Event, frozen=True, omit_defaults=True, kw_only=True, tag="chat.message"):

@@ -27,3 +27,4 @@ class DeadLetterReason(StrEnum):
     NOT_JSON = "not_json"
     INVALID_EVENT = "invalid_event"
     OCCURRED_AT_OUT_OF_RANGE = "occurred_at_out_of_range"
+    REFUSED_BY_CLICKHOUSE = "refused_by_clickhouse"

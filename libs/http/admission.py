@@ -1,33 +1,43 @@
 """Who is let in: the key, its rate, its project and scope, checked in this order.
 
+Ingest counts what a key writes besides: see `services/ingest/quota.py`.
+
 A request without a valid key is counted by the address it comes from, one with a valid key by that
 key, whatever else is wrong with it: nobody spends what belongs to a key without showing it. The
 state of the limit is left in `request.state.rate_limit`, where the answer, also that of a problem,
 takes its headers from.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.access.api_keys import ApiKey, Scope
+from libs.access.api_keys import ActiveKey, Scope
 from libs.access.authentication import bearer_token
 from libs.access.callers import Caller
-from libs.access.client_address import Address, Network, client_address, neighbourhood
+from libs.access.client_address import (
+    Address,
+    Network,
+    client_address,
+    neighbourhood,
+    wide_neighbourhood,
+)
 from libs.access.key_store import KeyStore
-from libs.access.rate_limits import RateLimiter, RateLimitState
+from libs.access.rate_limits import RateLimiter
+from libs.access.windows import WINDOW_MS, Limit, RateLimitState
 from libs.http.connections import count_for_key
 from libs.http.headers import header_values
 from libs.http.problems import Problem
 from libs.telemetry.metrics import RATE_LIMITED
 
 _KEYS_RETRY_AFTER_S = 3
-_BY_KEY, _BY_ADDRESS, _BY_EVENTS = (
-    RATE_LIMITED.labels(limit) for limit in ("key", "address", "events")
+_BY_KEY, _BY_ADDRESS, _BY_REQUESTS = (
+    RATE_LIMITED.labels(limit) for limit in ("key", "address", "requests")
 )
 
 C = TypeVar("C", bound=Caller)
@@ -37,11 +47,13 @@ C = TypeVar("C", bound=Caller)
 class Rates:
     """Requests a minute: of an address without key, and of a key that names no rate of its own.
 
-    `per_key` None: requests with a key are not limited by their number.
+    `per_key`: over all replicas; None: keys have no such rate. `per_key_here`: what one process
+    takes of a key, whatever its own rate, by a sixth every ten seconds; 0: as many as come.
     """
 
     per_address: int
     per_key: int | None = None
+    per_key_here: int = 0
 
 
 class Admission:
@@ -61,19 +73,16 @@ class Admission:
         self._trusted_proxies = tuple(trusted_proxies)
         self._clock = clock
 
-    async def admit(self, request: Request, project_id: str, scope: Scope) -> ApiKey:
+    async def admit(self, request: Request, project_id: str, scope: Scope) -> ActiveKey:
         """The key that the request shows, when it may do this."""
         token = bearer_token(header_values(request.scope, b"authorization"))
         key = None if token is None else self._keys.find(token, self._clock())
         if key is None:
             await self._limit_address(request, may_be_known=self._may_be_known(token))
             raise self._refusal(request, token)
+        self._limit_here(request, key)
         if self._rates.per_key is not None:
-            rate = self._rates.per_key if key.rate_per_minute is None else key.rate_per_minute
-            state = await self._count(request, f"key:{key.id}", rate)
-            if not state.allowed:
-                _BY_KEY.inc()
-                raise _too_many(rate, state)
+            await self._limit_key(request, key, self._rates.per_key)
         if key.project_id != project_id or scope not in key.scopes:
             raise Problem(
                 403, "forbidden", f"The key needs the scope {scope.value} and this project."
@@ -81,40 +90,42 @@ class Admission:
         return key
 
     def _may_be_known(self, token: str | None) -> bool:
-        """Whether nobody can tell yet: the keys have not been read since the start."""
-        return token is not None and not self._keys.is_loaded
+        """Whether nobody can tell: the keys have not been read since the start, or for too long."""
+        return token is not None and not self._keys.can_judge
+
+    def _limit_here(self, request: Request, key: ActiveKey) -> None:
+        """Count what this process takes of a key; raises the Problem of one too many."""
+        if self._rates.per_key_here:
+            limit = _here(key.id, self._rates.per_key_here)
+            refused = self._limiter.refused_here(limit)
+            if refused is not None:
+                request.state.rate_limit = refused
+                _BY_REQUESTS.inc()
+                raise _too_many(refused)
+
+    async def _limit_key(self, request: Request, key: ActiveKey, default: int) -> None:
+        """Count a request by its key; raises the Problem of one too many."""
+        rate = default if key.rate_per_minute is None else key.rate_per_minute
+        state = await self._limiter.take(f"key:{key.id}", rate)
+        request.state.rate_limit = state
+        if not state.allowed:
+            _BY_KEY.inc()
+            raise _too_many(state)
 
     async def _limit_address(self, request: Request, *, may_be_known: bool) -> None:
         """Count a request by its address alone; raises the Problem of one too many."""
-        # Who shares the windows need not learn who called.
-        caller = self._keys.pseudonym(neighbourhood(self.caller_address(request)))
         rate = self._rates.per_address
-        state = await self._count(request, f"address:{caller}", rate)
+        state = await self._limiter.take_address(self._names(request), rate)
+        request.state.rate_limit = state
         if not (state.allowed or may_be_known):
             _BY_ADDRESS.inc()
-            raise _too_many(rate, state)
+            raise _too_many(state)
 
-    async def limit_events(self, request: Request, key: ApiKey, events: int) -> None:
-        """Count the events of a request, all or none; raises the Problem of too many."""
-        limit = key.events_per_minute
-        if limit is None:
-            return
-        if events > limit:
-            raise Problem(
-                413,
-                "too_many_events",
-                f"The key may write {limit} events a minute; a request cannot bring {events}.",
-            )
-        state = await self._limiter.take(f"events:{key.id}", limit, events)
-        if not state.allowed:
-            _BY_EVENTS.inc()
-            request.state.rate_limit = state
-            raise Problem(
-                429,
-                "rate_limited",
-                f"At most {limit} events a minute, of which {state.remaining} are left;"
-                f" come back in {state.retry_after_s} s.",
-            )
+    def _names(self, request: Request) -> Iterator[str]:
+        """By what an address is counted. Who shares the windows need not learn who called."""
+        address = self.caller_address(request)
+        for whom in (neighbourhood, wide_neighbourhood):
+            yield f"address:{self._keys.pseudonym(whom(address))}"
 
     def caller_address(self, request: Request) -> Address | None:
         """Where the request comes from, as far as our own proxies tell."""
@@ -138,14 +149,15 @@ class Admission:
             )
         return Problem(401, "invalid_key", "The API key is not valid.", challenge)
 
-    async def _count(self, request: Request, identity: str, rate: int) -> RateLimitState:
-        state = await self._limiter.take(identity, rate)
-        request.state.rate_limit = state
-        return state
+
+@lru_cache(maxsize=4_096)
+def _here(key_id: str, rate: int) -> tuple[Limit]:
+    """A sixth of the minute in ten seconds each: one window, and no minute spent at once."""
+    return (Limit(f"requests:{key_id}", max(1, rate // 6), WINDOW_MS // 6),)
 
 
-def _too_many(rate: int, state: RateLimitState) -> Problem:
-    detail = f"At most {rate} requests a minute; come back in {state.retry_after_s} s."
+def _too_many(state: RateLimitState) -> Problem:
+    detail = f"At most {state.limit.spelt('requests')}; come back in {state.retry_after_s} s."
     return Problem(429, "rate_limited", detail)
 
 

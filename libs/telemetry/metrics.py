@@ -59,7 +59,7 @@ REQUEST_SECONDS = HTTP.histogram(
 RATE_LIMITED = HTTP.counter(
     "ragtime_rate_limited_total",
     "Requests answered 429, by the limit that they met",
-    limit=("key", "address", "events", "under_way"),
+    limit=("key", "address", "events", "requests", "under_way"),
 )
 RATE_LIMIT_STORE_FAILURES = HTTP.counter(
     "ragtime_rate_limit_store_failures_total",
@@ -99,6 +99,11 @@ PUBLISH_SECONDS = INGEST.histogram(
 )
 PUBLISH_FAILURES = INGEST.counter(
     "ragtime_publish_failures_total", "Requests answered 503 as Kafka did not take their events"
+)
+OTHER_KEYS = INGEST.counter(
+    "ragtime_other_keys_total",
+    "Keys that count as `other`, as their project had too many of the category on that day",
+    category=("action", "language", "source"),
 )
 PENDING_BYTES = INGEST.gauge("ragtime_publish_pending_bytes", "Bytes that wait for Kafka")
 
@@ -164,8 +169,27 @@ OFFSETS_MISSING = PROCESSOR.counter(
 ROLLUPS_MENDED = PROCESSOR.counter(
     "ragtime_rollups_mended_total", "Rollups of a day of a project that had to be mended"
 )
-MEMORY_IDS = PROCESSOR.gauge(
-    "ragtime_memory_ids", "Ids remembered for the detection of repeats; 8 bytes each"
+REMEMBERED = PROCESSOR.gauge(
+    "ragtime_remembered_identities",
+    "Identities of events and conversations that are remembered to find duplicates; `exact`:"
+    " 16 bytes each; `filtered`: in filters, as memory was too small",
+    form=("exact", "filtered"),
+)
+REMEMBERED_BYTES = PROCESSOR.gauge(
+    "ragtime_remembered_bytes", "Memory that those take; `RAGTIME_MEMORY__MAX_BYTES` bounds it"
+)
+REMEMBERED_BYTES_LIMIT = PROCESSOR.gauge(
+    "ragtime_remembered_bytes_limit", "`RAGTIME_MEMORY__MAX_BYTES`"
+)
+LOOKED_UP = PROCESSOR.counter(
+    "ragtime_lookups_total",
+    "What was asked of the table as memory could not decide: `late`: events that occurred before"
+    " the window; `filtered`: events that a filter has; `conversation`: those of older days",
+    kind=("late", "filtered", "conversation"),
+)
+BATCHES_SPLIT = PROCESSOR.counter(
+    "ragtime_batches_split_total",
+    "Batches cut in two, as ClickHouse refused all of it again and again",
 )
 
 

@@ -72,7 +72,7 @@ def migrate(
             return missing(migrations_here(), ledger)  # what a service asks before it starts
         to_apply = pending(migrations_here(), ledger)
         if not plan:
-            await apply(client, database, to_apply, settings.clickhouse.cluster)
+            await apply(client, database, to_apply)
         return to_apply
 
     # The database may not exist yet: connect without one.
@@ -88,8 +88,7 @@ def migrate(
 
 
 async def _keep(client: AsyncClient, settings: MigrateSettings) -> None:
-    days, cluster = settings.retention.events_days, settings.clickhouse.cluster
-    if done := await carry_out(client, days, datetime.now(UTC), cluster):
+    if done := await carry_out(client, settings.retention.events_days, datetime.now(UTC)):
         typer.echo(done)
 
 
@@ -111,7 +110,7 @@ def init() -> None:
         client = await connect_patiently(elsewhere)
         database = settings.clickhouse.database
         to_apply = pending(migrations_here(), await read_ledger(client, database))
-        await apply(client, database, to_apply, settings.clickhouse.cluster)
+        await apply(client, database, to_apply)
         await client.close()
         typer.echo(
             f"tables: applied {len(to_apply)} migrations" if to_apply else "tables: up to date"

@@ -1,10 +1,10 @@
 """`ragtime audit`: proves on a live system that each event is counted once, in every rollup.
 
-In the tables: no place in Kafka has two rows, no id counts twice within 24 hours, each conversation
-has one first message a day, and the rollups hold what the raw table gives; for the days of which
-the retention has left all. In Kafka: each record that has no row holds nothing that should have
-one. What is being inserted at the moment may look
-like a difference: one counts when it is still the same some looks later.
+In the tables: no place in Kafka has two rows, no event counts twice, each conversation has one
+first message a day, and the rollups hold what the raw table gives; for the days of which the
+retention has left all. In Kafka: each record that has no row holds nothing that should have one.
+What is being inserted at the moment may look like a difference: one counts when it is still the
+same some looks later.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_record
+from libs.events.models import AnyEvent
+from libs.events.record_index import identity_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.retention import complete_since, noted
@@ -34,7 +36,9 @@ _COUNTED = statement("audit_counted")
 _LAST_DAY = date(2149, 6, 6)  # that a Date can hold
 _LOOKS, _PAUSE_S = 4, 1.0
 _PORTION, _READ_TIMEOUT_MS = 1_000, 2_000
-_WINDOW_MS = 24 * 3600 * 1000
+# Identities are remembered by buckets of four hours, for 28 hours at most.
+_LONGEST_MS = 28 * 3600 * 1000
+_LATE_MS = 23 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +124,18 @@ class _Line:
 
     offset: int
     number: int
-    project_id: str
-    event_id: str
+    event: AnyEvent
     appended_at_ms: int
+
+    @property
+    def identity(self) -> int:
+        """As the table's column has it."""
+        return int.from_bytes(identity_of(self.event), "little")
+
+    @property
+    def is_late(self) -> bool:
+        """Whether an earlier copy may have been counted before the window."""
+        return self.event.occurred_at.timestamp() * 1000 < self.appended_at_ms - _LATE_MS
 
 
 class _Topic:
@@ -182,23 +195,25 @@ class _Topic:
         return {offset: set(lines) for offset, lines in result.result_rows}
 
     async def _first_missing(self, lines: list[_Line]) -> str:
-        """Each must be a repeat: its id was counted within the window before it."""
+        """Each must be a duplicate, of a copy in the window before it or, if it is late, before."""
         if not lines:
             return ""
         result = await self._client.query(
             _COUNTED,
             parameters={
-                "projects": sorted({line.project_id for line in lines}),
-                "ids": sorted({line.event_id for line in lines}),
+                "projects": sorted({line.event.project_id for line in lines}),
+                "ids": sorted({line.event.id for line in lines}),
             },
         )
-        counted = {(project, event): times for project, event, times in result.result_rows}
+        counted = {int(identity): times for identity, times in result.result_rows}
         for line in lines:
-            times = counted.get((line.project_id, line.event_id), ())
-            if not any(0 <= line.appended_at_ms - at_ms < _WINDOW_MS for at_ms in times):
+            ages_ms = [line.appended_at_ms - at_ms for at_ms in counted.get(line.identity, ())]
+            if not any(
+                age_ms >= 0 and (age_ms < _LONGEST_MS or line.is_late) for age_ms in ages_ms
+            ):
                 return (
                     f"offset {line.offset}, line {line.number}:"
-                    f" event {line.event_id!r} of {line.project_id!r} is not counted"
+                    f" event {line.event.id!r} of {line.event.project_id!r} is not counted"
                 )
         return ""
 
@@ -211,4 +226,4 @@ def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noq
         if number in lines or isinstance(event, InvalidLine):
             continue
         if oldest <= event.occurred_at <= newest:
-            yield _Line(record.offset, number, event.project_id, event.id, record.timestamp)
+            yield _Line(record.offset, number, event, record.timestamp)

@@ -133,9 +133,16 @@ def _send(client: httpx.Client, settings: DemoSettings, key: str, events: list[E
     waiting = iter(events)
     portions = [list(islice(waiting, _A_REQUEST)) for _ in range(0, len(events), _A_REQUEST)]
     for portion in track(portions, description=f"sending {len(events)} events"):
-        answer = client.post(url, json=portion, headers={"Authorization": f"Bearer {key}"})
+        answer = _post(client, url, key, portion)
+        while answer.status_code == 429:  # more than the key may write at once
+            time.sleep(int(answer.headers["Retry-After"]))
+            answer = _post(client, url, key, portion)
         if answer.status_code != 202 or answer.json()["rejected"]:
             raise DemoError(f"ingest answered {answer.status_code}: {answer.text[:300]}")
+
+
+def _post(client: httpx.Client, url: str, key: str, events: list[Event]) -> httpx.Response:
+    return client.post(url, json=events, headers={"Authorization": f"Bearer {key}"})
 
 
 def _user_messages(client: httpx.Client, settings: DemoSettings, days: int) -> int:

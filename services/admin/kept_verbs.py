@@ -54,13 +54,11 @@ def retention(apply: _APPLY = False) -> None:
     days = settings.retention.events_days
     refuse(of_retention(settings.retention, settings.topics))
 
-    cluster = settings.clickhouse.cluster
-
     async def run(client: AsyncClient) -> tuple[Kept, Table]:
-        before = await kept(client, cluster)
+        before = await kept(client)
         if apply and before.days != days:
-            await keep(client, days, cluster)
-        return before, _table_of(await months(client, cluster), days)
+            await keep(client, days)
+        return before, _table_of(await months(client), days)
 
     before, table = with_client(settings.clickhouse, run)
     Console().print(table)

@@ -17,12 +17,13 @@ from libs.events.models import PROJECT_ID_PATTERN
 from libs.settings import load_settings
 from services.admin.keys import (
     MAX_DAYS,
-    MAX_EVENTS_RATE,
     MAX_RATE,
     KeyRequest,
     as_json,
+    events_rate,
     make_key,
     rotate_key,
+    spelt_events,
     with_rates,
 )
 from services.admin.running import cell, fail, with_client
@@ -32,6 +33,22 @@ app = typer.Typer(help="Make, list, change, rotate and revoke API keys.", no_arg
 
 _MAX_OVERLAP_H = 24 * 366
 
+
+def _events(text: str) -> int:
+    try:
+        return events_rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+_EVENTS = Annotated[
+    int | None,
+    typer.Option(
+        parser=_events,
+        metavar="NUMBER|unlimited",
+        help="Events a minute; without it, or with 0, the default of ingest.",
+    ),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _ID = Annotated[str, typer.Argument(help="The id that `keys list` shows.")]
 
@@ -44,10 +61,7 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
     rate: Annotated[
         int | None, typer.Option(min=1, max=MAX_RATE, help="Analytics requests a minute.")
     ] = None,
-    events_per_minute: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_EVENTS_RATE, help="Events a minute; without it no limit."),
-    ] = None,
+    events_per_minute: _EVENTS = None,
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
     expires: Annotated[
         int | None, typer.Option(min=1, max=MAX_DAYS, help="Days until it expires.")
@@ -58,7 +72,8 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
     if not re.match(PROJECT_ID_PATTERN, project) or len(project) > 64:
         fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
     settings = load_settings(KeySettings)
-    request = KeyRequest(project, frozenset(scope), mode, rate, label, expires, events_per_minute)
+    own_events = events_per_minute or None
+    request = KeyRequest(project, frozenset(scope), mode, rate, label, expires, own_events)
     key, stored = make_key(request, _pepper(settings), datetime.now(UTC))
     with_client(settings.clickhouse, lambda client: add_key(client, stored))
     _show(key, stored, as_json_)
@@ -85,9 +100,7 @@ def set_rate(
         int | None,
         typer.Option(min=0, max=MAX_RATE, help="Analytics requests a minute; 0: the default."),
     ] = None,
-    events_per_minute: Annotated[
-        int | None, typer.Option(min=0, max=MAX_EVENTS_RATE, help="Events a minute; 0: no limit.")
-    ] = None,
+    events_per_minute: _EVENTS = None,
 ) -> None:
     """Change the rates of a key; every service goes by them within 5 seconds."""
     if rate is None and events_per_minute is None:
@@ -172,7 +185,7 @@ def _table_of(keys: list[ApiKey], uses: dict[str, datetime]) -> Table:
 
 
 def _rates_of(key: ApiKey) -> str:
-    events = key.events_per_minute
+    events = spelt_events(key.events_per_minute)
     requests = f"{key.rate_per_minute or 'default'} requests"
     return requests if events is None else f"{requests}, {events} events"
 

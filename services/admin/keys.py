@@ -4,11 +4,20 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key, pepper_id
+from libs.access.api_keys import (
+    NO_LIMIT,
+    ApiKey,
+    Mode,
+    Scope,
+    generate_key,
+    hash_key,
+    pepper_id,
+)
 
 MAX_RATE = 1_000_000
 MAX_EVENTS_RATE = 1_000_000_000
 MAX_DAYS = 36_500
+UNLIMITED = "unlimited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,27 @@ def rotate_key(key: ApiKey, pepper: bytes, overlap: timedelta, now: datetime) ->
     )
 
 
+def events_rate(text: str) -> int:
+    """Events a minute as a person writes them: a number, or `unlimited`. 0: the default.
+
+    Raises ValueError with what would be right.
+    """
+    if text == UNLIMITED:
+        return NO_LIMIT
+    if text.isdecimal() and text.isascii() and int(text) <= MAX_EVENTS_RATE:
+        return int(text)
+    raise ValueError(f"a number of 0 (the default) to {MAX_EVENTS_RATE}, or {UNLIMITED}")
+
+
+def spelt_events(rate: int | None) -> int | str | None:
+    """The same for people to read; None: the default."""
+    return UNLIMITED if rate == NO_LIMIT else rate
+
+
 def with_rates(key: ApiKey, rate: int | None, events: int | None) -> ApiKey:
-    """The key with other rates. None leaves a rate as it is, 0 takes the key's own away."""
+    """The key with other rates. None leaves a rate as it is, 0 takes the key's own away: then the
+    default of the service counts.
+    """
     return replace(
         key,
         rate_per_minute=key.rate_per_minute if rate is None else rate or None,
@@ -73,7 +101,7 @@ def as_json(key: ApiKey, used_at: datetime | None = None) -> dict[str, object]:
         "mode": key.mode.value,
         "scopes": sorted(scope.value for scope in key.scopes),
         "ratePerMinute": key.rate_per_minute,
-        "eventsPerMinute": key.events_per_minute,
+        "eventsPerMinute": spelt_events(key.events_per_minute),
         "label": key.label,
         "createdAt": _iso(key.created_at),
         "expiresAt": _iso(key.expires_at),

@@ -2,8 +2,7 @@
 
 A TTL deletes for good. So what the tables need is never at its mercy: the settings do not take less
 than recovery looks back, the audit asks `complete_since`, and a change that would delete rows at
-once is made by `ragtime retention --apply` alone, not by an update or a forgotten variable. In a
-`cluster` (its name) it is changed on all servers, and told of the one that is asked.
+once is made by `ragtime retention --apply` alone, not by an update or a forgotten variable.
 """
 
 import re
@@ -13,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.clickhouse.cluster import SETTINGS, on_cluster, on_this_server
 from libs.events.window import FARTHEST_AHEAD
 from services.admin.statements import statement
 
@@ -27,9 +25,8 @@ _OLDEST = "SELECT min(appended_at) FROM events HAVING count() > 0"
 _MONTHS = statement("retention_months")
 _NOTED = "SELECT noted_at, events_days FROM retention ORDER BY noted_at"
 _NOTE = "INSERT INTO retention SELECT {days:UInt32}, now64(3)"
-_ALTER = "ALTER TABLE events"
-_MODIFY = " MODIFY TTL toDateTime(appended_at) + INTERVAL {days} DAY"
-_REMOVE = " REMOVE TTL"
+_MODIFY = "ALTER TABLE events MODIFY TTL toDateTime(appended_at) + INTERVAL {days} DAY"
+_REMOVE = "ALTER TABLE events REMOVE TTL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,9 @@ def words(days: int | None) -> str:
     return "for ever" if days == FOR_EVER else f"for {days} days"
 
 
-async def kept(client: AsyncClient, cluster: str = "") -> Kept:
+async def kept(client: AsyncClient) -> Kept:
     """How the table is. `client` is one of its database. Raises the driver's `Error`."""
-    engine = (await client.query(on_this_server(_ENGINE, cluster))).result_rows
+    engine = (await client.query(_ENGINE)).result_rows
     ttl = _TTL.search(engine[0][0] if engine else "")
     oldest = (await client.query(_OLDEST)).result_rows
     return Kept(
@@ -87,15 +84,15 @@ async def noted(client: AsyncClient) -> list[tuple[datetime, int]]:
     return [(_utc(at), days) for at, days in result.result_rows]
 
 
-async def months(client: AsyncClient, cluster: str = "") -> list[tuple[str, datetime, int, int]]:
+async def months(client: AsyncClient) -> list[tuple[str, datetime, int, int]]:
     """Each month of the table: its name, its newest row, its rows, its bytes on disk."""
-    result = await client.query(on_this_server(_MONTHS, cluster))
+    result = await client.query(_MONTHS)
     return [(month, _utc(newest), rows, size) for month, newest, rows, size in result.result_rows]
 
 
-async def carry_out(client: AsyncClient, days: int, now: datetime, cluster: str = "") -> str:
+async def carry_out(client: AsyncClient, days: int, now: datetime) -> str:
     """Keep raw events so long, unless that deletes some at once; what was done, for people."""
-    table = await kept(client, cluster)
+    table = await kept(client)
     if table.days == days:
         return ""
     if table.days is None or table.would_delete(days, now):
@@ -103,23 +100,23 @@ async def carry_out(client: AsyncClient, days: int, now: datetime, cluster: str 
             f"raw events: kept {words(table.days)}, set: {words(days)}. As this would delete some,"
             " nothing was changed: see `ragtime retention`"
         )
-    await keep(client, days, cluster)
+    await keep(client, days)
     return f"raw events: kept {words(days)}"
 
 
-async def keep(client: AsyncClient, days: int, cluster: str = "") -> None:
+async def keep(client: AsyncClient, days: int) -> None:
     """Let the table keep raw events so long, and note it. May be repeated."""
-    table = await kept(client, cluster)
+    table = await kept(client)
     before = await noted(client)
     last = before[-1][1] if before else FOR_EVER
     is_less = days != FOR_EVER and (last == FOR_EVER or days < last)
     # At no moment may less be kept than is noted: the audit would miss what is gone.
     if is_less:
         await _note(client, days)
-    change = _REMOVE if days == FOR_EVER else _MODIFY.format(days=days)
-    if days != FOR_EVER or table.days != FOR_EVER:
-        table_of_all = on_this_server(_ALTER, cluster) + on_cluster(cluster)
-        await client.command(table_of_all + change, settings=SETTINGS if cluster else None)
+    if days != FOR_EVER:
+        await client.command(_MODIFY.format(days=days))
+    elif table.days != FOR_EVER:
+        await client.command(_REMOVE)
     if not is_less and days != last:
         await _note(client, days)
 

@@ -10,6 +10,7 @@ from libs.settings import (
     ClickHouseSettings,
     ConsumerGroup,
     KafkaSettings,
+    MemorySettings,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
@@ -148,4 +149,5 @@ class DoctorSettings(InitSettings):
     access: AccessSettings | None = None
     rate_limit: _RateLimit = _RateLimit()
     group: _Group = _Group()
+    memory: MemorySettings = MemorySettings()
     doctor: DoctorThresholds = DoctorThresholds()

@@ -1,12 +1,13 @@
 """What a producer hears: how many events were accepted, and what is wrong with each other one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.access.windows import RateLimitState
 from libs.events.reasons import RejectCode
 from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, request_id_in
 from services.ingest.verdicts import Refusal
@@ -33,25 +34,45 @@ class NoValidEvent(ProblemBody, frozen=True, kw_only=True):
     rejected: list[Rejection]
 
 
-def answer(accepted: int, refused: Iterable[tuple[int, Refusal]], request: Request) -> Response:
-    """202 with the verdicts, or the problem that not one event was valid."""
+def answer(
+    accepted: int,
+    refused: Iterable[tuple[int, Refusal]],
+    limit: RateLimitState | None,
+    request: Request,
+) -> Response:
+    """202 with the verdicts, or the problem that not one event was valid.
+
+    `limit`: what is left of the key's events, where those are limited.
+    """
     rejected = [Rejection(index, refusal.code, refusal.message) for index, refusal in refused]
     if not rejected:
-        return _all_accepted(accepted)
+        usual = _all_accepted(accepted)
+        return usual if limit is None else _Accepted(usual, limit)
+    headers = {} if limit is None else limit.headers()
     if accepted:
-        return _verdicts(Verdicts(accepted, rejected))
+        return _verdicts(Verdicts(accepted, rejected), headers)
     problem = Problem(400, "no_valid_event", "Not one event of the request is valid.")
     fields = msgspec.structs.asdict(body_of(problem, request_id_in(request)))
     refusal = NoValidEvent(**fields, rejected=rejected)
-    return Response(msgspec.json.encode(refusal), 400, media_type=MEDIA_TYPE)
+    return Response(msgspec.json.encode(refusal), 400, headers, media_type=MEDIA_TYPE)
+
+
+class _Accepted(Response):
+    """The usual answer with the headers of a limit, made without what Starlette does for others."""
+
+    def __init__(self, usual: Response, limit: RateLimitState) -> None:
+        self.status_code = usual.status_code
+        self.body = usual.body
+        self.background = None
+        self.raw_headers = [*usual.raw_headers, *limit.raw_headers()]
 
 
 @lru_cache(maxsize=1_024)
 def _all_accepted(accepted: int) -> Response:
     """The usual answer, made once for each number of events: nobody changes it."""
-    return _verdicts(Verdicts(accepted, []))
+    return _verdicts(Verdicts(accepted, []), {})
 
 
-def _verdicts(verdicts: Verdicts) -> Response:
+def _verdicts(verdicts: Verdicts, headers: Mapping[str, str]) -> Response:
     body = msgspec.json.encode(verdicts)
-    return Response(body, 202, media_type="application/json")
+    return Response(body, 202, headers, media_type="application/json")

@@ -33,9 +33,11 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
 from services.ingest.publisher import Publisher, kafka_producer
+from services.ingest.quota import WriteQuota
 from services.ingest.routes import EVENTS_PATH, EventsRoute
 from services.ingest.settings import Settings
 
@@ -99,23 +101,29 @@ def build(
 ) -> FastAPI:
     """The app. `connect` may take as long as it likes: the app answers 503 meanwhile."""
     shared = shared_windows(settings.rate_limit, "ingest")
+    limiter, rates, body = RateLimiter(shared), settings.rate_limit, settings.body
     admission = Admission(
         keys,
-        RateLimiter(shared),
-        Rates(settings.rate_limit.per_address),
+        limiter,
+        Rates(rates.per_address, per_key_here=rates.requests_per_key),
         settings.trusted_proxies,
         clock,
     )
+    largest = max(body.max_events, -(-body.max_body_bytes // 1024))
     route = EventsRoute(
         admission=admission,
+        quota=WriteQuota(limiter, rates.events_per_key, largest),
         publisher=publisher,
         country_of=_country_lookup(settings),
-        limits=settings.body,
+        cardinality=Cardinality(
+            settings.cardinality.max_keys, settings.cardinality.max_memory_bytes
+        ),
+        limits=body,
         budget=Budget(
-            settings.body.max_held_bytes,
+            body.max_held_bytes,
             settings.http.share,
-            max_waiting=settings.body.max_waiting,
-            wait_s=settings.body.wait_s,
+            max_waiting=body.max_waiting,
+            wait_s=body.wait_s,
         ),
         clock=clock,
     )
@@ -143,7 +151,7 @@ def build(
         app,
         "ingest",
         settings.http,
-        lambda: {"kafka": publisher.is_ready, "keys": keys.is_loaded},
+        lambda: {"kafka": publisher.is_ready, "keys": keys.is_fresh},
     )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)

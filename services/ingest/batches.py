@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from libs.events.codec import encode_event
-from libs.events.digest import mark_of
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key
+from libs.events.record_index import entry_of
 from services.ingest.bodies import RawEvent
 from services.ingest.enrich import Submission, enrich
 from services.ingest.incoming import UndecodableError, decode_incoming
@@ -32,6 +32,6 @@ def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
         except (*UndecodableError, RefusedError) as error:
             batch.rejected.append((index, explain(error)))
         else:
-            batch.lines.append(Line(partition_key(event), encode_event(event), mark_of(event)))
+            batch.lines.append(Line(partition_key(event), encode_event(event), entry_of(event)))
             batch.types[type(event)] = batch.types.get(type(event), 0) + 1
     return batch

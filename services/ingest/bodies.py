@@ -8,6 +8,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
 from itertools import islice
@@ -63,6 +64,19 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
+@dataclass(slots=True)
+class Received:
+    """The bytes of a body as far as they came, and as far as they were unpacked."""
+
+    packed_bytes: int = 0
+    plain_bytes: int = 0
+
+    @property
+    def kib(self) -> int:
+        """Begun KiB of whichever is more, one at least."""
+        return -(-max(1, self.packed_bytes, self.plain_bytes) // 1024)
+
+
 @lru_cache(maxsize=64)
 def media_type_of(content_type: str) -> MediaType:
     """The media type in a Content-Type header; parameters do not matter."""
@@ -90,7 +104,7 @@ def compression_of(content_encoding: str) -> Compression:
         ) from None
 
 
-def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
+def decompress(body: bytes, compression: Compression, max_bytes: int, received: Received) -> bytes:
     """The plain body, unpacked in steps and given up as soon as it is over the limit."""
     if compression is Compression.NONE:
         return body
@@ -99,6 +113,7 @@ def decompress(body: bytes, compression: Compression, max_bytes: int) -> bytes:
     try:
         for step in unpack(body):
             plain += step
+            received.plain_bytes = len(plain)
             if len(plain) > max_bytes:
                 raise body_too_large(max_bytes)
     except (zlib.error, zstd.ZstdError, EOFError) as error:

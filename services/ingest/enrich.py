@@ -6,7 +6,7 @@ ends here: the event has no field for it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -24,6 +24,7 @@ from libs.events.models import (
     SessionStarted,
     Source,
 )
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import UNKNOWN, CountryOf
 from services.ingest.devices import device_type_of
 from services.ingest.incoming import (
@@ -77,6 +78,7 @@ class Submission:
     accepted_at: datetime
     caller: Caller
     country_of: CountryOf
+    cardinality: Cardinality
     id_prefix: str | None = None
     oldest: datetime = field(init=False)
     newest: datetime = field(init=False)
@@ -90,31 +92,57 @@ def enrich(index: int, incoming: AnyIncoming, submission: Submission) -> AnyEven
     """The complete event. Raises RefusedError when a rule beyond the single field is broken."""
     context = incoming.context
     tag = incoming.language
+    language = UNKNOWN if tag is None else _primary_language(tag)
+    is_live = _is_live(incoming.live, submission)
+    occurred_at = _occurred_at(incoming.occurred_at, submission)
     shared = (  # in the order of libs.events.models.Event
         submission.project_id,
-        _is_live(incoming.live, submission),
+        is_live,
         _id(incoming.id, index, submission),
-        _occurred_at(incoming.occurred_at, submission),
+        occurred_at,
         submission.accepted_at,
         incoming.session_id,
         incoming.user_type or "public",
         incoming.device_id or "",
         _country(context, submission),
         _device_type(context, submission),
-        UNKNOWN if tag is None else _primary_language(tag),
+        language,
     )
+
     if isinstance(incoming, IncomingChatMessage):
-        return ChatMessage(*shared, conversation_id=incoming.conversation_id, role=incoming.role)
+        return ChatMessage(
+            *shared,
+            _others(submission, is_live, occurred_at, "language", (language,)),
+            conversation_id=incoming.conversation_id,
+            role=incoming.role,
+        )
     if isinstance(incoming, IncomingRetrieval):
         sources = _distinct(incoming.sources or ())
+        ids = [source.id for source in sources]
         return RagRetrieval(
-            *shared, conversation_id=incoming.conversation_id, hit=incoming.hit, sources=sources
+            *shared,
+            _others(submission, is_live, occurred_at, "source", ids) if ids else (),
+            conversation_id=incoming.conversation_id,
+            hit=incoming.hit,
+            sources=sources,
         )
     if isinstance(incoming, IncomingChatAction):
-        return ChatAction(*shared, conversation_id=incoming.conversation_id, action=incoming.action)
+        return ChatAction(
+            *shared,
+            _others(submission, is_live, occurred_at, "action", (incoming.action,)),
+            conversation_id=incoming.conversation_id,
+            action=incoming.action,
+        )
     if isinstance(incoming, IncomingStart):
         return SessionStarted(*shared)
     return SessionEnded(*shared, duration_ms=int(incoming.duration_ms))
+
+
+def _others(
+    submission: Submission, is_live: bool, occurred_at: datetime, category: str, keys: Iterable[str]
+) -> tuple[str, ...]:
+    scope = (submission.project_id, is_live, category, occurred_at.toordinal())
+    return submission.cardinality.others(scope, keys)
 
 
 def _is_live(live: bool | None, submission: Submission) -> bool:

@@ -95,11 +95,39 @@ _EVENTS: Json = {
     "maxItems": 10_000,
 }
 
+
+def _header(description: str, minimum: int, *, required: bool) -> Json:
+    return {
+        "description": description,
+        "required": required,
+        "schema": {"type": "integer", "minimum": minimum},
+    }
+
+
+def _limit(*, required: bool) -> Json:
+    """The headers of a limit: that of the key's events, or of the address without a valid key."""
+    absent = "" if required else " Absent where there is no limit, or none was looked at."
+    return {
+        "X-RateLimit-Limit": _header(
+            f"Events a minute that the key may write; of a 429 what the limit that refused allows."
+            f"{absent}",
+            1,
+            required=required,
+        ),
+        "X-RateLimit-Remaining": _header(f"What is left of it.{absent}", 0, required=required),
+        "X-RateLimit-Reset": _header(
+            f"Unix timestamp when the window resets.{absent}", 1, required=required
+        ),
+    }
+
+
+_LIMIT_IF_ANY = _limit(required=False)
+
 _RESPONSES: Json = {
     **shared_problems({}),
     "202": {
         "description": "Kafka has acknowledged the accepted events on all in-sync replicas.",
-        "headers": ANSWER_HEADERS,
+        "headers": ANSWER_HEADERS | _LIMIT_IF_ANY,
         "content": {
             "application/json": {
                 "schema": {"$ref": REFERENCE.format(name="Verdicts")},
@@ -113,7 +141,7 @@ _RESPONSES: Json = {
             "missing_key": "The request needs the header `Authorization: Bearer <API key>`.",
             "invalid_key": "The API key is not valid.",
         },
-        CHALLENGE,
+        CHALLENGE | _limit(required=True),
     ),
     "403": problem_response(
         403, {"forbidden": "The key needs the scope events:write and this project."}, {}
@@ -125,7 +153,7 @@ _RESPONSES: Json = {
             " decompression.",
             "too_many_events": "A request may bring at most 10000 events.",
         },
-        {},
+        _LIMIT_IF_ANY,
     ),
     "415": problem_response(
         415,
@@ -134,16 +162,16 @@ _RESPONSES: Json = {
             " application/x-ndjson.",
             "unsupported_content_encoding": "Content-Encoding must be gzip, zstd or identity.",
         },
-        {},
+        _LIMIT_IF_ANY,
     ),
     "429": problem_response(
         429,
         {
-            "rate_limited": "At most 60000 events a minute, of which 500 are left; come back in"
+            "rate_limited": "At most 120000 events a minute, of which 500 are left; come back in"
             " 42 s.",
             "too_many_under_way": TOO_MANY_UNDER_WAY,
         },
-        RETRY_AFTER,
+        RETRY_AFTER | _limit(required=True),
     ),
     "503": problem_response(
         503,
@@ -152,7 +180,7 @@ _RESPONSES: Json = {
             "overloaded": OVERLOADED,
         }
         | EARLY_PROBLEMS["503"],
-        RETRY_AFTER,
+        RETRY_AFTER | _LIMIT_IF_ANY,
     ),
 }
 
@@ -228,7 +256,7 @@ def _bad_request() -> Json:
             "no_valid_event": "Not one event of the request is valid.",
         }
         | EARLY_PROBLEMS["400"],
-        {},
+        _LIMIT_IF_ANY,
     )
     content = response["content"]["application/problem+json"]
     content["schema"] = {

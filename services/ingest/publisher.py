@@ -19,8 +19,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.events.codec import join_lines
-from libs.events.digest import HEADER, MARK_BYTES, digest_of
 from libs.events.partitions import partition_of
+from libs.events.record_index import ENTRY_BYTES, HEADER, index_of
 from libs.http.problems import Problem
 from libs.http.shares import Shares
 from libs.kafka.connection import connection
@@ -63,11 +63,11 @@ Headers = list[tuple[str, bytes]]
 
 
 class Line(NamedTuple):
-    """An event on its way to the topic: its partition key, its JSON, its mark in the digest."""
+    """An event on its way to the topic: its partition key, its JSON, its entry in the index."""
 
     key: str
     json: bytes
-    mark: bytes
+    entry: bytes
 
 
 class Producer(Protocol):
@@ -144,11 +144,11 @@ class Receipt:
 class Record:
     """Lines for one partition that travel together, and who waits for their acknowledgement."""
 
-    __slots__ = ("lines", "marks", "receipts", "size_bytes", "spans")
+    __slots__ = ("entries", "lines", "receipts", "size_bytes", "spans")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.marks: list[bytes] = []
+        self.entries: list[bytes] = []
         self.size_bytes = 0
         self.receipts: list[Receipt] = []
         self.spans: list[Span] = []  # of the requests that are traced
@@ -156,7 +156,7 @@ class Record:
     def add(self, line: Line) -> None:
         """Take a line along."""
         self.lines.append(line.json)
-        self.marks.append(line.mark)
+        self.entries.append(line.entry)
         self.size_bytes += size_of(line)
 
     def settle(self, *, is_taken: bool) -> None:
@@ -167,7 +167,7 @@ class Record:
 
 def size_of(line: Line) -> int:
     """What a line adds to a record, in bytes."""
-    return len(line.json) + 1 + MARK_BYTES
+    return len(line.json) + 1 + ENTRY_BYTES
 
 
 class Publisher:
@@ -315,7 +315,7 @@ class Publisher:
             if producer is None:
                 raise UnavailableError
             value = join_lines(record.lines)
-            headers = [(HEADER, digest_of(value, record.marks))]
+            headers = [(HEADER, index_of(value, record.entries))]
             if span is not None:
                 headers.append(span.header())
             await (await producer.send(self._topic, value, partition=partition, headers=headers))

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 
 from libs.http.budget import Reservation
 from libs.http.headers import header_values
-from services.ingest.bodies import Compression, body_too_large
+from services.ingest.bodies import Compression, Received, body_too_large
 
 _SMALL_BYTES = 64 * 1024
 
@@ -21,17 +21,22 @@ _AHEAD_S = 1.0
 
 
 async def read_body(
-    request: Request, compression: Compression, max_bytes: int, reservation: Reservation
+    request: Request,
+    compression: Compression,
+    max_bytes: int,
+    reservation: Reservation,
+    received: Received,
 ) -> bytes:
     """The body as it came, with as much reserved as it takes, unpacked too.
 
-    Raises a Problem where it is too large, or nothing is free for it in time.
+    `received` is told what has come, also of a body that is refused. Raises a Problem where it is
+    too large, or nothing is free for it in time.
     """
     announced_bytes = _announced_bytes(request.scope)
     if announced_bytes > max_bytes:
         raise body_too_large(max_bytes)
     is_plain = compression is Compression.NONE
-    incoming = _Incoming(request.receive, max_bytes)
+    incoming = _Incoming(request.receive, max_bytes, received)
     if announced_bytes <= _SMALL_BYTES:
         await incoming.read_small()
     if not incoming.is_whole:  # without a length it may become as large as is allowed
@@ -51,10 +56,11 @@ def _announced_bytes(scope: Scope) -> int:
 class _Incoming:
     """What has come of a body."""
 
-    __slots__ = ("_body", "_max_bytes", "_receive", "is_whole")
+    __slots__ = ("_body", "_max_bytes", "_receive", "_received", "is_whole")
 
-    def __init__(self, receive: Receive, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, max_bytes: int, received: Received) -> None:
         self._receive = receive
+        self._received = received
         self._max_bytes = max_bytes
         self._body: bytes | bytearray = b""
         self.is_whole = False
@@ -86,6 +92,7 @@ class _Incoming:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece: bytes = message.get("body", b"")
+        self._received.packed_bytes += len(piece)
         if len(self._body) + len(piece) > self._max_bytes:
             raise body_too_large(self._max_bytes)
         self.is_whole = not message.get("more_body", False)

@@ -2,34 +2,39 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from libs.access.api_keys import ApiKey, Mode
+from libs.access.api_keys import ActiveKey, Mode
 from libs.access.callers import Writer
+from libs.access.windows import Limit, RateLimitState
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
 from libs.http.budget import Budget, Reservation
-from libs.http.headers import header_values
+from libs.http.headers import read_headers
 from libs.http.problems import Problem
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, prepare_batch
 from services.ingest.bodies import (
+    RawEvent,
+    Received,
     compression_of,
     decompress,
     media_type_of,
     split_events,
 )
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Publisher, size_of
+from services.ingest.quota import WriteQuota
 from services.ingest.reading import read_body
 from services.ingest.settings import BodySettings
 
@@ -41,10 +46,13 @@ _ACCEPTED = {
 }
 _REJECTED = {code: EVENTS_REJECTED.labels(code.value) for code in RejectCode}
 
+Headers = Mapping[bytes, Sequence[str]]
+
+_HEADERS = frozenset({b"content-type", b"content-encoding", b"user-agent", b"idempotency-key"})
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
 
 
-def id_prefix(project_id: str, idempotency_keys: list[str]) -> str | None:
+def id_prefix(project_id: str, idempotency_keys: Sequence[str]) -> str | None:
     """What the ids of a request's events begin with: the same for the same key of a project."""
     if not idempotency_keys:
         return None
@@ -63,58 +71,83 @@ class EventsRoute:
     """POST of events. What it is built from comes from `app`."""
 
     admission: Admission
+    quota: WriteQuota
     publisher: Publisher
     country_of: CountryOf
+    cardinality: Cardinality
     limits: BodySettings
     budget: Budget  # bytes of large bodies, by key
     clock: Callable[[], datetime]
 
     async def post(self, request: Request, writer: Writer) -> Response:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
+        limits = self.quota.limits_of(writer.key)
+        self.quota.check(request, limits)
         reservation = self.budget.reservation(writer.key.id)
         try:
-            batch = await self._read(request, writer.key, reservation)
+            batch, state = await self._read(request, writer.key, limits, reservation)
             if batch.lines:
                 span = request.scope["state"].get("span")
                 await self.publisher.publish(batch.lines, writer.key.id, span)
         finally:
             reservation.release()
         _measure(batch)
-        return answer(len(batch.lines), batch.rejected, request)
+        return answer(len(batch.lines), batch.rejected, state, request)
 
-    async def _read(self, request: Request, key: ApiKey, reservation: Reservation) -> Batch:
-        """The request's events; of its body nothing is held while Kafka is waited for."""
-        media_type = media_type_of(_joined(request, b"content-type"))
-        compression = compression_of(_joined(request, b"content-encoding"))
-        submission = self._submission(request, key)
-        most = self.limits.max_body_bytes
-        packed = await read_body(request, compression, most, reservation)
-        body = decompress(packed, compression, most)
-        events = split_events(body, media_type, self.limits.max_events)
-        await self.admission.limit_events(request, key, len(events))
+    async def _read(
+        self, request: Request, key: ActiveKey, limits: Sequence[Limit], reservation: Reservation
+    ) -> tuple[Batch, RateLimitState | None]:
+        """The request's events, and what the key may write yet.
+
+        Of the body nothing is held while Kafka is waited for.
+        """
+        received = Received()
+        try:
+            headers = read_headers(request.scope, _HEADERS)
+            submission = self._submission(request, key, headers)
+            events = await self._events(request, headers, reservation, received)
+        except Problem as problem:
+            if problem.status < 500:
+                await self.quota.charge(request, limits, received)
+            raise
+        except ClientDisconnect:
+            await self.quota.charge(request, limits, received)
+            raise
+        state = await self.quota.take(request, limits, len(events), received)
         batch = prepare_batch(events, submission)
         if reservation.amount:
             reservation.resize(sum(map(size_of, batch.lines)))
-        return batch
+        return batch, state
 
-    def _submission(self, request: Request, key: ApiKey) -> Submission:
+    async def _events(
+        self, request: Request, headers: Headers, reservation: Reservation, received: Received
+    ) -> Sequence[RawEvent]:
+        media_type = media_type_of(_joined(headers, b"content-type"))
+        compression = compression_of(_joined(headers, b"content-encoding"))
+        most = self.limits.max_body_bytes
+        packed = await read_body(request, compression, most, reservation, received)
+        body = decompress(packed, compression, most, received)
+        return split_events(body, media_type, self.limits.max_events)
+
+    def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
         return Submission(
             project_id=key.project_id,
             may_be_live=key.mode is Mode.LIVE,
             accepted_at=self.clock(),
             caller=Caller(
                 lambda: str(self.admission.caller_address(request)),
-                next(iter(header_values(request.scope, b"user-agent")), ""),
+                next(iter(headers.get(b"user-agent", ())), ""),
                 self.country_of,
             ),
             country_of=self.country_of,
-            id_prefix=id_prefix(key.project_id, header_values(request.scope, b"idempotency-key")),
+            cardinality=self.cardinality,
+            id_prefix=id_prefix(key.project_id, headers.get(b"idempotency-key", ())),
         )
 
 
-def _joined(request: Request, header: bytes) -> str:
+def _joined(headers: Headers, name: bytes) -> str:
     """A header's value; one that is given several times is one list (RFC 9110, 5.3)."""
-    return ", ".join(header_values(request.scope, header))
+    return ", ".join(headers.get(name, ()))
 
 
 def _measure(batch: Batch) -> None:

@@ -75,6 +75,33 @@ class PublishSettings(Block):
     )
 
 
+class CardinalitySettings(Block):
+    """How many different sources, actions or languages a project may have."""
+
+    max_keys: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        20_000,
+        description="of each, for a project and day, by each process; more are counted as"
+        " [`other`](operating.md#cardinality)",
+    )
+    max_memory_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        32 * 1024 * 1024, description="for remembering them"
+    )
+
+
+class WriteLimitSettings(RateLimitSettings):
+    """What a key may write that names no limit of its own."""
+
+    events_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        120_000,
+        description="[events a minute](operating.md#limits-of-ingest) of a key that names no limit"
+        " of its own; 0: no limit",
+    )
+    requests_per_key: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        60_000,
+        description="requests a minute that one process takes of a key; 0: as many as come",
+    )
+
+
 B = TypeVar("B", BodySettings, PublishSettings)
 
 
@@ -89,7 +116,8 @@ class Settings(ServiceSettings):
     access: AccessSettings
     body: BodySettings = BodySettings()
     publish: PublishSettings = PublishSettings()
-    rate_limit: RateLimitSettings = RateLimitSettings()
+    cardinality: CardinalitySettings = CardinalitySettings()
+    rate_limit: WriteLimitSettings = WriteLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),
         description="networks whose `X-Forwarded-For` counts, and which have no"

@@ -23,8 +23,8 @@ from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
 from libs.clickhouse.connection import connect_patiently, first_line
-from libs.clickhouse.migrations import wait_until_applied
-from libs.events.digest import HEADER
+from libs.clickhouse.migrations import wait_until_countable
+from libs.events.record_index import HEADER
 from libs.http.headers import TRACEPARENT
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings, load_settings
@@ -32,10 +32,12 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
-from services.processor.agent import Agent
+from services.processor.agent import Agent, Table
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health, serve_health
+from services.processor.late_days import LateDays
+from services.processor.lookups import Lookups
 from services.processor.membership import Membership
 from services.processor.ownership import Ownership, StoppedError
 from services.processor.recovery import Recovery, utc_now
@@ -117,7 +119,7 @@ async def _start(
     settings: Settings, health: Health, folder: str, traces: "Traces | None"
 ) -> faust.App:
     client = await connect_patiently(settings.clickhouse)
-    await wait_until_applied(client, settings.clickhouse.database, settings.clickhouse.cluster)
+    await wait_until_countable(client, settings.clickhouse.database)
     health.clickhouse = True
     await wait_for_topic(settings.kafka)
     dead_letters = DeadLetters(settings.kafka, settings.dead_letters.limit)
@@ -166,11 +168,12 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         time.monotonic,
         asyncio.sleep,
     )
-    if settings.clickhouse.cluster:
-        ownership.clock_difference_s = settings.batch.clock_difference_s
-    recovery = Recovery(client, name, ownership, utc_now, settings.clickhouse.cluster)
+    recovery = Recovery(client, name, ownership, utc_now)
     events_topic = EventsTopic(settings.kafka, client)
-    agent = Agent(events_topic, Writer(client), recovery, dead_letters, ownership)
+    max_bytes = settings.memory.max_bytes
+    lookups = Lookups(client, name, LateDays(max_bytes // 8))
+    table = Table(Writer(client), recovery, lookups)
+    agent = Agent(events_topic, table, dead_letters, ownership, max_bytes)
     watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
 
     async def watch() -> None:
@@ -191,9 +194,8 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         health.owns = False
         membership.begin()
         try:
-            recovery.number_of_partitions = await _patiently(
-                events_topic.number_of_partitions, ownership
-            )
+            number = await _patiently(events_topic.number_of_partitions, ownership)
+            recovery.rebuild.number_of_partitions = lookups.number_of_partitions = number
             await agent.take_over(membership.partitions())
             await _check_topic(events_topic, agent, ownership)
             await _agree_with_group(membership, agent, ownership)

@@ -1,6 +1,6 @@
 """A batch between Kafka and ClickHouse: columns, not objects, so that an event costs little.
 
-What belongs to one event stands at one index: its mark, its record, its line there. The lines stay
+What belongs to one event stands at one index: its entry, its record, its line there. The lines stay
 together in the values of their records; only the few events that something is uncertain about are
 decoded one by one.
 """
@@ -8,7 +8,7 @@ decoded one by one.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,23 @@ from numpy.typing import NDArray
 from libs.events.codec import InvalidLine, decode_line
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
-from services.processor.memory import Hashes, Partition
+from services.processor.dedup_index import Hashes, Mask, Partition
 
-# One of libs/events/digest.py.
-MARK = np.dtype([("id", "<u8"), ("conversation", "<u8"), ("check", "<u8"), ("occurred_s", "<u4")])
+# An entry of libs/events/record_index.py. The upper half of `check` is that of project and mode.
+ENTRY = np.dtype(
+    [
+        ("key", "<u8"),
+        ("check", "<u8"),
+        ("conversation", "<u8"),
+        ("conversation_check", "<u4"),
+        ("occurred_s", "<u4"),
+    ]
+)
 
 EPOCH = date(1970, 1, 1)
-_DAY_S = 86_400
+DAY_S = 86_400
+_TAG_BITS = np.uint64(32)
 
-Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 
@@ -36,7 +44,7 @@ class Record:
     offset: int
     appended_at_ms: int
     value: bytes | None
-    digest: bytes | None = None
+    index: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +58,13 @@ class DeadLetter:
     detail: str
 
 
-Identity = tuple[int, str, str]
+def nowhere() -> Mask:
+    """A mask of a batch without events."""
+    return np.zeros(0, dtype=np.bool_)
 
 
-class Suspect(NamedTuple):
-    """An event whose hash was seen before. Its identity is (partition, project, id)."""
-
-    identity: Identity
-    appended_at_ms: int
-
-
-# A conversation on a day in a partition: (partition, day, project, is_live, conversation id).
-ConversationDay = tuple[int, date, str, bool, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the table answered about a batch, where the memory could not decide alone.
-
-    `counted_at_ms`: identity → when the event with this id was appended.
-    `conversations`: days older than the memory on which a conversation already had a message.
-    """
-
-    counted_at_ms: Mapping[Identity, int] = field(default_factory=dict)
-    conversations: frozenset[ConversationDay] = frozenset()
-
-
-class WrongDigestError(Exception):
-    """A record's digest vouched for a line that is no event."""
+class WrongIndexError(Exception):
+    """A record's index vouched for a line that is no event."""
 
 
 @dataclass(slots=True)
@@ -85,7 +72,12 @@ class Batch:
     """`values`: for each record its events, a line each, as they will stand in the table.
 
     For each event, `record_at` is the index of its record, `line_at` that of its line in the value,
-    and `line_numbers` the number of its line in the topic.
+    and `line_numbers` the number of its line in the topic. Masks, one bit an event:
+
+    - `is_counted`: it is known to have been counted before;
+    - `has_begun`: a message whose conversation is known to have had one on that day;
+    - `is_new`: the first message of its conversation and day that memory did not know of;
+    - `first_of_day`: the first message of its conversation and day that is counted.
     """
 
     partitions: Mapping[int, Partition]
@@ -94,18 +86,22 @@ class Batch:
     record_at: Places
     line_at: Places
     line_numbers: NDArray[np.uint32]
-    marks: NDArray[Any]
-    suspected: Mask
-    dead_letters: Sequence[DeadLetter] = ()
+    entries: NDArray[Any]
+    dead_letters: list[DeadLetter]
     skipped: int = 0
-    repeated: int = 0
-    known: Known = field(default_factory=Known)
-    first_of_day: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
-    is_new: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    duplicates: int = 0
+    is_counted: Mask = field(default_factory=nowhere)
+    has_begun: Mask = field(default_factory=nowhere)
+    first_of_day: Mask = field(default_factory=nowhere)
+    is_new: Mask = field(default_factory=nowhere)
     _lines: tuple[int, list[bytes]] = (-1, [])
 
+    def __post_init__(self) -> None:
+        self.is_counted = np.zeros(len(self), dtype=np.bool_)
+        self.has_begun = np.zeros(len(self), dtype=np.bool_)
+
     def __len__(self) -> int:
-        return len(self.marks)
+        return len(self.entries)
 
     def owners(self) -> NDArray[np.int64]:
         """For each event the number of its partition."""
@@ -116,49 +112,72 @@ class Batch:
         """The partitions that its events came from."""
         return set(np.unique(self.owners()).tolist())
 
+    def appended_s(self) -> NDArray[np.int64]:
+        """For each event when Kafka appended its record, in seconds."""
+        instants = np.array([record.appended_at_ms // 1000 for record in self.records], dtype=int)
+        return instants[self.record_at]
+
+    def identities(self, at: Places | Mask) -> tuple[Hashes, Hashes]:
+        """Who these events are: keys and checks."""
+        entries = self.entries[at]
+        return entries["key"], entries["check"]
+
     def conversations(self, at: Places) -> tuple[Hashes, Hashes]:
-        """The hashes and checks of the conversations of these events."""
-        marks = self.marks[at]
-        return marks["conversation"], marks["check"]
+        """The conversations of these messages: keys and checks."""
+        entries = self.entries[at]
+        tags = entries["check"] >> _TAG_BITS << _TAG_BITS
+        return entries["conversation"], tags | entries["conversation_check"]
+
+    def days(self, at: Places) -> NDArray[np.int64]:
+        """The days on which these events occurred, counted from 1970."""
+        return self.entries["occurred_s"][at].astype(np.int64) // DAY_S
+
+    def project_days(self, at: Places) -> Hashes:
+        """A number for project, mode and day of each of these events; its lower half is the day."""
+        tags = self.entries["check"][at] >> _TAG_BITS << _TAG_BITS
+        return tags | self.days(at).astype(np.uint64)
 
     def messages_by_day(self) -> Iterator[tuple[int, date, Places]]:
         """Where the messages stand, by partition and day."""
-        messages = np.flatnonzero(self.marks["conversation"] | self.marks["check"])
-        days = self.marks["occurred_s"][messages].astype(np.int64) // _DAY_S
-        keys = self.owners()[messages] << 32 | days
+        entries = self.entries
+        messages = np.flatnonzero(entries["conversation"] | entries["conversation_check"])
+        keys = self.owners()[messages] << 32 | self.days(messages)
         for key in np.unique(keys):
-            day = EPOCH + timedelta(days=int(key) & 0xFFFFFFFF)
-            yield int(key) >> 32, day, messages[keys == key]
+            yield int(key) >> 32, day_of(int(key) & 0xFFFFFFFF), messages[keys == key]
 
     def event(self, at: int) -> AnyEvent:
-        """One event, decoded. Raises WrongDigestError when it is none."""
+        """One event, decoded. Raises WrongIndexError when it is none."""
         record = int(self.record_at[at])
         if self._lines[0] != record:
             self._lines = record, self.values[record].split(b"\n")
         event = decode_line(0, self._lines[1][self.line_at[at]])
         if isinstance(event, InvalidLine):
-            raise WrongDigestError
+            raise WrongIndexError
         return event
 
-    def suspect(self, at: int) -> Suspect:
-        """One event as what may be a repeat."""
-        record, event = self.records[self.record_at[at]], self.event(at)
-        return Suspect((record.partition, event.project_id, event.id), record.appended_at_ms)
-
-    def conversation_day(self, at: int) -> ConversationDay:
-        """Which conversation on which day a message belongs to."""
-        event = self.event(at)
-        day = EPOCH + timedelta(days=int(self.marks["occurred_s"][at]) // _DAY_S)
-        conversation_id = getattr(event, "conversation_id", "")
-        partition = self.records[self.record_at[at]].partition
-        return partition, day, event.project_id, event.is_live, conversation_id
-
-    def leave_out(self, places: Sequence[int]) -> None:
+    def leave_out(self, left_out: Mask) -> None:
         """Go on without these events."""
-        kept = np.ones(len(self), dtype=np.bool_)
-        kept[places] = False
+        kept = ~left_out
         self.record_at = self.record_at[kept]
         self.line_at = self.line_at[kept]
         self.line_numbers = self.line_numbers[kept]
-        self.marks = self.marks[kept]
-        self.suspected = self.suspected[kept]
+        self.entries = self.entries[kept]
+        self.is_counted = self.is_counted[kept]
+        self.has_begun = self.has_begun[kept]
+
+    def refuse(self, lines: Mapping[int, str]) -> None:
+        """Make dead letters of these lines of the one record; what ClickHouse said is told."""
+        if not lines:
+            return
+        (record,) = self.records
+        values = (record.value or b"").split(b"\n")
+        self.leave_out(np.isin(self.line_numbers, list(lines)))
+        self.dead_letters += [
+            DeadLetter(record, line, values[line], DeadLetterReason.REFUSED_BY_CLICKHOUSE, detail)
+            for line, detail in sorted(lines.items())
+        ]
+
+
+def day_of(number: int) -> date:
+    """The day with this number from 1970."""
+    return EPOCH + timedelta(days=number)

@@ -1,4 +1,4 @@
-"""From records to a batch: by their digests where they have one, else line by line. Pure."""
+"""From records to a batch: by their indexes where they have one, else line by line. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libs.events.codec import InvalidLine, decode_record, encode_event, join_lines
-from libs.events.digest import mark_of, marks_of
 from libs.events.reasons import DeadLetterReason
+from libs.events.record_index import entries_of, entry_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
-from services.processor.batch import MARK, Batch, DeadLetter, Record
-from services.processor.memory import Partition
+from services.processor.batch import ENTRY, Batch, DeadLetter, Record
+from services.processor.dedup_index import Partition
 
 _OLDEST_S, _FARTHEST_AHEAD_S = int(OLDEST.total_seconds()), int(FARTHEST_AHEAD.total_seconds())
 
@@ -25,18 +25,18 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
     line_numbers: list[NDArray[np.uint32]] = field(default_factory=list)
-    marks: list[NDArray[Any]] = field(default_factory=list)
+    entries: list[NDArray[Any]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     skipped: int = 0
 
     def add(
-        self, record: Record, value: bytes, numbers: NDArray[np.uint32], marks: NDArray[Any]
+        self, record: Record, value: bytes, numbers: NDArray[np.uint32], entries: NDArray[Any]
     ) -> None:
         """The events of a record."""
         self.records.append(record)
         self.values.append(value)
         self.line_numbers.append(numbers)
-        self.marks.append(marks)
+        self.entries.append(entries)
 
 
 def decode(
@@ -44,7 +44,7 @@ def decode(
 ) -> Batch:
     """The events of all records that are not counted yet; what is none becomes a dead letter.
 
-    `trusting`: whether a digest is believed, or every line looked at.
+    `trusting`: whether an index is believed, or every line looked at.
     """
     found = _Found()
     for record in records:
@@ -60,25 +60,25 @@ def decode(
 
 
 def _add_record(found: _Found, record: Record, value: bytes, *, trusting: bool) -> None:
-    marks = _trusted_marks(record, value) if trusting and record.digest else None
-    if marks is None:
+    entries = _trusted_entries(record, value) if trusting and record.index else None
+    if entries is None:
         _decode_lines(found, record, value)
     else:
-        found.add(record, value, np.arange(len(marks), dtype=np.uint32), marks)
+        found.add(record, value, np.arange(len(entries), dtype=np.uint32), entries)
 
 
-def _trusted_marks(record: Record, value: bytes) -> NDArray[Any] | None:
+def _trusted_entries(record: Record, value: bytes) -> NDArray[Any] | None:
     # An event at the edge of the window is left to the exact look at its line.
-    raw = marks_of(value, record.digest or b"")
+    raw = entries_of(value, record.index or b"")
     if raw is None:
         return None
-    marks = np.frombuffer(raw, dtype=MARK)
+    entries = np.frombuffer(raw, dtype=ENTRY)
     appended_s = record.appended_at_ms // 1000
     is_inside = (
-        int(marks["occurred_s"].min()) > appended_s - _OLDEST_S + 1
-        and int(marks["occurred_s"].max()) < appended_s + _FARTHEST_AHEAD_S
+        int(entries["occurred_s"].min()) > appended_s - _OLDEST_S + 1
+        and int(entries["occurred_s"].max()) < appended_s + _FARTHEST_AHEAD_S
     )
-    return marks if is_inside else None
+    return entries if is_inside else None
 
 
 def _decode_lines(found: _Found, record: Record, value: bytes) -> None:
@@ -86,7 +86,7 @@ def _decode_lines(found: _Found, record: Record, value: bytes) -> None:
     oldest, newest = appended_at - OLDEST, appended_at + FARTHEST_AHEAD
     lines: list[bytes] = []
     numbers: list[int] = []
-    marks: list[bytes] = []
+    entries: list[bytes] = []
     for number, line in decode_record(value):
         if isinstance(line, InvalidLine):
             found.dead_letters.append(
@@ -95,7 +95,7 @@ def _decode_lines(found: _Found, record: Record, value: bytes) -> None:
         elif oldest <= line.occurred_at <= newest:
             lines.append(encode_event(line))
             numbers.append(number)
-            marks.append(mark_of(line))
+            entries.append(entry_of(line))
         else:
             found.dead_letters.append(
                 DeadLetter(
@@ -107,27 +107,26 @@ def _decode_lines(found: _Found, record: Record, value: bytes) -> None:
                 )
             )
     if lines:
-        columns = np.frombuffer(b"".join(marks), dtype=MARK)
+        columns = np.frombuffer(b"".join(entries), dtype=ENTRY)
         found.add(record, join_lines(lines), np.array(numbers, dtype=np.uint32), columns)
 
 
 def _batch(found: _Found, partitions: Mapping[int, Partition]) -> Batch:
-    lengths = np.array([len(marks) for marks in found.marks], dtype=np.intp)
-    marks = np.concatenate([*found.marks, np.empty(0, dtype=MARK)])
+    lengths = np.array([len(entries) for entries in found.entries], dtype=np.intp)
+    entries = np.concatenate([*found.entries, np.empty(0, dtype=ENTRY)])
     batch = Batch(
         partitions=partitions,
         records=found.records,
         values=found.values,
         record_at=np.repeat(np.arange(len(lengths)), lengths),
-        line_at=np.arange(len(marks)) - np.repeat(lengths.cumsum() - lengths, lengths),
+        line_at=np.arange(len(entries)) - np.repeat(lengths.cumsum() - lengths, lengths),
         line_numbers=np.concatenate([*found.line_numbers, np.empty(0, dtype=np.uint32)]),
-        marks=marks,
-        suspected=np.zeros(len(marks), dtype=np.bool_),
+        entries=entries,
         dead_letters=found.dead_letters,
         skipped=found.skipped,
     )
     owners = batch.owners()
     for number in np.unique(owners):
         own = owners == number
-        batch.suspected[own] = partitions[int(number)].ids.suspects(batch.marks["id"][own])
+        batch.is_counted[own] = partitions[int(number)].ids.contains(*batch.identities(own))
     return batch

@@ -7,8 +7,7 @@ ClickHouse refuses to begin it, and two rules make two writers impossible:
 - A lease ends `lease_s` after a moment at which the group's coordinator was asked and confirmed
   that this process is a member of the current generation.
 - A new owner reads nothing of the table until `lease_s` have passed since it was given its
-  partitions, and until no insert into them is running. Where ClickHouse is several servers, it
-  waits as much longer as their clocks may differ: any of them may judge a lease.
+  partitions, and until no insert into them is running.
 
 What the coordinator confirmed to an owner, it confirmed before it gave the partition to the next
 one. So each lease of the one has passed before the other looks, whichever was frozen how long.
@@ -47,8 +46,6 @@ class Ownership:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.lease_s = lease_s
-        # By how much the clocks of ClickHouse's servers may differ, where there are several.
-        self.clock_difference_s = 0.0
         self._confirm = confirm
         self._is_wanted = is_wanted
         self._monotonic = monotonic
@@ -81,8 +78,7 @@ class Ownership:
         """Return when each lease that anybody had before us, ourselves included, has passed."""
         # What was asked before we were given them says nothing of their owners before us.
         since = max(self._given_at, self._confirmed_at or self._given_at)
-        until = since + self.lease_s + self.clock_difference_s
-        while (left_s := until - self._monotonic()) > 0:
+        while (left_s := since + self.lease_s - self._monotonic()) > 0:
             await self.pause(min(left_s, _RETRY_S))
 
     async def pause(self, seconds: float) -> None:

@@ -10,86 +10,62 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.processor.batch import Batch, ConversationDay, Identity, Known, Mask, Places, Suspect
-from services.processor.memory import WINDOW_MS, Hashes, LastRecord
+from services.processor.batch import Batch, Places
+from services.processor.dedup_index import Hashes, LastRecord, Mask
 
 _PIECE_BYTES = 256 * 1024
 _NUMBERS = 10_000
 _LINE_ENDS = tuple(b',"line":%d,' % number for number in range(_NUMBERS))
 
 
-def prepare(batch: Batch, known: Known) -> Batch:
-    """A decoded batch, with what the table knows of its events, ready to be inserted."""
-    batch.known = known
+def prepare(batch: Batch) -> Batch:
+    """A decoded batch, with what is known of its events, ready to be inserted."""
     for step in STEPS:
         batch = step(batch)
     return batch
 
 
-def suspects(batch: Batch) -> list[Suspect]:
-    """The events whose hash is in their partition's memory: perhaps repeats, the table decides."""
-    return [batch.suspect(at) for at in np.flatnonzero(batch.suspected).tolist()]
-
-
-def old_conversations(batch: Batch) -> set[ConversationDay]:
-    """The conversations of days that the memory does not hold whole, and that it does not know."""
-    asked: set[ConversationDay] = set()
-    for number, day, at in batch.messages_by_day():
-        conversations = batch.partitions[number].conversations
-        if day < conversations.complete_from:
-            known = conversations.contains(day, *batch.conversations(at))
-            asked.update(batch.conversation_day(one) for one in at[~known].tolist())
-    return asked
-
-
-def drop_repeats(batch: Batch) -> Batch:
-    """An id counted within 24 h before, or earlier in this batch, is not counted again."""
-    seen: set[Identity] = set()
-    repeats: list[int] = []
-    for at in np.flatnonzero(batch.suspected | _doubled(batch.marks["id"])).tolist():
-        identity, appended_at_ms = batch.suspect(at)
-        counted_at_ms = batch.known.counted_at_ms.get(identity)
-        in_window = counted_at_ms is not None and appended_at_ms - counted_at_ms < WINDOW_MS
-        if in_window or identity in seen:
-            repeats.append(at)
-        else:
-            seen.add(identity)
-    if repeats:
-        batch.leave_out(repeats)
-        batch.repeated += len(repeats)
+def deduplicate(batch: Batch) -> Batch:
+    """An event that was counted before, or stands earlier in this batch, is not counted again."""
+    left_out = batch.is_counted | _stands_before(*batch.identities(np.arange(len(batch))))
+    batch.duplicates += int(np.count_nonzero(left_out))
+    if left_out.any():
+        batch.leave_out(left_out)
     return batch
 
 
-def _doubled(hashes: Hashes) -> Mask:
-    """Which of these stand here more than once."""
-    ordered = np.sort(hashes)
-    doubles = ordered[1:][ordered[1:] == ordered[:-1]]
-    return np.isin(hashes, doubles) if len(doubles) else np.zeros(len(hashes), dtype=np.bool_)
+def _stands_before(keys: Hashes, checks: Hashes) -> Mask:
+    """Which of these identities stand here once before."""
+    found = np.zeros(len(keys), dtype=np.bool_)
+    order = np.argsort(keys, kind="stable")
+    is_same = keys[order][1:] == keys[order][:-1]
+    if is_same.any():
+        alike = order[np.append(is_same, False) | np.append(False, is_same)]
+        found[alike] = True
+        found[_first_of_each(np.sort(alike), keys, checks)] = False
+    return found
+
+
+def _first_of_each(at: Places, keys: Hashes, checks: Hashes) -> list[int]:
+    """Of these places, in order, the first one of each identity or conversation."""
+    first: dict[tuple[int, int], int] = {}
+    for one, key, check in zip(at.tolist(), keys[at].tolist(), checks[at].tolist(), strict=True):
+        first.setdefault((key, check), one)
+    return list(first.values())
 
 
 def mark_first_of_day(batch: Batch) -> Batch:
     """Mark the first counted message of each conversation on each day."""
     batch.is_new = np.zeros(len(batch), dtype=np.bool_)
+    keys, checks = batch.conversations(np.arange(len(batch)))
     for number, day, at in batch.messages_by_day():
-        known = batch.partitions[number].conversations.contains(day, *batch.conversations(at))
-        batch.is_new[_first_of_each(batch, at[~known])] = True
-    batch.first_of_day = batch.is_new.copy()
-    if batch.known.conversations:
-        for one in np.flatnonzero(batch.is_new).tolist():
-            batch.first_of_day[one] = batch.conversation_day(one) not in batch.known.conversations
+        known = batch.partitions[number].conversations.contains(day, keys[at], checks[at])
+        batch.is_new[_first_of_each(at[~known], keys, checks)] = True
+    batch.first_of_day = batch.is_new & ~batch.has_begun
     return batch
 
 
-def _first_of_each(batch: Batch, at: Places) -> list[int]:
-    """Of these messages, the first one of each conversation."""
-    keys, checks = (column.tolist() for column in batch.conversations(at))
-    first: dict[tuple[int, int], int] = {}
-    for one, key, check in zip(at.tolist(), keys, checks, strict=True):
-        first.setdefault((key, check), one)
-    return list(first.values())
-
-
-STEPS: tuple[Callable[[Batch], Batch], ...] = (drop_repeats, mark_first_of_day)
+STEPS: tuple[Callable[[Batch], Batch], ...] = (deduplicate, mark_first_of_day)
 
 
 def remember(batch: Batch) -> None:
@@ -100,7 +76,7 @@ def remember(batch: Batch) -> None:
         records = [batch.records[at] for at in np.unique(batch.record_at[own])]
         newest = max(record.appended_at_ms for record in records)
         partition = batch.partitions[number]
-        partition.ids.add(batch.marks["id"][own], newest)
+        partition.ids.add(*batch.identities(own), newest)
         partition.last_record = LastRecord(max(record.offset for record in records), newest)
         partition.conversations.advance(datetime.fromtimestamp(newest / 1000, UTC).date())
     for number, day, at in batch.messages_by_day():
@@ -124,6 +100,11 @@ def body(batch: Batch, topic: str, lease: datetime) -> Iterator[bytes]:
             yield b"".join(pieces)
             pieces, size_bytes = [], 0
     yield b"".join(pieces)
+
+
+def rows(batch: Batch, topic: str, lease: datetime) -> list[bytes]:
+    """The rows one by one, in the order of the events."""
+    return b"".join(body(batch, topic, lease)).split(b"\n")[:-1]
 
 
 def _by_record(batch: Batch) -> Iterator[tuple[int, slice]]:

@@ -12,9 +12,12 @@ All that a person mends ends in recovery too: tables that are brought back may c
 and end before what was counted here. Only recovery notices, and reads the records between again.
 """
 
+import re
 from enum import StrEnum
 
 from clickhouse_connect.driver.exceptions import Error
+
+from libs.clickhouse.connection import first_line
 
 
 class Reaction(StrEnum):
@@ -44,6 +47,49 @@ _REACTIONS = {
 }
 
 
+# What a server says of itself, not of what it was sent: the same rows may pass later on.
+_STATE_OF_SERVER = frozenset(
+    {
+        159,  # TIMEOUT_EXCEEDED
+        160,  # TOO_SLOW
+        164,  # READONLY
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        LEASE_PASSED,
+        999,  # KEEPER_EXCEPTION
+    }
+)
+_NAME = re.compile(r"\(([A-Z][A-Z_]+)\)")
+
+
 def reaction_to(error: Error) -> Reaction:
     """The reaction to an error of the driver; one without a code (a network's) is unknown."""
-    return _REACTIONS.get(getattr(error, "code", None) or 0, Reaction.RECOVER)
+    return _REACTIONS.get(code_of(error), Reaction.RECOVER)
+
+
+def code_of(error: Error) -> int:
+    """ClickHouse's number of an error; 0 where the driver or the network made it."""
+    return getattr(error, "code", None) or 0
+
+
+def may_be_of_rows(error: Error) -> bool:
+    """Whether what was sent may be the cause, so that it would fail again and again."""
+    code = code_of(error)
+    return code != 0 and code not in _REACTIONS and code not in _STATE_OF_SERVER
+
+
+def told(error: Error) -> str:
+    """What a log may say of an error: the server quotes the rows that it cannot read."""
+    if not may_be_of_rows(error):
+        return first_line(error)
+    name = _NAME.search(str(error))
+    return f"Code: {code_of(error)}" + (f" ({name[1]})" if name else "")

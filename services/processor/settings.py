@@ -1,8 +1,8 @@
 """The processor's settings."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from libs.settings import (
     Block,
@@ -10,6 +10,7 @@ from libs.settings import (
     ConsumerGroup,
     HttpSettings,
     KafkaSettings,
+    MemorySettings,
     Port,
     Seconds,
     ServiceSettings,
@@ -30,17 +31,6 @@ class BatchSettings(Block):
         description="within how long after Kafka confirmed the membership an insert must begin;"
         " each new owner of a partition waits as long before it looks. The same for all processors",
     )
-    clock_difference_s: Annotated[float, Field(ge=0, le=60)] = Field(
-        default=0.4,
-        description="with a [cluster](cluster.md): by how much its servers' clocks may differ, less"
-        " than half a lease; a new owner waits as much longer. The same for all processors",
-    )
-
-    @model_validator(mode="after")
-    def _clocks_leave_a_lease(self) -> Self:
-        if self.clock_difference_s >= self.lease_s / 2:
-            raise ValueError("CLOCK_DIFFERENCE_S must be less than half of LEASE_S")
-        return self
 
 
 class GroupSettings(ConsumerGroup):
@@ -82,4 +72,5 @@ class Settings(ServiceSettings):
     traces: TraceSettings = TraceSettings()
     batch: BatchSettings = BatchSettings()
     group: GroupSettings = GroupSettings()
+    memory: MemorySettings = MemorySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()

@@ -14,8 +14,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
-from services.processor.memory import Partition
-from services.processor.writer import statement
+from services.processor.dedup_index import Partition
+from services.processor.statements import statement
 
 _TOPIC_PARTITIONS = statement("topic_partitions")
 _FETCH_MS = 5_000

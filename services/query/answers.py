@@ -23,6 +23,7 @@ class Stat(msgspec.Struct, frozen=True, rename="camel"):
     key: str
     value: int | float
     is_live: bool
+    other: bool | msgspec.UnsetType = msgspec.UNSET  # true where many keys are counted as one
 
 
 class Range(msgspec.Struct, frozen=True, rename={"first_day": "from", "last_day": "to"}):
@@ -50,6 +51,11 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
     sources: Sequence[SourceName]
 
 
+# The key under which a project's keys beyond their limit are shown. The rollup names them by the
+# empty text; behind a letter that no key ends with they stand next to a key of that name.
+_OTHER = "other"
+_OTHER_ENTRY = f"{_OTHER}\0"
+
 _encoder = msgspec.json.Encoder()
 # Compared with thousands of strings: a plain one is compared faster than a member.
 _SOURCE = Category.SOURCE.value
@@ -68,15 +74,21 @@ def stats_of(rows: Iterable[Sequence[Any]]) -> list[Stat]:
     days: defaultdict[date, defaultdict[str, list[_Entry]]]
     days = defaultdict(lambda: defaultdict(list))
     for day, category, key, is_live, total in rows:
-        days[day][category].append((-total, key, not is_live))
+        days[day][category].append((-total, key or _OTHER_ENTRY, not is_live))
     stats: list[Stat] = []
     for day in sorted(days, reverse=True):
         for category, entries in sorted(days[day].items()):
             stats += [
-                Stat(day, category, key, -negative, not is_test)
+                _other(day, category, -negative, is_live=not is_test)
+                if key is _OTHER_ENTRY
+                else Stat(day, category, key, -negative, not is_test)
                 for negative, key, is_test in sorted(_shown(category, entries))
             ]
     return stats
+
+
+def _other(day: date, category: str, value: float, *, is_live: bool) -> Stat:
+    return Stat(day, category, _OTHER, value, is_live, other=True)
 
 
 def _shown(category: str, entries: Iterable[_Entry]) -> Iterable[_Entry]:
@@ -88,11 +100,11 @@ def _shown(category: str, entries: Iterable[_Entry]) -> Iterable[_Entry]:
 
 
 def _metrics(
-    metrics_of: Callable[[Mapping[str, float]], dict[str, float]], entries: Iterable[_Entry]
+    metrics_of: Callable[[Mapping[str, int]], dict[str, float]], entries: Iterable[_Entry]
 ) -> list[_Entry]:
-    sums: defaultdict[bool, dict[str, float]] = defaultdict(dict)
+    sums: defaultdict[bool, dict[str, int]] = defaultdict(dict)
     for negative, key, is_test in entries:
-        sums[is_test][key] = -negative
+        sums[is_test][key] = -int(negative)
     return [
         (-value, key, is_test)
         for is_test, values in sums.items()
@@ -100,20 +112,25 @@ def _metrics(
     ]
 
 
-def _conversation(sums: Mapping[str, float]) -> dict[str, float]:
+def _conversation(sums: Mapping[str, int]) -> dict[str, float]:
     total = sums.get("total", 0)
     if total <= 0:
         return {}
-    return {"total": total, "avg_messages": round(sums.get("_user_messages", 0) / total, 2)}
+    return {"total": total, "avg_messages": _mean(sums.get("_user_messages", 0), total)}
 
 
-def _session(sums: Mapping[str, float]) -> dict[str, float]:
+def _session(sums: Mapping[str, int]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     if sums.get("total", 0) > 0:
         metrics["total"] = sums["total"]
     if sums.get("_ended", 0) > 0:
-        metrics["avg_duration"] = round(sums.get("_ended_ms", 0) / 1000 / sums["_ended"], 2)
+        metrics["avg_duration"] = _mean(sums.get("_ended_ms", 0), 1000 * sums["_ended"])
     return metrics
+
+
+def _mean(total: int, number: int) -> float:
+    """A quotient of counts to two decimals, halves away from zero, by integers alone."""
+    return (200 * total + number) // (2 * number) / 100
 
 
 def cites_sources(stats: Iterable[Stat]) -> bool:
@@ -124,7 +141,7 @@ def cites_sources(stats: Iterable[Stat]) -> bool:
 def sources_of(stats: Iterable[Stat], rows: Iterable[Sequence[str]]) -> list[SourceName]:
     """An entry for each source in the stats, by id. The rows are (id, last name)."""
     names = {row[0]: row[1] for row in rows}
-    ids = sorted({stat.key for stat in stats if stat.category == _SOURCE})
+    ids = sorted({stat.key for stat in stats if stat.category == _SOURCE and not stat.other})
     return [SourceName(source_id, names.get(source_id) or source_id) for source_id in ids]
 
 

@@ -1,12 +1,12 @@
 """Builds the query service: its client, its key snapshot, its limits and its one endpoint."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
 
 from libs.access.callers import Reader
@@ -27,7 +27,7 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
-from services.query.database import Database, caps
+from services.query.database import Connect, Database
 from services.query.openapi import document
 from services.query.routes import PATH, Analytics
 from services.query.settings import Settings
@@ -42,9 +42,9 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; exit code 0 after a clean stop."""
     settings = load_settings(Settings)
     configure_logs("query", settings.log.level)
-    sent = caps(settings.query)
+    connect = partial(connect_patiently, settings.clickhouse)
     with tracing("query", settings.traces) as traces:
-        app = build(settings, lambda: connect_patiently(settings.clickhouse, sent), utc_now, traces)
+        app = build(settings, connect, utc_now, traces)
         serve_metrics(settings.http, shown_by("query"))
         serve(app, settings.http, settings.stop, settings.trusted_proxies)
 
@@ -56,7 +56,7 @@ def utc_now() -> datetime:
 
 def build(
     settings: Settings,
-    connect: Callable[[], Awaitable[AsyncClient]],
+    connect: Connect,
     clock: Callable[[], datetime],
     traces: "Traces | None" = None,
 ) -> FastAPI:
@@ -74,7 +74,7 @@ def build(
     )
 
     def checks() -> dict[str, bool]:
-        return {"keys": keys.is_loaded, **database.checks()}
+        return {"keys": keys.is_fresh, **database.checks()}
 
     app = FastAPI(
         lifespan=lambda _app: _background(database, keys, shared),
@@ -98,7 +98,7 @@ async def _background(
     database: Database, keys: KeyStore, shared: SharedWindows | None
 ) -> AsyncIterator[None]:
     async def keep_keys() -> None:
-        client = await database.client()
+        client = await database.own_client()
         await asyncio.gather(keys.run(client), keys.uses.run(client))
 
     tasks = [start_forever(database.run()), start_forever(keep_keys())]

@@ -1,4 +1,7 @@
-"""The one ClickHouse client of the process: made when the server is there, asked with a deadline.
+"""The ClickHouse clients of the process: made when the server is there, asked with a deadline.
+
+One for answers, with their caps; one for what the service asks for itself: those caps are about the
+size of answers, and more keys than an answer may have rows must not be keys that are never read.
 
 The service listens before ClickHouse answers and goes on when it does not; what is known of the
 server is refreshed in the background, so that readiness answers at once.
@@ -7,7 +10,7 @@ server is refreshed in the background, so that readiness answers at once.
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +45,12 @@ _TOO_MUCH = re.compile(
 
 _TOO_MANY_FOUND = re.compile(r"Code: 396\b")
 
+# What goes with the service's own statements: none runs on when nobody waits for it any more.
+OWN_CAPS = {"max_execution_time": "10"}
+
+# Makes a client whose statements go with these settings of ClickHouse.
+Connect = Callable[[Mapping[str, str]], Awaitable[AsyncClient]]
+
 log = get_logger()
 
 
@@ -66,18 +75,14 @@ class NotSmallError(Exception):
 class Database:
     """`run` connects and watches; a session asks. `share` of statements at once: see Shares."""
 
-    def __init__(
-        self,
-        connect: Callable[[], Awaitable[AsyncClient]],
-        name: str,
-        settings: QuerySettings,
-        share: float,
-    ) -> None:
+    def __init__(self, connect: Connect, name: str, settings: QuerySettings, share: float) -> None:
         self._connect = connect
+        self._caps = caps(settings)
         self._name = name
         self._timeout_s = settings.timeout_s
         self._running = Budget(settings.max_running, share, max_waiting=_MAX_WAITING)
         self._client: AsyncClient | None = None
+        self._own: AsyncClient | None = None
         self._connected = asyncio.Event()
         self._sends_limits = True
         self._is_reachable = False
@@ -124,20 +129,21 @@ class Database:
             raise
         return result.result_rows
 
-    async def client(self) -> AsyncClient:
-        """The client, as soon as there is one."""
+    async def own_client(self) -> AsyncClient:
+        """The client of what the service asks for itself, as soon as there is one."""
         await self._connected.wait()
-        assert self._client is not None  # noqa: S101
-        return self._client
+        assert self._own is not None  # noqa: S101
+        return self._own
 
     async def run(self) -> None:
         """Connect, then look every few seconds whether the server answers and the tables fit."""
-        self._client = await self._connect()
+        self._own = await self._connect(OWN_CAPS)
+        self._client = await self._connect(self._caps)
         # Where the user's profile has fixed them, nobody knows in time what is small.
         self._sends_limits = all(self._client.get_client_setting(name) for name in _SMALL)
         self._connected.set()
         while True:
-            await self._check(self._client)
+            await self._check(self._own)
             await asyncio.sleep(_CHECK_INTERVAL_S)
 
     async def _check(self, client: AsyncClient) -> None:
@@ -158,8 +164,9 @@ class Database:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._client is not None:
-            await self._client.close()
+        for client in (self._client, self._own):
+            if client is not None:
+                await client.close()
 
 
 @dataclass(frozen=True, slots=True)

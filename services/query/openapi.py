@@ -147,7 +147,7 @@ _RESPONSES: Json = {
         {
             "invalid_date": "from must be a real date written YYYY-MM-DD.",
             "invalid_range": "from (2026-03-25) must not be after to (2026-03-01).",
-            "range_too_large": "A request may ask for at most 800 days.",
+            "unknown_parameter": "There is no parameter 'device_id'; it is written deviceId.",
             "answer_too_large": "The answer is too large; ask for fewer days, or one category.",
             "unknown_category": f"category must be one of {', '.join(Category)}.",
             "invalid_live": "live must be true or false.",

@@ -10,10 +10,12 @@ from libs.http.problems import Problem
 
 MAX_DEVICE_ID_LENGTH = 128
 DEFAULT_DAYS = timedelta(days=30)
-MAX_DAYS = 800
 ALL = "all"
 
 _PARAMETERS = ("from", "to", "category", "live", "deviceId")
+# What people write instead of a name differs in these and in letter case.
+_DECORATION = re.compile(r"[\s_\[\]-]+")
+_NEAR_MISSES = {name.lower(): name for name in _PARAMETERS}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -44,19 +46,18 @@ class Question:
     device_id: str | None
 
 
-def parse_question(
-    project_id: str, parameters: Sequence[tuple[str, str]], today: date, max_days: int = MAX_DAYS
-) -> Question:
+def parse_question(project_id: str, parameters: Sequence[tuple[str, str]], today: date) -> Question:
     """The question of these query parameters. Raises a Problem with status 400."""
     given = _once_each(parameters)
-    last_day = _day("to", given.get("to")) or today
-    first_day = _day("from", given.get("from")) or _days_before(last_day)
+    first_day, last_day = _day("from", given.get("from")), _day("to", given.get("to"))
+    if last_day is None:
+        last_day = max(today, first_day or today)
+    if first_day is None:
+        first_day = _days_before(last_day)
     if first_day > last_day:
         raise Problem(
             400, "invalid_range", f"from ({first_day}) must not be after to ({last_day})."
         )
-    if (last_day - first_day).days >= max_days:
-        raise Problem(400, "range_too_large", f"A request may ask for at most {max_days} days.")
     return Question(
         project_id=project_id,
         first_day=first_day,
@@ -68,13 +69,25 @@ def parse_question(
 
 
 def _once_each(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Our parameters. One with an empty value counts as absent: many tools send all they have."""
     given: dict[str, str] = {}
     for name, value in parameters:
-        if name in given:
+        if name in given and value:
             raise Problem(400, "repeated_parameter", f"{name} must be given at most once.")
-        if name in _PARAMETERS:
+        if name not in _PARAMETERS:
+            _check_no_near_miss(name)
+        elif value:
             given[name] = value
     return given
+
+
+def _check_no_near_miss(name: str) -> None:
+    """Refuse a name that is nearly one of ours: it would be ignored in silence."""
+    meant = _NEAR_MISSES.get(_DECORATION.sub("", name).lower())
+    if meant is not None:
+        raise Problem(
+            400, "unknown_parameter", f"There is no parameter {name!r}; it is written {meant}."
+        )
 
 
 def _day(name: str, text: str | None) -> date | None:

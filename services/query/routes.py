@@ -38,7 +38,6 @@ class Analytics:
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._max_days = settings.max_days
         self._clock = clock
         # Less than a question has in all: then its caller is told what it has waited for.
         wait_s = 0.8 * settings.timeout_s
@@ -51,7 +50,6 @@ class Analytics:
             reader.key.project_id,
             request.query_params.multi_items(),
             self._clock().date(),
-            self._max_days,
         )
         unread = self._unread.reservation(reader.key.id)
         try:

@@ -17,7 +17,6 @@ from libs.settings import (
     ServiceSettings,
     TraceSettings,
 )
-from services.query.questions import MAX_DAYS
 
 
 class KeyLimitSettings(RateLimitSettings):
@@ -31,9 +30,6 @@ class QuerySettings(Block):
 
     timeout_s: Seconds = Field(
         10.0, description="how long a request waits for ClickHouse before it gets 503"
-    )
-    max_days: Annotated[int, Field(ge=1)] = Field(
-        MAX_DAYS, description="from `from` to `to`; more is 400 `range_too_large`"
     )
     max_rows: Annotated[int, Field(ge=1_000)] = Field(
         200_000, description="of an answer; more is 400 `answer_too_large`"

@@ -10,9 +10,10 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from libs.events.codec import join_lines
-from libs.events.digest import HEADER, digest_of
 from libs.events.partitions import partition_of
+from libs.events.record_index import HEADER, index_of
 from services.ingest.batches import prepare_batch
+from services.ingest.cardinality import Cardinality
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Line
 from tests.bench.events import Event, Sessions
@@ -26,6 +27,7 @@ def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
         accepted_at=datetime.now(UTC),
         caller=Caller(lambda: "127.0.0.1", "", _no_country),
         country_of=_no_country,
+        cardinality=Cardinality(20_000, 1 << 25),
         id_prefix=None,
     )
     batch = prepare_batch([msgspec.json.encode(event) for event in events], submission)
@@ -43,7 +45,7 @@ class MadeRecord:
 
     partition: int
     value: bytes
-    digest: bytes
+    index: bytes
 
 
 def records_of(
@@ -64,7 +66,7 @@ def records_of(
 
 def _record(partition: int, lines: Sequence[Line]) -> MadeRecord:
     value = join_lines(line.json for line in lines)
-    return MadeRecord(partition, value, digest_of(value, [line.mark for line in lines]))
+    return MadeRecord(partition, value, index_of(value, [line.entry for line in lines]))
 
 
 async def write(bootstrap_servers: str, topic: str, records: Sequence[MadeRecord]) -> None:
@@ -79,7 +81,7 @@ async def write(bootstrap_servers: str, topic: str, records: Sequence[MadeRecord
                 topic,
                 record.value,
                 partition=record.partition,
-                headers=[(HEADER, record.digest)],
+                headers=[(HEADER, record.index)],
             )
             for record in records
         ]

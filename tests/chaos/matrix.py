@@ -9,7 +9,6 @@ processor's own agent goes on. Then the counts must be what was sent, once.
 import argparse
 import asyncio
 import re
-import secrets
 import shutil
 import subprocess
 import sys
@@ -28,9 +27,11 @@ from libs.clickhouse.connection import connect
 from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings, KafkaSettings
 from services.admin.audit import TABLE_CHECKS, first_row
-from services.processor.agent import Agent
+from services.processor.agent import Agent, Table
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters
+from services.processor.late_days import LateDays
+from services.processor.lookups import Lookups
 from services.processor.ownership import Ownership
 from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
@@ -103,7 +104,8 @@ class Matrix:
         ownership = Ownership(_LEASE_S, self._confirm, lambda: True, time.monotonic, asyncio.sleep)
         recovery = Recovery(client, _TOPIC, ownership, utc_now)
         letters = DeadLetters(KafkaSettings(bootstrap_servers="127.0.0.1:9"), 0)
-        self._agent = Agent(FakeTopic(name=_TOPIC), Writer(client), recovery, letters, ownership)
+        table = Table(Writer(client), recovery, Lookups(client, _TOPIC, LateDays(1 << 20)))
+        self._agent = Agent(FakeTopic(name=_TOPIC), table, letters, ownership, 1 << 28)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -269,7 +271,7 @@ async def _patiently(work: Work) -> None:
 
 
 async def _new_matrix(engine: Engine) -> Matrix:
-    database = f"matrix_{secrets.token_hex(4)}"
+    database = engine.found.new_database()
     system = await connect(_settings(engine.found, "admin", "system"))
     await apply(system, database, read_migrations())
     await system.close()

@@ -39,13 +39,16 @@ _MEND = "        mended = await self._mend(partitions, offsets)"
 _LEASE = "confirmed_at + self.lease_s + self._server_offset_s"
 _WAIT = "        await self._ownership.wait_for_others()\n"
 _END = "            if not running:\n"
-_CONVERSATIONS = "        conversations = await self._conversations(partitions)"
-_FORGOTTEN = "{number: SeenConversations(complete_from=_EPOCH) for number in partitions}"
-_IDS = "        ids = await self._ids(partitions)"
-_RECOVER = "        return reaction is not Reaction.RETRY\n"
+_CONVERSATIONS = "        conversations = await self._conversations(sorted(numbers))"
+_FORGOTTEN = "{number: SeenConversations(date(1970, 1, 1)) for number in numbers}"
+_IDS = "        ids = await self._ids(sorted(numbers))"
+_RECOVER = "        if reaction is not Reaction.RETRY:\n"
+_IS_LATE = 'batch.entries["occurred_s"] < batch.appended_s() - _LATE_S'
+_MODE = 'text = f"{project_id}\\0{int(is_live)}"'
 
 _APP = "services/processor/app.py"
 _RECOVERY = "services/processor/recovery.py"
+_REBUILD = "services/processor/rebuild.py"
 
 MUTANTS = (
     Mutant(
@@ -66,18 +69,28 @@ MUTANTS = (
     Mutant("running inserts are not ended", _RECOVERY, ((_END, "            if True:\n"),)),
     Mutant(
         "the memory of conversations is not rebuilt",
-        _RECOVERY,
+        _REBUILD,
         ((_CONVERSATIONS, f"        conversations = {_FORGOTTEN}"),),
     ),
     Mutant(
         "the memory of ids is not rebuilt",
-        _RECOVERY,
-        ((_IDS, "        ids = {number: SeenIds() for number in partitions}"),),
+        _REBUILD,
+        ((_IDS, "        ids = {number: SeenIds() for number in numbers}"),),
     ),
     Mutant(
         "an insert of unknown outcome is sent again",
         "services/processor/agent.py",
-        ((_RECOVER, "        return False\n"),),
+        ((_RECOVER, "        if False:\n"),),
+    ),
+    Mutant(
+        "what occurred long ago is not looked up",
+        "services/processor/lookups.py",
+        ((_IS_LATE, 'batch.entries["occurred_s"] < 0'),),
+    ),
+    Mutant(
+        "test and live events are taken for the same",
+        "libs/events/record_index.py",
+        ((_MODE, 'text = f"{project_id}\\0"'),),
     ),
 )
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from libs.events.digest import MARK_BYTES
 from libs.events.partitions import partition_of
+from libs.events.record_index import ENTRY_BYTES
 from libs.settings import KafkaSettings
 from services.ingest.publisher import Line, Publisher, kafka_producer
 from services.ingest.settings import PublishSettings
@@ -84,7 +84,7 @@ async def stage(servers: Servers | None) -> AsyncIterator[Stage]:
 
 
 def _lines(key: str, count: int) -> list[Line]:
-    return [Line(key, f"{key}-{number}".encode(), bytes(MARK_BYTES)) for number in range(count)]
+    return [Line(key, f"{key}-{number}".encode(), bytes(ENTRY_BYTES)) for number in range(count)]
 
 
 async def test_lines_are_in_the_topic_when_publish_returned(stage: Stage) -> None:
@@ -123,6 +123,6 @@ async def test_lines_are_all_there_when_requests_are_cancelled_beside_them(stage
 
 async def test_large_line_is_taken(stage: Stage) -> None:
     line = b"x" * 400_000
-    await stage.publisher.publish([Line("a", line, bytes(MARK_BYTES))], "key")
+    await stage.publisher.publish([Line("a", line, bytes(ENTRY_BYTES))], "key")
 
     assert (await stage.records())[partition_of("a", _PARTITIONS)] == [line]

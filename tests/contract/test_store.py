@@ -14,13 +14,12 @@ from structlog.testing import capture_logs
 
 from libs.access.rate_limits import (
     Ask,
-    Known,
     RateLimiter,
-    RateLimitState,
     Store,
     StoreAwayError,
 )
 from libs.access.shared_windows import SharedWindows, shared_windows
+from libs.access.windows import BURST_MS, Count, Known, Limit, RateLimitState
 from libs.settings import RateLimitSettings
 from tests.fakes_store import FakeStore
 from tests.polling import until, until_answered
@@ -29,6 +28,7 @@ from tests.valkey_server import PASSWORD, ValkeyServer, valkey_server
 pytestmark = pytest.mark.contract
 
 LIMIT = 30
+MINUTE_AND_BURST = (Limit("events:a", 100), Limit("events:a:burst", 50, BURST_MS))
 
 
 @pytest.fixture
@@ -50,9 +50,14 @@ async def connected(url: str) -> AsyncIterator[SharedWindows]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def take(store: Store, limit: Limit, known: Known | None = None, amount: int = 1) -> Count:
+    """What one window answers."""
+    return (await store.take([Ask(limit, amount, 0, known or Known())]))[0]
+
+
 async def answers(store: SharedWindows) -> bool:
     try:
-        await store.take(Ask("probe", 1, 1, Known()))
+        await take(store, Limit("probe", 1))
     except StoreAwayError:
         return False
     return True
@@ -69,16 +74,14 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 
 async def test_each_sees_a_number_of_its_own_when_many_ask_at_once(store: Store) -> None:
-    counts = await asyncio.gather(
-        *(store.take(Ask("key:a", LIMIT, 1, Known())) for _ in range(200))
-    )
+    counts = await asyncio.gather(*(take(store, Limit("key:a", LIMIT)) for _ in range(200)))
     assert sorted(count.taken for count in counts if count.allowed) == [*range(1, LIMIT + 1)]
     assert len({count.reset_ms for count in counts}) == 1
     assert 59_000 <= counts[0].reset_ms - counts[0].now_ms <= 60_000
 
 
 async def test_nothing_is_taken_when_it_would_be_too_much(store: Store) -> None:
-    counts = [await store.take(Ask("events:a", 100, amount, Known())) for amount in (60, 50, 40)]
+    counts = [await take(store, Limit("events:a", 100), amount=amount) for amount in (60, 50, 40)]
     assert [(count.allowed, count.taken) for count in counts] == [
         (True, 60),
         (False, 60),
@@ -86,26 +89,43 @@ async def test_nothing_is_taken_when_it_would_be_too_much(store: Store) -> None:
     ]
 
 
+async def test_all_windows_are_taken_or_each_its_fee_when_several_are_asked(store: Store) -> None:
+    async def take_both(amount: int) -> list[tuple[int, bool]]:
+        asks = [Ask(limit, amount, 3) for limit in MINUTE_AND_BURST]
+        return [(count.taken, count.allowed) for count in await store.take(asks)]
+
+    assert await take_both(40) == [(40, True), (40, True)]
+    assert await take_both(20) == [(43, True), (43, False)]
+    assert await take_both(7) == [(50, True), (50, True)]
+    assert await take_both(1) == [(53, True), (50, False)]
+
+
+async def test_window_ends_after_its_own_length(store: Store) -> None:
+    minute, burst = await store.take([Ask(limit) for limit in MINUTE_AND_BURST])
+    assert 59_000 <= minute.reset_ms - minute.now_ms <= 60_000
+    assert 4_000 <= burst.reset_ms - burst.now_ms <= 5_000
+
+
 async def test_lost_window_goes_on_where_the_asking_process_stands(store: Store) -> None:
-    now_ms = (await store.take(Ask("clock", 1, 1, Known()))).now_ms
+    now_ms = (await take(store, Limit("clock", 1))).now_ms
     known = Known(taken=20, untold=3, reset_ms=now_ms + 30_000)
-    first = await store.take(Ask("key:a", LIMIT, 1, known))
+    first = await take(store, Limit("key:a", LIMIT), known)
     assert (first.taken, first.reset_ms) == (21, known.reset_ms)
-    second = await store.take(Ask("key:a", LIMIT, 1, Known(9, 4, now_ms + 20_000)))
+    second = await take(store, Limit("key:a", LIMIT), Known(9, 4, now_ms + 20_000))
     assert (second.taken, second.reset_ms) == (26, known.reset_ms)
 
 
 async def test_what_a_process_knows_does_not_count_when_its_window_has_ended(store: Store) -> None:
-    now_ms = (await store.take(Ask("clock", 1, 1, Known()))).now_ms
+    now_ms = (await take(store, Limit("clock", 1))).now_ms
     ended = Known(taken=30, untold=30, reset_ms=now_ms)
-    assert [(await store.take(Ask("key:a", LIMIT, 1, ended))).taken for _ in range(2)] == [1, 2]
+    assert [(await take(store, Limit("key:a", LIMIT), ended)).taken for _ in range(2)] == [1, 2]
 
 
 async def test_window_never_ends_later_than_in_a_minute_when_a_clock_is_wrong(
     store: Store,
 ) -> None:
-    now_ms = (await store.take(Ask("clock", 1, 1, Known()))).now_ms
-    count = await store.take(Ask("key:a", LIMIT, 1, Known(5, 0, now_ms + 10**9)))
+    now_ms = (await take(store, Limit("clock", 1))).now_ms
+    count = await take(store, Limit("key:a", LIMIT), Known(5, 0, now_ms + 10**9))
     assert count.reset_ms - count.now_ms == 60_000
 
 
@@ -169,7 +189,7 @@ async def test_store_is_away_when_the_password_is_wrong(valkey: ValkeyServer) ->
         task = asyncio.create_task(store.run())
         await until(lambda: bool(lines))
         with pytest.raises(StoreAwayError):
-            await store.take(Ask("key:a", LIMIT, 1, Known()))
+            await take(store, Limit("key:a", LIMIT), Known())
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert "another-secret" not in str(lines)

@@ -51,6 +51,8 @@ _REJECTED = f'ragtime_events_rejected_total{{code="invalid_field",{_INGEST}}}'
 _LETTERS = f'ragtime_dead_letters_total{{reason="not_json",{_PROCESSOR}}}'
 _OPERATOR = f'ragtime_insert_retries_total{{reaction="operator",{_PROCESSOR}}}'
 _RECOVERIES = f"ragtime_recovery_seconds_count{{{_PROCESSOR}}}"
+_REMEMBERED = f"ragtime_remembered_bytes{{{_PROCESSOR}}}"
+_SPLIT = f"ragtime_batches_split_total{{{_PROCESSOR}}}"
 _LEASES = f'ragtime_leases_lost_total{{reason="passed",{_PROCESSOR}}}'
 _MISSING = f"ragtime_offsets_missing_total{{{_PROCESSOR}}}"
 _LIMITED = f'ragtime_rate_limited_total{{limit="key",{_QUERY}}}'
@@ -92,6 +94,9 @@ ALL_IS_WELL: Series = {
     _OPERATOR: "0x120",
     # A rebalance.
     _RECOVERIES: "1x10 2x109",
+    _REMEMBERED: "70x120",
+    f"ragtime_remembered_bytes_limit{{{_PROCESSOR}}}": "100x120",
+    _SPLIT: "0x120",
     _LEASES: "0x10 1x109",
     _MISSING: "0x120",
     _LIMITED: "0+6x120",
@@ -148,6 +153,8 @@ CASES = [
     ),
     _case("a right is missing", {_OPERATOR: "0x30 0+10x90"}, "OperatorNeeded"),
     _case("recoveries without end", {_RECOVERIES: "1x30 2+1x90"}, "RecoveryLoop"),
+    _case("memory is nearly full", {_REMEMBERED: "70x30 85x90"}, "MemoryNearItsBound"),
+    _case("a batch is refused", {_SPLIT: "0x40 1x80"}, "BatchesSplit"),
     _case("leases pass", {_LEASES: "0x30 1+1x90"}, "LeasesLost"),
     _case("Kafka has deleted events", {_MISSING: "0x30 500x90"}, "OffsetsMissing"),
     _case("answers are slow", {_faster_than("0.1"): "0+600x20 12000x100"}, "AnswersSlow"),

@@ -14,8 +14,8 @@ from typing import Any
 
 from deploy.docker import environment
 from deploy.local.layout import CHECKOUT
-from deploy.local.ports import free_port
 from tests.deploy.standins.__main__ import build
+from tests.ports import free_port
 
 SERVICES = ("ingest", "processor", "query", "admin")
 PYTHON_IMAGE = "python:3.13-slim"

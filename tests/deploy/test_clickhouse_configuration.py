@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.credentials import ROLES
 from deploy.local.layout import CHECKOUT
-from services.admin.doctor.rights import NEEDS
+from libs.clickhouse.rights import INSERT, RIGHTS, SERVICES, rights_of, tables_of
 
 _SERVER = """\
 <clickhouse>
@@ -57,47 +56,31 @@ answer = {
     "logs": rows("SELECT name, create_table_query FROM system.tables"
                  " WHERE database = 'system' AND name LIKE '%_log' AND engine LIKE '%MergeTree'"),
     "settings": rows("SELECT name, value FROM system.server_settings"),
-    "clusters": rows("SELECT * FROM system.clusters"),
-    "macros": rows("SELECT * FROM system.macros"),
 }
 json.dump(answer, open("answer.json", "w"))
 """
-
-_CLUSTER = {"SHARD": "02", "REPLICA": "a", "CLUSTER_SECRET": "between servers"}
 
 Answer = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    return _asked(_configured(tmp_path_factory.mktemp("clickhouse")))
-
-
-@pytest.fixture(scope="module")
-def answer_in_cluster(tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    folder = _configured(tmp_path_factory.mktemp("cluster"))
-    files = CHECKOUT / "deploy" / "clickhouse"
-    shutil.copy(files / "cluster.xml", folder / "config.d" / "cluster.xml")
-    shutil.copy(files / "cluster-users.xml", folder / "users.d" / "ragtime_cluster.xml")
-    return _asked(folder)
-
-
-def _configured(folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("clickhouse")
     for part in ("config.d", "users.d"):
         shutil.copytree(CHECKOUT / "deploy" / "clickhouse" / part, folder / part)
     (folder / "config.xml").write_text(_SERVER)
     (folder / "users.xml").write_text(_DEFAULT_USER)
     # The test itself needs a user to come in with; read last, as it stands behind the others.
     (folder / "users.d" / "zz-test.xml").write_text(_DEFAULT_USER)
-    return folder
+    return _asked(folder)
 
 
 def _asked(folder: Path) -> Answer:
-    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in ROLES}
+    passwords = {f"CLICKHOUSE_{name.upper()}_PASSWORD": f"of-{name}" for name in RIGHTS}
     done = subprocess.run(
         [sys.executable, "-c", _ASK],
         cwd=folder,
-        env=os.environ | passwords | _CLUSTER,
+        env=os.environ | passwords,
         capture_output=True,
         text=True,
         check=False,
@@ -108,7 +91,7 @@ def _asked(folder: Path) -> Answer:
 
 
 def test_there_is_a_user_for_each_service(answer: Answer) -> None:
-    assert {user["name"] for user in answer["users"]} == {*ROLES, "default"}
+    assert {user["name"] for user in answer["users"]} == {*RIGHTS, "default"}
 
 
 def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
@@ -119,15 +102,21 @@ def test_the_images_default_user_is_removed(tmp_path: Path) -> None:
         _asked(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(set(ROLES) - {"admin"}))
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_may_insert_where_it_must_and_change_nothing(answer: Answer, name: str) -> None:
     grants = [grant for grant in answer["grants"] if grant["user_name"] == name]
     assert {grant["access"] for grant in grants} == {"SELECT", "INSERT"}
-    assert {grant["database"] for grant in grants} == {"ragtime"}
+    assert {grant["database"] for grant in grants} <= {"ragtime", "system"}
     assert all(grant["table"] for grant in grants)
     assert not any(grant["grant_option"] for grant in grants)
     inserts = {grant["table"] for grant in grants if grant["access"] == "INSERT"}
-    assert inserts == set(ROLES[name]["inserts_into"])
+    assert inserts == tables_of(rights_of(name), INSERT)
+
+
+def test_the_processor_alone_looks_at_what_runs(answer: Answer) -> None:
+    of_system = [grant for grant in answer["grants"] if grant["database"] == "system"]
+    services = [one for one in of_system if one["user_name"] in SERVICES]
+    assert [(one["user_name"], one["table"]) for one in services] == [("processor", "processes")]
 
 
 def test_the_command_may_do_all_in_its_database_alone(answer: Answer) -> None:
@@ -148,44 +137,3 @@ def test_memory_is_bounded_for_small_hosts(answer: Answer) -> None:
     settings = {setting["name"]: setting["value"] for setting in answer["settings"]}
     assert float(settings["max_server_memory_usage_to_ram_ratio"]) == 0.75
     assert int(settings["mark_cache_size"]) <= 256 * 1024 * 1024
-
-
-def test_a_cluster_is_as_the_processor_asks_for(answer_in_cluster: Answer) -> None:
-    replicas = [one for one in answer_in_cluster["clusters"] if one["cluster"] == "ragtime"]
-    assert [(one["shard_num"], one["replica_num"]) for one in replicas] == [
-        (1, 1),
-        (1, 2),
-        (2, 1),
-        (2, 2),
-    ]
-    assert {one["internal_replication"] for one in replicas} == {1}
-    macros = {one["macro"]: one["substitution"] for one in answer_in_cluster["macros"]}
-    assert macros == {"shard": "02", "replica": "a"}
-
-
-@pytest.mark.parametrize("name", sorted(set(ROLES) - {"admin"}))
-def test_a_service_may_in_a_cluster_what_it_may_and_the_tables_beneath(
-    answer_in_cluster: Answer, name: str
-) -> None:
-    grants = [grant for grant in answer_in_cluster["grants"] if grant["user_name"] == name]
-    needs = NEEDS[name].in_cluster()
-    of_tables = [grant for grant in grants if grant["database"] == "ragtime" and grant["table"]]
-    reads = {grant["table"] for grant in of_tables if grant["access"] == "SELECT"}
-    inserts = {grant["table"] for grant in of_tables if grant["access"] == "INSERT"}
-    assert reads == needs.reads
-    assert inserts == needs.inserts | needs.may_insert
-
-
-def test_only_the_processor_may_look_at_other_servers(answer_in_cluster: Answer) -> None:
-    grants = [one for one in answer_in_cluster["grants"] if one["user_name"] != "admin"]
-    more = {(one["user_name"], one["access"]) for one in grants} - {
-        (name, access) for name in ROLES for access in ("SELECT", "INSERT")
-    }
-    assert more == {
-        ("processor", "CLUSTER"),
-        ("processor", "CREATE TEMPORARY TABLE"),
-        ("processor", "KILL QUERY"),
-        ("processor", "READ"),
-        ("processor", "SYSTEM SYNC REPLICA"),
-        ("processor", "WRITE"),
-    }

@@ -69,7 +69,6 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "no ClickHouse": ({"clickhouse.url": ""}, "say where ClickHouse answers HTTP"),
     "native protocol": ({"clickhouse.url": "tcp://c:9000"}, "http://host:port"),
     "password in a URL": ({"clickhouse.url": "http://u:p@c:8123"}, "holds a user or a password"),
-    "cluster that is no name": ({"clickhouse.cluster": "a b"}, "at '/clickhouse/cluster'"),
     "no passwords": ({"clickhouse.existingSecret": ""}, "name the Secret that holds the password"),
     "no pepper": ({"access.existingSecret": ""}, "name the Secret that holds the pepper"),
     "more processors than partitions": (

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 CATEGORIES = (
@@ -65,6 +66,12 @@ class Sent:
         return self.day, self.is_live, self.event["conversationId"]
 
     @property
+    def scope(self) -> str:
+        """Within which an id stands for one event: its conversation, or its session."""
+        name = "sessionId" if self.type.startswith("session.") else "conversationId"
+        return f"{name} {self.event[name]}"
+
+    @property
     def is_user_message(self) -> bool:
         return self.type == "chat.message" and self.event["role"] == "user"
 
@@ -89,11 +96,11 @@ class Sent:
 
 
 def counted(sent: Iterable[Sent]) -> list[Sent]:
-    """The events of one project that count: of each id the first."""
-    by_id: dict[str, Sent] = {}
+    """The events of one project that count: of each identity the first."""
+    by_identity: dict[tuple[bool, str, str], Sent] = {}
     for one in sent:
-        by_id.setdefault(one.id, one)
-    return list(by_id.values())
+        by_identity.setdefault((one.is_live, one.scope, one.id), one)
+    return list(by_identity.values())
 
 
 def answer(sent: Iterable[Sent], *, live_only: bool = True, device: str | None = None) -> list[Row]:
@@ -153,7 +160,7 @@ def _avg_messages(
     messages = Counter((one.day, one.is_live) for one in events if one.is_user_message)
     for (day, is_live, category, key), total in tally.items():
         if (category, key) == ("conversation", "total"):
-            value = round(messages[day, is_live] / total, 2)
+            value = _mean(messages[day, is_live], total)
             yield _row(day, is_live, "conversation", "avg_messages", value)
 
 
@@ -163,8 +170,14 @@ def _avg_durations(events: Iterable[Sent]) -> Iterator[Row]:
         if one.type == "session.ended":
             durations[one.day, one.is_live].append(one.event["durationMs"])
     for (day, is_live), all_ms in durations.items():
-        value = round(sum(all_ms) / 1000 / len(all_ms), 2)
+        value = _mean(sum(all_ms), 1000 * len(all_ms))
         yield _row(day, is_live, "session", "avg_duration", value)
+
+
+def _mean(total: int, number: int) -> float:
+    """To two decimals, halves away from zero."""
+    exact = Decimal(total) / Decimal(number)  # 28 digits: a half has far fewer
+    return float(exact.quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _row(day: date, is_live: bool, category: str, key: str, value: float) -> Row:

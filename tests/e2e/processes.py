@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.waiting import wait_until
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 STOPS_WITHIN_S = 10.0
@@ -40,14 +40,6 @@ class Done:
     code: int
     stdout: bytes
     stderr: str
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def run_command(environment: dict[str, str], *arguments: str, release: Release = THIS) -> str:

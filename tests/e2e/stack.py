@@ -20,7 +20,7 @@ from libs.access.api_keys import ApiKey, Mode, Scope
 from libs.access.key_store import add_key
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
-from services.admin.keys import KeyRequest, make_key
+from services.admin.keys import MAX_EVENTS_RATE, KeyRequest, make_key
 from tests.e2e.model import Event
 from tests.e2e.processes import Done, Service, run_command, try_command
 from tests.e2e.topics import Topics
@@ -62,21 +62,19 @@ class Stack:
         return try_command(self.environment, *arguments)
 
     def restart(self, name: str) -> float:
-        """Stop a service by SIGTERM and start it again; returns the seconds that the stop took."""
-        seconds = self.services[name].stop()
-        self.services[name].start()
-        self.services[name].wait_until_ready()
-        return seconds
+        """Stop a service by SIGTERM and start it again; returns the seconds that the stop took.
+
+        It is started again also where its stop was no good one: others need it.
+        """
+        try:
+            return self.services[name].stop()
+        finally:
+            self.services[name].start()
+            self.services[name].wait_until_ready()
 
     def new_projects(self, number: int) -> list[Project]:
         """Projects that nobody else uses, when both HTTP services know their keys."""
-        return self._make_projects([f"e2e-{secrets.token_hex(6)}" for _ in range(number)])
-
-    def new_project(self, project_id: str) -> Project:
-        """A project of this name, for the tests of one file."""
-        return self._make_projects([project_id])[0]
-
-    def _make_projects(self, names: Sequence[str]) -> list[Project]:
+        names = [f"e2e-{secrets.token_hex(6)}" for _ in range(number)]
         projects, keys = zip(*(self._with_keys(name) for name in names), strict=True)
         asyncio.run(self._add_keys([key for pair in keys for key in pair]))
         self.wait_until_key_works(projects[-1].id, projects[-1].test_key)
@@ -158,8 +156,18 @@ class Stack:
         """Return when all that was accepted so far has been counted or dead-lettered."""
         self.topics.wait_until_read(timeout_s)
 
+    def rows_of(self, project: Project) -> int:
+        """How many events of a project the table holds."""
+        rows = self.database.query(
+            "SELECT count() FROM events WHERE project_id = {id:String}", {"id": project.id}
+        ).result_rows
+        return int(rows[0][0])
+
     def metric(self, service: str, name: str) -> float:
-        """The sum of a counter of a service over all its labels, since the service started."""
+        """The sum of a counter of a service over all its labels, since the service started.
+
+        It tells of all projects: only on a stack that nobody else uses is it any test's own.
+        """
         text = self.http.get(f"{self.services[service].url}/metrics").text
         return sum(
             float(line.rpartition(" ")[2])
@@ -228,10 +236,13 @@ def environment_of(servers: Servers) -> dict[str, str]:
         "RAGTIME_GROUP__NAME": name,
         "RAGTIME_BATCH__LEASE_S": "1",  # each start waits for it
         "RAGTIME_CLICKHOUSE__URL": servers.clickhouse_url,
-        "RAGTIME_CLICKHOUSE__DATABASE": name,
+        "RAGTIME_CLICKHOUSE__DATABASE": servers.new_database(),
         "RAGTIME_ACCESS__PEPPER": secrets.token_hex(32),
         # The tests themselves wait for new keys by asking with them.
         "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(FAST),
+        # Counted as everywhere, and never reached: some tests send all that the machine takes.
+        "RAGTIME_RATE_LIMIT__EVENTS_PER_KEY": str(MAX_EVENTS_RATE),
+        "RAGTIME_RATE_LIMIT__REQUESTS_PER_KEY": str(MAX_EVENTS_RATE),
         **user_of(servers, "admin"),
     }
 

@@ -1,7 +1,7 @@
 """Each example of the documents, run as it stands in a shell, and its answer compared.
 
-The documents' today is moved to today, and the demo project gets the numbers that they show; all
-else must be equal.
+The documents' today is moved to today, their demo project is a new one that has the numbers which
+they show; all else must be equal.
 """
 
 import json
@@ -57,8 +57,8 @@ def _answer_in(text: str) -> Any:
     return None if shown is None else json.loads(shown["block"] or shown["inline"])
 
 
-def moved_to(today: date, answer: Any) -> Any:
-    """An answer as it is when `today` is the last day that was asked for."""
+def moved_to(today: date, project_id: str, answer: Any) -> Any:
+    """An answer as a project gets it when `today` is the last day that was asked for."""
     if answer is None or "range" not in answer:
         return answer
     by = today - date.fromisoformat(answer["range"]["to"])
@@ -66,12 +66,13 @@ def moved_to(today: date, answer: Any) -> Any:
     def move(day: re.Match[str]) -> str:
         return (date.fromisoformat(day[0]) + by).isoformat()
 
-    return json.loads(_DAY.sub(move, json.dumps(answer)))
+    moved: dict[str, Any] = json.loads(_DAY.sub(move, json.dumps(answer)))
+    return moved | {"projectId": project_id}
 
 
-def shell_of(stack: Stack, project_id: str, folder: Path) -> "Shell":
+def shell_of(stack: Stack, folder: Path) -> "Shell":
     """A shell beside a demo project that holds what the documents show."""
-    demo = stack.new_project(project_id)
+    (demo,) = stack.new_projects(1)
     stack.post_events(
         demo,
         [
@@ -85,7 +86,7 @@ def shell_of(stack: Stack, project_id: str, folder: Path) -> "Shell":
         f"RT_QUERY_URL={stack.services['query'].url}\nRT_INGEST_URL={stack.services['ingest'].url}\n"
         f"RT_PROJECT={demo.id}\nRT_LIVE_KEY={demo.live_key}\nRT_TEST_KEY={demo.test_key}\n"
     )
-    return Shell(stack, folder)
+    return Shell(stack, folder, demo.id)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Shell:
 
     stack: Stack
     folder: Path
+    project_id: str
 
     def run(self, command: str) -> Any:
         """What a command answers, when all that was sent before has been counted."""
@@ -119,19 +121,19 @@ def test_documents_have_examples_with_answers() -> None:
 def test_every_answer_is_the_shown_one_when_the_examples_of_the_api_are_run(
     stack: Stack, tmp_path: Path
 ) -> None:
-    shell = shell_of(stack, "demo", tmp_path)
+    shell = shell_of(stack, tmp_path)
     for example in examples_of(API):
         answer = shell.run(example.command)
         today = datetime.now(UTC).date()
         if "requestId" in answer:  # a new one each time
             answer["requestId"] = example.answer["requestId"]
-        assert answer == moved_to(today, example.answer), example.command
+        assert answer == moved_to(today, shell.project_id, example.answer), example.command
 
 
 def test_readme_counts_its_event_once_when_its_examples_are_run_twice(
     stack: Stack, tmp_path: Path
 ) -> None:
-    shell = shell_of(stack, "demo-of-the-readme", tmp_path)
+    shell = shell_of(stack, tmp_path)
     read, send = examples_of(README)
     before = _messages(shell.run(read.command))
     for _ in range(2):
@@ -143,7 +145,14 @@ def _messages(answer: Any) -> dict[str, int]:
     return {row["key"]: row["value"] for row in answer["stats"]}
 
 
-def test_today_is_moved_in_every_day_of_an_answer() -> None:
-    shown = {"range": {"from": "2026-02-22", "to": "2026-03-24"}, "stats": [{"date": "2026-03-23"}]}
-    moved = {"range": {"from": "2026-02-24", "to": "2026-03-26"}, "stats": [{"date": "2026-03-25"}]}
-    assert moved_to(date(2026, 3, 24) + timedelta(days=2), shown) == moved
+def test_project_and_today_are_moved_in_every_place_of_an_answer() -> None:
+    shown = {
+        "projectId": "demo",
+        "range": {"from": "2026-02-22", "to": "2026-03-24"},
+        "stats": [{"date": "2026-03-23"}],
+    }
+    assert moved_to(date(2026, 3, 24) + timedelta(days=2), "another", shown) == {
+        "projectId": "another",
+        "range": {"from": "2026-02-24", "to": "2026-03-26"},
+        "stats": [{"date": "2026-03-25"}],
+    }

@@ -159,17 +159,13 @@ def test_search_fails_when_a_word_is_planted_on_purpose(
     stack: Stack, project: Project, word: str
 ) -> None:
     """What would be wrong is done: a word is logged, counted by, and published."""
-    log = stack.services["query"].log
-    size = log.stat().st_size
-    with log.open("a") as leaky:
-        leaky.write(json.dumps({"event": "leak", "field": f"<{word.upper()}>"}) + "\n")
-    try:
-        stack.topics.write([f'{{"id": "{word}", "project_id": "{project.id}"}}'.encode()])
-        places = places_of(stack)
-        places["metrics of ingest"] += f'leak_total{{label="{word}"}} 1.0\n'
+    line = {"event": "leak", "service": "query", "level": "info", "timestamp": "2026-03-25"}
+    # It stays in the log, as all that a service writes: no other test looks for this word.
+    with stack.services["query"].log.open("a") as leaky:
+        leaky.write(json.dumps(line | {"field": f"<{word.upper()}>"}) + "\n")
+    stack.topics.write([f'{{"id": "{word}", "project_id": "{project.id}"}}'.encode()])
+    places = places_of(stack)
+    places["metrics of ingest"] += f'leak_total{{label="{word}"}} 1.0\n'
 
-        found = {place for place, _ in leaks(places, [word])}
-    finally:
-        with log.open("r+b") as mended:
-            mended.truncate(size)
+    found = {place for place, _ in leaks(places, [word])}
     assert found == {"log of query", "metrics of ingest", "topics"}

@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.documents import DASHBOARDS
 from libs.telemetry.metrics import GROUPS, SERVICES
-from tests.e2e.processes import Service, free_port
+from tests.e2e.processes import Service
 from tests.e2e.stack import Project, Stack
 from tests.e2e.waiting import wait_until
+from tests.ports import free_port
 from tests.promql import RULES, known_series, names_in
 
 pytestmark = pytest.mark.e2e
@@ -56,20 +57,21 @@ def test_every_label_has_a_declared_value_when_all_kinds_of_requests_came(
                 assert isinstance(allowed, str) or value in allowed
 
 
-def test_lag_and_servers_are_told_when_all_has_been_counted(stack: Stack, project: Project) -> None:
-    stack.post_events(project, [_message("metrics")])
-    stack.wait_until_counted()
+def test_lag_and_servers_are_told_when_all_has_been_counted(own_stack: Stack) -> None:
+    (project,) = own_stack.new_projects(1)
+    own_stack.post_events(project, [_message("metrics")])
+    own_stack.wait_until_counted()
 
     def lag() -> dict[tuple[str, ...], float]:
-        return values(stack, "processor", "ragtime_lag_records")
+        return values(own_stack, "processor", "ragtime_lag_records")
 
-    wait_until(lambda: len(lag()) == stack.topics.partitions, "each partition's lag is told")
+    wait_until(lambda: len(lag()) == own_stack.topics.partitions, "each partition's lag is told")
     wait_until(lambda: not any(lag().values()), "the lag is 0")
-    assert values(stack, "processor", "ragtime_server_answers") == {
+    assert values(own_stack, "processor", "ragtime_server_answers") == {
         ("kafka",): 1.0,
         ("clickhouse",): 1.0,
     }
-    assert values(stack, "processor", "ragtime_partitions_stuck") == {(): 0.0}
+    assert values(own_stack, "processor", "ragtime_partitions_stuck") == {(): 0.0}
 
 
 def test_every_series_that_alerts_and_dashboards_ask_for_is_shown(
@@ -122,13 +124,18 @@ def _targets(dashboard: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_checks_are_those_of_readiness(stack: Stack, service: str) -> None:
-    checks = stack.http.get(f"{stack.services[service].url}/healthz/ready").json()["checks"]
-    told = values(stack, service, "ragtime_ready_check")
-    assert told == {(name,): float(passes) for name, passes in checks.items()}
+    def is_the_same() -> bool:
+        checks = stack.http.get(f"{stack.services[service].url}/healthz/ready").json()["checks"]
+        told = values(stack, service, "ragtime_ready_check")
+        return told == {(name,): float(passes) for name, passes in checks.items()}
+
+    # Asked one after the other; what a check says may change between the two.
+    wait_until(is_the_same, "both tell the same")
 
 
-def test_batch_is_one_line_in_the_log_when_it_was_counted(stack: Stack, project: Project) -> None:
-    before = stack.services["processor"].log.stat().st_size
+def test_batch_is_one_line_in_the_log_when_it_was_counted(own_stack: Stack) -> None:
+    (project,) = own_stack.new_projects(1)
+    before = own_stack.services["processor"].log.stat().st_size
     message = {
         "id": "logged",
         "type": "chat.message",
@@ -136,15 +143,15 @@ def test_batch_is_one_line_in_the_log_when_it_was_counted(stack: Stack, project:
         "sessionId": "logged",
         "conversationId": "logged",
     }
-    stack.post_events(project, [message])
-    stack.wait_until_counted()
-    wait_until(lambda: bool(_batches(stack, before)), "the batch is in the log")
-    (line,) = _batches(stack, before)
-    fields = ("records", "events", "repeated", "skipped", "dead_letters")
+    own_stack.post_events(project, [message])
+    own_stack.wait_until_counted()
+    wait_until(lambda: bool(_batches(own_stack, before)), "the batch is in the log")
+    (line,) = _batches(own_stack, before)
+    fields = ("records", "events", "duplicates", "skipped", "dead_letters")
     assert {name: line[name] for name in fields} == {
         "records": 1,
         "events": 1,
-        "repeated": 0,
+        "duplicates": 0,
         "skipped": 0,
         "dead_letters": 0,
     }

@@ -49,7 +49,7 @@ def test_every_category_equals_the_count_of_once_when_all_is_sent_three_times(
     assert got["sources"] == source_names(sent, expected)
 
 
-def test_repeats_are_seen_as_repeats_when_all_is_sent_three_times(
-    stack: Stack, sent: list[Sent]
+def test_each_event_is_one_row_when_all_is_sent_three_times(
+    stack: Stack, project: Project, sent: list[Sent]
 ) -> None:
-    assert stack.metric("processor", "ragtime_events_repeated") >= (_TIMES - 1) * len(sent)
+    assert stack.rows_of(project) == len(sent)

@@ -135,9 +135,11 @@ def test_limit_holds_when_the_store_is_killed_and_comes_back(replicas: Replicas)
     used = _used(replicas, key)
     told = asyncio.run(ask_in_parallel(services, key, each=1, clients=10))
     replicas.store.kill()
-    told += asyncio.run(ask_in_parallel(services, key, each=4))
-    was_back = _times_back(replicas)
-    replicas.store.start()
+    try:
+        told += asyncio.run(ask_in_parallel(services, key, each=4))
+        was_back = _times_back(replicas)
+    finally:
+        replicas.store.start()
     wait_until(
         lambda: all(map(gt, _times_back(replicas), was_back)), "all replicas use the store again"
     )

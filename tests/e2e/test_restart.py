@@ -19,6 +19,12 @@ EVENTS_A_REQUEST = 20
 REQUESTS_BEFORE_AND_AFTER = 15
 
 
+@pytest.fixture(scope="module")
+def stack(own_stack: Stack) -> Stack:
+    """Others must not suffer from these restarts."""
+    return own_stack
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_event_is_lost_or_doubled_when_a_service_is_restarted(
     stack: Stack, service: str

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from deploy.local import kafka
 from deploy.local.layout import Layout, layout
-from deploy.local.ports import free_port
 from tests.e2e.processes import run_command, try_command
 from tests.e2e.stack import environment_of, services_of, started
 from tests.own_servers import running_servers
+from tests.ports import free_port
 from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e

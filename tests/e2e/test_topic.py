@@ -45,13 +45,13 @@ def letters(stack: Stack, project: Project) -> dict[tuple[int, str | None], Dead
             sources=[{"id": "src-1"}, {"id": "src-1", "name": "Visitor guide"}],
         ),
     ]
-    first = stack.topics.write(records, partition=1)
+    offsets = stack.topics.write(records, partition=1)
+    places = {str(offset): at for at, offset in enumerate(offsets)}
     stack.wait_until_counted()
     return {
-        (record, letter.headers.get("line")): letter
+        (places[letter.headers["offset"]], letter.headers.get("line")): letter
         for letter in stack.topics.read_dead_letters()
-        if letter.headers["partition"] == "1"
-        and (record := int(letter.headers["offset"]) - first) in range(len(records))
+        if letter.headers["partition"] == "1" and letter.headers["offset"] in places
     }
 
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 _INTERVAL_S = 0.05
-_READ_WITHIN_S = 20.0
+_READ_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,11 @@ class DeadLetter:
 
     value: bytes
     headers: dict[str, str]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The partition and the offset of the record that it came from."""
+        return self.headers["partition"], self.headers["offset"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,14 @@ class Topics:
                     while (await consumer.committed(partition) or 0) < ends[partition]:  # noqa: ASYNC110
                         await asyncio.sleep(_INTERVAL_S)
 
-    def write(self, values: Sequence[bytes | None], partition: int = 0) -> int:
-        """Write records to a partition of the events, in order; returns the first one's offset."""
+    def write(self, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+        """Write records to a partition of the events, in order; returns the offset of each.
+
+        Others write there too, so the offsets need not follow one another.
+        """
         return asyncio.run(self._write(values, partition))
 
-    async def _write(self, values: Sequence[bytes | None], partition: int) -> int:
+    async def _write(self, values: Sequence[bytes | None], partition: int) -> list[int]:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers)
         await producer.start()
         try:
@@ -62,7 +70,7 @@ class Topics:
             written = await asyncio.gather(*sent)
         finally:
             await producer.stop()
-        return int(written[0].offset)
+        return [int(one.offset) for one in written]
 
     def read_dead_letters(self) -> list[DeadLetter]:
         """All dead letters that there are."""

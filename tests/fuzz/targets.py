@@ -14,10 +14,16 @@ from libs.access.api_keys import is_well_formed
 from libs.access.authentication import bearer_token
 from libs.access.client_address import parse_address
 from libs.events.codec import InvalidLine, decode_line, decode_record, encode_event
-from libs.events.digest import MARK_BYTES, marks_of
+from libs.events.record_index import ENTRY_BYTES, entries_of
 from libs.http.problems import Problem
 from services.ingest.batches import Batch, prepare_batch
-from services.ingest.bodies import Compression, MediaType, decompress, split_events
+from services.ingest.bodies import (
+    Compression,
+    MediaType,
+    Received,
+    decompress,
+    split_events,
+)
 from services.query.questions import parse_question
 from tests.golden_events import read_examples
 from tests.unit.services.ingest.submissions import submission
@@ -43,7 +49,7 @@ def body(data: bytes) -> None:
     media_type = [*MediaType][data[0] % 2] if data else MediaType.JSON
     compression = [*Compression][data[1] % 3] if len(data) > 1 else Compression.NONE
     try:
-        plain = decompress(data[2:], compression, _MAX_BYTES)
+        plain = decompress(data[2:], compression, _MAX_BYTES, Received())
         events = split_events(plain, media_type, _MAX_EVENTS)
     except Problem as problem:
         _is_refusal(problem, 400, 413)
@@ -76,11 +82,11 @@ def query(data: bytes) -> None:
         assert question.device_id is None or 1 <= len(question.device_id) <= 128
 
 
-def digest(data: bytes) -> None:
-    """A digest beside a value: marks for each line, or none."""
+def index(data: bytes) -> None:
+    """An index beside a value: entries for each line, or none."""
     value, _, beside = data.partition(b"\0")
-    marks = marks_of(value, beside)
-    assert marks is None or len(marks) == MARK_BYTES * (value.count(b"\n") + 1)
+    entries = entries_of(value, beside)
+    assert entries is None or len(entries) == ENTRY_BYTES * (value.count(b"\n") + 1)
 
 
 def headers(data: bytes) -> None:
@@ -94,7 +100,7 @@ def headers(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (decoder, body, query, digest, headers)
+    target.__name__: target for target in (decoder, body, query, index, headers)
 }
 
 
@@ -106,6 +112,6 @@ def seeds() -> dict[str, list[bytes]]:
         "decoder": [msgspec.json.encode(example.line) for example in examples if example.line],
         "body": [b"\0\0" + one for one in sent] + [b"\1\0" + b"\n".join(sent)],
         "query": [b"from=2026-03-01&to=2026-03-25&category=usage&live=False&deviceId=kiosk%20%f0"],
-        "digest": [b'{"a": 1}\n\0' + bytes(8 + 2 * MARK_BYTES)],
+        "index": [b'{"a": 1}\n\0' + bytes(8 + 2 * ENTRY_BYTES)],
         "headers": [b"Bearer rt_live_" + b"a" * 49, b"[2001:db8::1%eth0]:80", b"::ffff:1.2.3.4:5"],
     }

@@ -1,6 +1,5 @@
 """A database of its own for each test that asks for one, on the real ClickHouse engine."""
 
-import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,7 +19,7 @@ def clickhouse_settings(real_servers: Servers) -> ClickHouseSettings:
         url=real_servers.clickhouse_url,
         user=real_servers.admin.user,
         password=SecretStr(real_servers.admin.password),
-        database=f"test_{secrets.token_hex(6)}",
+        database=real_servers.new_database(),
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import CHECKOUT, Service, free_port
+from tests.e2e.processes import CHECKOUT, Service
 from tests.e2e.waiting import wait_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -33,12 +33,16 @@ _INNER: dict[str, Any] = {
 def test_inner_fields_are_not_set_when_an_event_brings_them(
     stack: Stack, tenants: Tenants, operation: Operation
 ) -> None:
-    body = _INNER | operation.body | {"id": "brings-inner-fields"}
+    # In a conversation of its own: it is the first message of its day there.
+    own = {"id": "brings-inner-fields", "conversationId": "brings-inner-fields"}
+    body = _INNER | operation.body | own
     assert operation.ask(stack, tenants.a.id, tenants.a.test_key, body=body).is_success
     stack.wait_until_counted()
     (row,) = stack.database.query(
         "SELECT is_live, year(accepted_at), year(lease), year(appended_at), session_id, user_type,"
         " first_of_day, topic FROM events WHERE id = 'brings-inner-fields'"
+        " AND project_id = {id:String}",
+        {"id": tenants.a.id},
     ).result_rows
     assert row[0] is False
     assert all(2001 < year < 2099 for year in row[1:4])

@@ -10,12 +10,15 @@ import lz4.frame
 from aiohttp import web
 
 from deploy.local.gateway.errors import (
-    BAD_ARGUMENTS,
-    CANNOT_DECOMPRESS,
+    LZ4_DECODER_FAILED,
     SOCKET_TIMEOUT,
     SYNTAX_ERROR,
+    UNKNOWN_COMPRESSION_METHOD,
+    ZLIB_INFLATE_FAILED,
+    ZSTD_DECODER_FAILED,
     ServerError,
 )
+from deploy.local.gateway.settings import Settings
 from deploy.local.gateway.statements import insert_with_data
 
 if sys.version_info >= (3, 14):
@@ -72,6 +75,7 @@ _FRAMES: dict[str, Callable[[], _Frame]] = {
     "zstd": zstd.ZstdDecompressor,
     "lz4": lz4.frame.LZ4FrameDecompressor,
 }
+_FAILED = {"zstd": ZSTD_DECODER_FAILED, "lz4": LZ4_DECODER_FAILED}
 
 
 class _Frames:
@@ -97,15 +101,16 @@ class _Frames:
             raise EOFError("the data are cut")
 
 
-async def decoded(request: web.Request, timeout_s: float) -> AsyncIterator[bytes]:
+async def decoded(request: web.Request, limits: Settings) -> AsyncIterator[bytes]:
     """The plain body in pieces. Raises ServerError when it is broken, cut or stalls."""
+    timeout_s = limits.http_receive_timeout
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in {"", "identity"}:
         async for chunk in _received(request, _STEP, timeout_s):
             yield chunk
         return
     if encoding not in _FRAMES:
-        raise ServerError(BAD_ARGUMENTS, f"Unknown Content-Encoding: {encoding}")
+        raise ServerError(UNKNOWN_COMPRESSION_METHOD, f"Unknown compression method {encoding}")
     frames = _Frames(_FRAMES[encoding])
     try:
         async for chunk in _received(request, _CHUNK, timeout_s):
@@ -113,7 +118,8 @@ async def decoded(request: web.Request, timeout_s: float) -> AsyncIterator[bytes
                 yield piece
         frames.check_end()
     except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as error:
-        raise ServerError(CANNOT_DECOMPRESS, f"Cannot decompress the body: {error}") from None
+        code = _FAILED.get(encoding, ZLIB_INFLATE_FAILED)
+        raise ServerError(code, f"Cannot decompress the body: {error}") from None
 
 
 async def _received(request: web.Request, size: int, timeout_s: float) -> AsyncIterator[bytes]:

@@ -1,81 +1,89 @@
-"""Who may come in and do what. The file is JSON: a list of users, passwords as SHA-256."""
+"""Who may come in. The file is JSON: users with their grants, passwords as SHA-256.
+
+What a user may do says the engine itself: it gets a role for each of them (`roles.py`).
+"""
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from deploy.local.gateway.errors import (
-    ACCESS_DENIED,
     AUTHENTICATION_FAILED,
-    SETTING_CONSTRAINT_VIOLATION,
+    NOT_IMPLEMENTED,
+    READONLY,
     ServerError,
 )
 
+_DATABASE = "{database}"
+_EVERYTHING = re.compile(r"GRANT ALL ON \*\.\*")
+_KILL = re.compile(r"GRANT\b.*\bKILL QUERY\b.* ON \*\.\*")
+
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user. It reads the tables of `reads` and inserts into those of `inserts_into`.
+    """A user. `grants`: in SQL without `TO …`; `{database}` in one stands for each database.
 
-    An admin may do everything. A reader brings the rows along: its statements run in the engine's
-    `readonly` mode.
+    `settings`: those of its profile, which go with each of its statements.
     """
 
     name: str
     password_sha256: str
-    role: Literal["admin", "writer", "reader"]
-    reads: tuple[str, ...] = ()
-    inserts_into: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+
+    @property
+    def may_everything(self) -> bool:
+        return any(map(_EVERYTHING.match, self.grants))
+
+    @property
+    def may_kill_all(self) -> bool:
+        """Whether it may end statements of others. Its own it may always end."""
+        return self.may_everything or any(map(_KILL.match, self.grants))
 
 
-def read_users(path: Path) -> dict[str, User]:
-    """The users by name. Raises OSError or msgspec.ValidationError when the file is not right."""
-    users = msgspec.json.decode(path.read_bytes(), type=list[User])
-    return {user.name: user for user in users}
+class Users(msgspec.Struct, frozen=True, kw_only=True):
+    """All users, and the databases that their grants are for."""
+
+    databases: tuple[str, ...]
+    users: tuple[User, ...]
+
+    def grants_of(self, user: User) -> list[str]:
+        """What a user is granted, each database by its name."""
+        return [
+            grant.replace(_DATABASE, database)
+            for grant in user.grants
+            for database in (self.databases if _DATABASE in grant else ("",))
+        ]
 
 
-def authenticate(users: dict[str, User], name: str, password: str) -> User:
+def read_users(path: Path) -> Users:
+    """The users. Raises OSError or msgspec.ValidationError when the file is not right."""
+    return msgspec.json.decode(path.read_bytes(), type=Users)
+
+
+def authenticate(users: Users, name: str, password: str) -> User:
     """The user with this name and password. Raises ServerError 516."""
-    user = users.get(name)
     digest = hashlib.sha256(password.encode(errors="surrogateescape")).hexdigest()
-    if user is None or not hmac.compare_digest(digest, user.password_sha256):
-        raise ServerError(
-            AUTHENTICATION_FAILED,
-            f"{name}: Authentication failed: password is incorrect, or there is no such user",
-        )
-    return user
-
-
-def check_rights(user: User, kind: str, table: str) -> None:
-    """Refuse what a user may not do; `kind` is read, insert, kill or change. Raises 497."""
-    allowed = (
-        user.role == "admin"
-        or kind == "read"
-        or (kind == "insert" and table in user.inserts_into)
-        or (kind == "kill" and user.role == "writer")
+    for user in users.users:
+        if user.name == name and hmac.compare_digest(digest, user.password_sha256):
+            return user
+    raise ServerError(
+        AUTHENTICATION_FAILED,
+        f"{name}: Authentication failed: password is incorrect, or there is no user with such"
+        " name.",
     )
-    if not allowed:
-        raise ServerError(ACCESS_DENIED, f"{user.name}: Not enough privileges for this statement")
 
 
-def tables_of(users: Iterable[User]) -> frozenset[str]:
-    """The tables that somebody may read or fill, by name."""
-    return frozenset(table for user in users for table in (*user.reads, *user.inserts_into))
+def check_settings(user: User, settings: Mapping[str, str], *, in_session: bool = False) -> None:
+    """Refuse settings of a user whose profile lets it change none. Raises ServerError 164.
 
-
-def check_tables(user: User, kind: str, named: frozenset[str], known: frozenset[str]) -> None:
-    """Refuse a statement that names a known table which is not for this user. Raises 497."""
-    own = {*user.reads, *(user.inserts_into if kind == "insert" else ())}
-    foreign = (named & known) - own
-    if user.role != "admin" and foreign:
-        raise ServerError(
-            ACCESS_DENIED, f"{user.name}: Not enough privileges for {', '.join(sorted(foreign))}"
-        )
-
-
-def check_settings(user: User, settings: Mapping[str, str]) -> None:
-    """Refuse a reader's own log comment: under another's, both are killed as one. Raises 452."""
-    if user.role == "reader" and "log_comment" in settings:
-        raise ServerError(SETTING_CONSTRAINT_VIOLATION, "Setting log_comment should not be changed")
+    Such a user's session could not be told whose its next statement is: 48.
+    """
+    if user.settings.get("readonly") == "1" and in_session:
+        raise ServerError(NOT_IMPLEMENTED, "Sessions of users in readonly mode are not served here")
+    if user.settings.get("readonly") == "1" and settings:
+        name = min(settings)
+        raise ServerError(READONLY, f"Cannot modify '{name}' setting in readonly mode")

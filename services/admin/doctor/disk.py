@@ -1,8 +1,7 @@
-"""ClickHouse's disk: how full it is, and when it will be. In a cluster: of the server asked."""
+"""ClickHouse's disk: how full it is, and when it will be."""
 
 from dataclasses import dataclass
 
-from libs.clickhouse.cluster import on_this_server
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import size
@@ -44,9 +43,8 @@ class Disk:
 async def disk(installation: Installation) -> Finding:
     """There is room, and will be."""
     client = await installation.clickhouse()
-    cluster = installation.settings.clickhouse.cluster
-    table = await kept(client, cluster)
-    (a_day, age_days) = (await client.query(on_this_server(_GROWTH, cluster))).result_rows[0]
+    table = await kept(client)
+    (a_day, age_days) = (await client.query(_GROWTH)).result_rows[0]
     steady = None if table.days in {None, FOR_EVER} else max(0.0, (table.days or 0) - age_days)
     found = [
         Disk(name, free, total, ours, a_day, steady)

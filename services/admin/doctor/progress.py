@@ -24,8 +24,7 @@ async def processors(installation: Installation) -> Finding:
     (topic,) = await client.describe_topics([settings.kafka.events_topic])
     partitions = {one["partition"] for one in topic["partitions"]}
     for _ in range(_LOOKS):  # a rebalance takes a moment
-        (response,) = await client.describe_consumer_groups([settings.group.name])
-        _, _, state, _, _, members, *_ = response.groups[0]
+        state, members = await _group(installation)
         owned = _owned(members, settings.kafka.events_topic)
         if members and not partitions - owned:
             return ok(f"{len(members)} in group {settings.group.name}, {len(owned)} partitions")
@@ -39,6 +38,19 @@ async def processors(installation: Installation) -> Finding:
         "at least one, that owns all partitions",
         "Start a processor; if one runs, see its log for the reason why it is no member.",
     )
+
+
+async def members_of_group(installation: Installation) -> list[Any]:
+    """The members of the consumer group. Raises KafkaError."""
+    _, members = await _group(installation)
+    return members
+
+
+async def _group(installation: Installation) -> tuple[str, list[Any]]:
+    client = await installation.kafka()
+    (response,) = await client.describe_consumer_groups([installation.settings.group.name])
+    _, _, state, _, _, members, *_ = response.groups[0]
+    return state, members
 
 
 def _owned(members: list[Any], topic: str) -> set[int]:

@@ -1,57 +1,45 @@
 """Whether each service's user of ClickHouse may do what it needs, and no more.
 
-Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, and a
-database that is there already. That is true of any server, with roles and profiles.
+Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, a KILL that
+only tells, a database that is there already; and each statement of the service as EXPLAIN PIPELINE,
+for which the server checks all rights and reads nothing. That is true of any server, with roles and
+profiles.
 """
 
-from collections.abc import Awaitable, Iterable
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
-from libs.clickhouse.cluster import SHARDED, WHOLE
 from libs.clickhouse.connection import connect
+from libs.clickhouse.migrations import read_migrations, table_names
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, Grant, rights_of, tables_of
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.settings import DoctorSettings
 
-TABLES = SHARDED | WHOLE
+A = TypeVar("A")
+B = TypeVar("B")
+
+TABLES = table_names(read_migrations())
+STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
+    (Path(__file__).parent / "statements.json").read_text("utf-8")
+)
 # A refusal: a password that is wrong, a right that is missing, a profile that only reads.
 _LOGIN = frozenset({193, 194, 516})
 _REFUSALS = frozenset({164, 497})
 _NO_DATA = 108
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a service's user must be able to do, and what it may besides."""
-
-    reads: frozenset[str]
-    inserts: frozenset[str] = frozenset()
-    may_insert: frozenset[str] = frozenset()
-
-    def in_cluster(self) -> "Needs":
-        """The same where each sharded table is two: one over all servers, one on each."""
-        return Needs(*map(_with_local, (self.reads, self.inserts, self.may_insert)))
-
-
-def _with_local(tables: Iterable[str]) -> frozenset[str]:
-    return frozenset(tables) | {f"{one}_local" for one in tables if one in SHARDED}
-
-
-NEEDS = {
-    "ingest": Needs(frozenset({"api_keys", "migrations"}), may_insert=frozenset({"key_uses"})),
-    "processor": Needs(
-        frozenset({"events", "daily_counts", "topics", "migrations"}),
-        frozenset({"events", "daily_counts", "sources"}),
-    ),
-    "query": Needs(
-        frozenset({"events", "daily_counts", "sources", "api_keys", "migrations"}),
-        may_insert=frozenset({"key_uses"}),
-    ),
-}
+_AT_ONCE = 8
+_MISSING = re.compile(r"necessary to have the grant (.+?)\.? \(")
+# Ends nothing: no statement has this comment, and TEST only tells what would be ended.
+_KILL_NOTHING = "KILL QUERY WHERE Settings['log_comment'] = 'ragtime-doctor' TEST"
 
 
 @dataclass(slots=True)
@@ -67,26 +55,27 @@ class Seen:
 async def rights(installation: Installation) -> Finding:
     """The users of the services may do what they need, and no more."""
     seen = Seen()
-    has_cluster = bool(installation.settings.clickhouse.cluster)
-    for service, needs in NEEDS.items():
-        asked = needs.in_cluster() if has_cluster else needs
-        await _look(installation.settings, service, asked, seen)
+    await asyncio.gather(
+        *(_look(installation.settings, service, rights_of(service), seen) for service in SERVICES)
+    )
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
-    told = seen.lacking + seen.beyond
+    told = sorted(seen.lacking) + sorted(seen.beyond)
     if seen.lacking:
         return fail("; ".join(told), expected, "Grant what is missing, or correct the password.")
     if seen.beyond:
         return warn("; ".join(told), expected, "Revoke what is not needed.")
     if seen.unknown:
         return warn(
-            f"not looked at, without {', '.join(seen.unknown)}",
+            f"not looked at, without {', '.join(sorted(seen.unknown))}",
             "the passwords of the services' users",
             "Set these variables for `ragtime doctor`, or leave this out with `--skip rights`.",
         )
-    return ok(f"{', '.join(seen.looked_at)}: what they need, and no more")
+    return ok(f"{', '.join(sorted(seen.looked_at))}: what they need, and no more")
 
 
-async def _look(settings: DoctorSettings, service: str, needs: Needs, seen: Seen) -> None:
+async def _look(
+    settings: DoctorSettings, service: str, grants: tuple[Grant, ...], seen: Seen
+) -> None:
     user: str = getattr(settings.doctor, f"{service}_user")
     password: SecretStr | None = getattr(settings.doctor, f"{service}_password")
     if password is None:
@@ -101,24 +90,71 @@ async def _look(settings: DoctorSettings, service: str, needs: Needs, seen: Seen
         seen.lacking.append(f"{user} cannot log in")
         return
     try:
-        await _ask(client, user, needs, seen)
+        await _ask(client, user, grants, seen)
+        if not any(told.startswith(user) for told in seen.lacking):
+            await _try(client, user, STATEMENTS[service], seen)
     finally:
         await client.close()
     seen.looked_at.append(user)
 
 
-async def _ask(client: AsyncClient, user: str, needs: Needs, seen: Seen) -> None:
-    for table in sorted(needs.reads):
-        if not await _may(client.query(f"SELECT 1 FROM {table} LIMIT 0")):  # noqa: S608 - a constant
-            seen.lacking.append(f"{user} may not read {table}")
-    for table in sorted(TABLES | needs.reads | needs.inserts):
-        may = await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
-        if table in needs.inserts and not may:
+async def _ask(client: AsyncClient, user: str, grants: tuple[Grant, ...], seen: Seen) -> None:
+    reads = {table: f"SELECT 1 FROM {table} LIMIT 0" for table in _readable(grants)}  # noqa: S608 - constants
+    asked = await _each(reads, lambda sql: _may(client.raw_query(sql)))
+    seen.lacking += [f"{user} may not read {table}" for table, may in asked.items() if not may]
+    must, may_only = _insertable(grants)
+    inserts = {table: table for table in TABLES | must}
+    for table, may in (await _each(inserts, lambda table: _insert_nothing(client, table))).items():
+        if table in must and not may:
             seen.lacking.append(f"{user} may not insert into {table}")
-        if may and table not in needs.inserts | needs.may_insert:
+        if may and table not in must | may_only:
             seen.beyond.append(f"{user} may insert into {table}")
     if await _may(client.command(f"CREATE DATABASE IF NOT EXISTS {client.database}")):
         seen.beyond.append(f"{user} may create databases")
+
+
+def _readable(grants: Iterable[Grant]) -> frozenset[str]:
+    of_system = {one.on for one in grants if one.system_table and SELECT in one.privileges}
+    return tables_of(grants, SELECT) | of_system
+
+
+def _insertable(grants: Iterable[Grant]) -> tuple[frozenset[str], frozenset[str]]:
+    """The tables that the service inserts into, and those that it would like to."""
+    must = tables_of((one for one in grants if not one.optional), INSERT)
+    return must, tables_of(grants, INSERT) - must
+
+
+async def _try(
+    client: AsyncClient, user: str, statements: list[dict[str, Any]], seen: Seen
+) -> None:
+    """Each statement of a service, as far as its rights."""
+
+    def explained(one: dict[str, Any]) -> Awaitable[str]:
+        sql = f"EXPLAIN PIPELINE {one['sql']}"
+        return _missing(client.raw_query(sql, parameters=one["parameters"]))
+
+    tried = await _each({one["name"]: one for one in statements}, explained)
+    seen.lacking += [
+        f"{user} may not run {name}: {lacks}" for name, lacks in tried.items() if lacks
+    ]
+    kills = any("system.processes" in one["sql"] for one in statements)
+    if kills and (missing := await _missing(client.command(_KILL_NOTHING))):
+        seen.lacking.append(f"{user} may not end its own statements: {missing}")
+
+
+async def _each(asked: Mapping[str, A], ask: Callable[[A], Awaitable[B]]) -> dict[str, B]:
+    """What each is answered, a few at a time: the doctor is given seconds."""
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str, what: A) -> tuple[str, B]:
+        async with free:
+            return name, await ask(what)
+
+    return dict(await asyncio.gather(*(one(name, asked[name]) for name in sorted(asked))))
+
+
+async def _insert_nothing(client: AsyncClient, table: str) -> bool:
+    return await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
 
 
 async def _may(statement: Awaitable[object]) -> bool:
@@ -130,3 +166,17 @@ async def _may(statement: Awaitable[object]) -> bool:
         if error.code != _NO_DATA:
             raise
     return True
+
+
+async def _missing(statement: Awaitable[object]) -> str:
+    """The right that a statement lacks, in the server's words; empty where it may.
+
+    That it fails otherwise is no matter of rights: other checks tell.
+    """
+    try:
+        await statement
+    except DatabaseError as error:
+        if error.code in _REFUSALS:
+            found = _MISSING.search(str(error))
+            return found[1] if found else f"error {error.code}"
+    return ""

@@ -1,6 +1,16 @@
 """The tables: migrations, retention, sizes, and ClickHouse's own logs."""
 
-from libs.clickhouse.migrations import altered, read_ledger, read_migrations, unapplied, unknown
+from collections.abc import Mapping
+
+from libs.clickhouse.migrations import (
+    altered,
+    read_engines,
+    read_ledger,
+    read_migrations,
+    replication_error,
+    unapplied,
+    unknown,
+)
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import listed, size
@@ -14,9 +24,23 @@ _MANY_PARTS = 500
 
 
 async def migrations(installation: Installation) -> Finding:
-    """All migrations of this release are applied, as they are, and no others."""
+    """All migrations of this release are applied, as they are, and no others; on one server."""
     database = installation.settings.clickhouse.database
-    applied = await read_ledger(await installation.clickhouse(), database)
+    client = await installation.clickhouse()
+    engines = await read_engines(client, database)
+    return judge(engines, await read_ledger(client, database))
+
+
+def judge(engines: Mapping[str, str], applied: dict[int, str]) -> Finding:
+    """What to say of the engines of database and tables by name, and of the ledger: number →
+    checksum.
+    """
+    if error := replication_error(engines):
+        return fail(
+            error,
+            "tables of one ClickHouse server",
+            "Stop the processors, and give all services the URL and database of one server.",
+        )
     here = read_migrations()
     troubles = [f"{one.number:04} is missing" for one in unapplied(here, applied)]
     troubles += [f"{one.number:04} was altered" for one in altered(here, applied)]
@@ -33,7 +57,7 @@ async def migrations(installation: Installation) -> Finding:
 async def retention(installation: Installation) -> Finding:
     """The table of raw events has the TTL that is set."""
     days = installation.settings.retention.events_days
-    table = await kept(await installation.clickhouse(), installation.settings.clickhouse.cluster)
+    table = await kept(await installation.clickhouse())
     oldest = f", the oldest of {table.oldest:%Y-%m-%d}" if table.oldest else ""
     seen = f"raw events are kept {words(table.days)}{oldest}"
     if table.days == days:

@@ -1,5 +1,5 @@
--- When Kafka appended the counted events with these ids.
-SELECT project_id, id, groupArray(toUnixTimestamp64Milli(appended_at))
+-- When Kafka appended the counted events with these ids, by who they are.
+SELECT identity, groupArray(toUnixTimestamp64Milli(appended_at))
 FROM events
 WHERE project_id IN {projects:Array(String)} AND id IN {ids:Array(String)}
-GROUP BY project_id, id
+GROUP BY identity

@@ -1,12 +1,10 @@
--- The conversations of the days since one: (partition UInt16, days since 1970 UInt16, hash, check
--- UInt64). What came by another topic belongs to the partition that its key has here. The hashes are
--- memory.py's conversation_hash. An event is appended at most an hour (of clock skew) before it
--- occurred, hence the bound that skips older months.
+-- The conversations of the days since one: (partition UInt16, days since 1970 UInt16, conversation
+-- UInt128). What came by another topic belongs to the partition that its key has here. An event is
+-- appended at most an hour (of clock skew) before it occurred, hence the bound that skips older months.
 WITH
-    concat(project_id, '\0', toString(toUInt8(is_live)), conversation_id) AS conversation,
     CRC32(concat(project_id, ':', conversation_id)) % {number_of_partitions:UInt16} AS moved,
     toUInt16(if(topic = {topic:String}, kp, moved)) AS partition
-SELECT partition, date, xxh3(conversation), xxh3(concat('\0', conversation))
+SELECT partition, date, conversation
 FROM events
 WHERE date >= {since:Date}
   AND appended_at >= toDateTime64({since:Date}, 3, 'UTC') - INTERVAL 2 HOUR

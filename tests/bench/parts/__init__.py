@@ -3,7 +3,16 @@
 from collections.abc import Callable
 
 from tests.bench.measure import Result
-from tests.bench.parts import analytics, disk, end_to_end, growth, ingest, recovery, write_path
+from tests.bench.parts import (
+    analytics,
+    disk,
+    end_to_end,
+    growth,
+    ingest,
+    keys,
+    recovery,
+    write_path,
+)
 
 Run = Callable[..., list[Result]]
 
@@ -14,5 +23,6 @@ PARTS: dict[str, Run] = {
     "analytics": analytics.run,
     "disk": disk.run,
     "recovery": recovery.run,
+    "keys": keys.run,
 }
 SCALE: dict[str, Run] = {"growth": growth.run}

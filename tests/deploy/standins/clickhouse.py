@@ -1,18 +1,22 @@
 """ClickHouse's engine behind the local stack's gateway, with the ports, users and variables that
-docker-compose.yml gives the server. The rights are the gateway's: it does not read users.d.
+docker-compose.yml gives the server. The rights are those of users.d: both are
+written from one list.
 """
 
 import os
 from pathlib import Path
 
-from deploy.local.credentials import ROLES, write_users
+from deploy.local.credentials import write_users
+from libs.clickhouse.rights import RIGHTS
 
 _USERS = Path("/tmp/users.json")  # noqa: S108 - the container's own, and in memory
 
 
 def main() -> None:
     """Write the gateway's file of users from the passwords, become the gateway."""
-    write_users(_USERS, {name: os.environ[f"CLICKHOUSE_{name.upper()}_PASSWORD"] for name in ROLES})
+    write_users(
+        _USERS, {name: os.environ[f"CLICKHOUSE_{name.upper()}_PASSWORD"] for name in RIGHTS}
+    )
     own = {
         "GATEWAY_HOST": "0.0.0.0",
         "GATEWAY_PORT": "8123",

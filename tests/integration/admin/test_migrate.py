@@ -1,6 +1,7 @@
 """`ragtime migrate --check` tells by its exit code whether the tables fit, and changes nothing."""
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -97,3 +98,23 @@ def test_check_fails_with_a_reason_when_clickhouse_is_away(
 
     assert checked.exit_code == 1
     assert checked.output.startswith("ragtime: ")
+
+
+def test_migrate_fails_with_the_reason_when_a_table_is_a_replica(
+    database: ClickHouseSettings,
+) -> None:
+    migrate()
+    name = f"{database.database}.retention"
+    command(database, f"DROP TABLE {name} SYNC")
+    command(
+        database,
+        f"ATTACH TABLE {name} UUID '{uuid.uuid4()}' (noted_at DateTime64(3), events_days UInt32)"
+        f" ENGINE = ReplicatedMergeTree('/{name}', 'a') ORDER BY noted_at",
+    )
+
+    refused = migrate()
+
+    command(database, f"DETACH TABLE {name} SYNC")  # dropped, it would wait for a Keeper
+    assert refused.exit_code == 1
+    assert refused.output.startswith(f"ragtime: {name} has the engine ReplicatedMergeTree: ")
+    assert len(refused.output.splitlines()) == 1

@@ -3,7 +3,7 @@
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.clickhouse.migrations import apply, pending, read_ledger, read_migrations
+from libs.clickhouse.migrations import apply, pending, read_ledger, read_migrations, table_names
 from libs.clickhouse.schema import SCHEMA, make_schema
 from libs.settings import ClickHouseSettings
 
@@ -22,3 +22,11 @@ async def test_migrations_can_be_applied_twice(
     assert pending(migrations, await read_ledger(clickhouse, database)) == []
     await apply(clickhouse, database, migrations)
     assert pending(migrations, await read_ledger(clickhouse, database)) == []
+
+
+async def test_table_names_are_those_of_the_tables_that_are_made(clickhouse: AsyncClient) -> None:
+    made = await clickhouse.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        " AND engine LIKE '%MergeTree'"
+    )
+    assert {name for (name,) in made.result_rows} == table_names(read_migrations())

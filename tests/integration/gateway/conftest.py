@@ -1,18 +1,19 @@
 """One gateway for all tests that only talk to it; those that stop or kill one start their own."""
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.integration.gateway.process import Gateway, new_gateway
+from tests.integration.gateway.process import DATABASES, Gateway, new_gateway
+
+_names = iter(DATABASES)
 
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A running gateway, shared."""
-    shared = new_gateway(tmp_path_factory.mktemp("gateway"))
+    shared = new_gateway(tmp_path_factory.mktemp("gateway"), databases=DATABASES)
     shared.start()
     yield shared
     shared.stop()
@@ -32,7 +33,7 @@ def own_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def database(gateway: Gateway) -> Iterator[str]:
     """A database of the test's own."""
-    name = f"gateway_{secrets.token_hex(6)}"
+    name = next(_names)
     with gateway.client() as admin:
         admin.command(f"CREATE DATABASE {name} ENGINE = Atomic")
         yield name

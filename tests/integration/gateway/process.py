@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from urllib.request import urlopen
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
+
+from tests.ports import free_port
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _START_S = 30.0
@@ -36,7 +37,6 @@ class Gateway:
     directory: Path
     port: int
     settings: dict[str, str] = field(default_factory=dict)
-    module: str = "deploy.local.gateway"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -69,7 +69,7 @@ class Gateway:
         """Start it and wait until the engine answers."""
         with (self.directory / "gateway.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [sys.executable, "-m", "deploy.local.gateway"],
                 cwd=_CHECKOUT,
                 env=os.environ | environment(self.directory, self.port) | self.settings,
                 start_new_session=True,  # the engine's SYSTEM SHUTDOWN signals the whole group
@@ -133,6 +133,13 @@ class Gateway:
         )
 
 
+def _user(
+    name: str, grants: tuple[str, ...], settings: dict[str, str] | None = None
+) -> dict[str, Any]:
+    digest = hashlib.sha256(password_of(name).encode()).hexdigest()
+    return {"name": name, "password_sha256": digest, "grants": grants, "settings": settings or {}}
+
+
 def environment(directory: Path, port: int) -> dict[str, str]:
     """The gateway's settings."""
     return {
@@ -142,22 +149,26 @@ def environment(directory: Path, port: int) -> dict[str, str]:
     }
 
 
-def new_gateway(directory: Path, inserts_into: tuple[str, ...] = ("events",)) -> Gateway:
+# Names of databases that WRITER and READER have rights in; `admin` may make others.
+DATABASES = tuple(f"gateway_{number}" for number in range(400))
+
+_WRITES = (
+    "GRANT SELECT, INSERT ON {database}.events",
+    "GRANT SELECT ON {database}.others",
+    "GRANT SELECT ON system.processes",
+)
+_READS = ("GRANT SELECT ON {database}.events",)
+
+
+def new_gateway(
+    directory: Path, *, databases: tuple[str, ...] = ("d",), writes: tuple[str, ...] = _WRITES
+) -> Gateway:
     """A gateway with its users, not started yet."""
-    users: list[dict[str, Any]] = [
-        {"name": ADMIN, "role": "admin"},
-        {
-            "name": WRITER,
-            "role": "writer",
-            "reads": ("events", "others"),
-            "inserts_into": inserts_into,
-        },
-        {"name": READER, "role": "reader", "reads": ("events",)},
+    users = [
+        _user(ADMIN, ("GRANT ALL ON *.* WITH GRANT OPTION",)),
+        _user(WRITER, writes),
+        _user(READER, _READS, {"readonly": "1"}),
     ]
-    for user in users:
-        password = password_of(user["name"])
-        user["password_sha256"] = hashlib.sha256(password.encode()).hexdigest()
-    (directory / "users.json").write_text(json.dumps(users))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return Gateway(directory, free.getsockname()[1])
+    text = json.dumps({"databases": databases, "users": users})
+    (directory / "users.json").write_text(text)
+    return Gateway(directory, free_port())

@@ -10,8 +10,10 @@ import pytest
 import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.external import ExternalData
 
-from tests.integration.gateway.process import WRITER, Gateway
+from tests.integration.gateway.process import ADMIN, READER, WRITER, Gateway, password_of
+from tests.integration.gateway.requests import ask, begin, send
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +130,7 @@ def test_parameters_arrive_unchanged_when_bound_by_the_server(client: Client) ->
 
 def test_parameters_arrive_when_sent_as_a_form(gateway: Gateway, database: str) -> None:
     with gateway.client(database=database, form_encode_query_params=True) as client:
-        text = "x" * 200_000
+        text = "x" * 100_000
 
         rows = client.query("SELECT {t:Array(String)}", parameters={"t": [text, "y"]}).result_rows
 
@@ -177,3 +179,71 @@ async def test_everything_works_when_the_client_is_async(gateway: Gateway, datab
 
         assert read.result_rows == [(_STRANGE,)]
         assert await client.command("SELECT count() FROM t") == 2
+
+
+def test_table_comes_along_with_a_question(gateway: Gateway, client: Client) -> None:
+    ids = ExternalData(file_name="ids.tsv", data=b"1\n2\n700\n", fmt="TSV", structure=["id UInt64"])
+    sql = "SELECT count() FROM numbers(100) WHERE number IN (SELECT id FROM ids)"
+
+    for _ in range(2):
+        assert client.query(sql, external_data=ids).result_rows == [(2,)]
+    assert list(gateway.directory.glob("data-uploads/*")) == []
+
+
+def test_readonly_user_brings_a_table_along(gateway: Gateway, database: str) -> None:
+    ids = ExternalData(file_name="ids.tsv", data=b"1\n2\n", fmt="TSV", structure=["id UInt64"])
+
+    with gateway.client(READER, database=database) as reader:
+        assert reader.query("SELECT sum(id) FROM ids", external_data=ids).result_rows == [(3,)]
+
+
+def test_session_keeps_its_tables_and_settings_and_not_what_came_along(gateway: Gateway) -> None:
+    ids = ExternalData(file_name="ids.tsv", data=b"1\n", fmt="TSV", structure=["id UInt64"])
+    with gateway.client(session_id="one") as client:
+        client.command("CREATE TEMPORARY TABLE kept (a UInt8)")
+        client.command("SET max_block_size = 4321")
+        client.query("SELECT * FROM ids", external_data=ids, settings={"max_threads": 3})
+
+        assert client.command("SELECT count() FROM kept") == 0
+        assert client.command("SELECT getSetting('max_block_size')") == 4321
+        assert client.command("SELECT getSetting('max_threads')") != 3
+        with pytest.raises(DatabaseError, match="ids"):
+            client.query("SELECT * FROM ids")
+
+
+def test_session_is_refused_when_another_has_it_or_it_must_exist(gateway: Gateway) -> None:
+    slow = begin(gateway, b"SELECT sleep(1)", 15, session_id="two")
+    with slow:
+        answers = {ask(gateway, "SELECT 1", session_id="two").code for _ in range(3)}
+        assert slow.recv(12) == b"HTTP/1.1 200"
+
+    assert "373" in answers
+    assert ask(gateway, "SELECT 1", session_id="two", session_check="1").status == 200
+    assert ask(gateway, "SELECT 1", session_id="three", session_check="1").code == "372"
+    assert ask(gateway, "SELECT 1", session_id="four", session_timeout="9999").code == "374"
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "lz4", "gzip", "deflate"])
+def test_answer_is_compressed_when_the_client_offers_it(gateway: Gateway, encoding: str) -> None:
+    head = {
+        "X-ClickHouse-User": ADMIN,
+        "X-ClickHouse-Key": password_of(ADMIN),
+        "Accept-Encoding": encoding,
+    }
+    plain = send(gateway, "POST", "/?enable_http_compression=0", "SELECT 'x'", head)
+    packed = send(gateway, "POST", "/", "SELECT repeat('x', 100000)", head)
+
+    assert plain.body == b"x\n"
+    assert packed.headers["Content-Encoding"] == encoding
+    assert len(packed.body) < 2_000
+
+
+def test_answer_tells_what_was_read_and_written(gateway: Gateway, client: Client) -> None:
+    client.command("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+
+    written = client.insert("t", [[1], [2]])
+    read = client.query("SELECT a FROM t").summary
+
+    assert written.written_rows == 2
+    assert (read["read_rows"], read["result_rows"]) == ("2", "2")
+    assert int(read["elapsed_ns"]) > 0

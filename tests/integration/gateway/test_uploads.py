@@ -22,6 +22,7 @@ _ENCODINGS = pytest.mark.parametrize(
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress),
      ("lz4", lz4.frame.compress)],
 )  # fmt: skip
+_OF_CUT = {"gzip": "354", "deflate": "354", "zstd": "561", "lz4": "618"}
 _LINES = b"".join(b"%d\n" % (number * 7919 % 1_000_003) for number in range(1_000))
 
 
@@ -57,7 +58,7 @@ def test_nothing_is_stored_when_a_compressed_body_is_cut(
     body = compress(_LINES)
 
     for size in (len(body) - 1, len(body) - 12, len(body) // 2, 5):
-        assert _upload(gateway, table, body[:size], encoding).code == "432"
+        assert _upload(gateway, table, body[:size], encoding).code == _OF_CUT[encoding]
     assert client.command("SELECT count() FROM t") == 0
 
 
@@ -113,7 +114,7 @@ def test_others_are_served_when_many_uploads_stall(own_gateway: Gateway) -> None
 
 def test_upload_is_given_up_when_it_stalls(own_gateway: Gateway) -> None:
     own_gateway.kill()
-    own_gateway.settings["GATEWAY_BODY_TIMEOUT_S"] = "0.2"
+    own_gateway.settings["GATEWAY_HTTP_RECEIVE_TIMEOUT"] = "0.2"
     own_gateway.start()
 
     with begin(own_gateway, b"SELECT", 1_000) as connection:

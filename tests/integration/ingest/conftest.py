@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.api_keys import NO_LIMIT, ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import add_key
 from tests.integration.ingest.process import PEPPER
 from tests.integration.ingest.topics import new_topic
@@ -36,6 +36,7 @@ async def key(clickhouse: AsyncClient) -> str:
         created_at=datetime.now(UTC),
         expires_at=None,
         revoked_at=None,
+        events_per_minute=NO_LIMIT,  # attacks send more than any honest key
     )
     await add_key(clickhouse, stored)
     return text

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from libs.settings import ClickHouseSettings
+from tests.ports import free_port
 
 PEPPER = "a pepper for the tests of ingest, no secret"
 
@@ -103,11 +103,3 @@ async def ingest_process(
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

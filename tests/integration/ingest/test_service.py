@@ -20,9 +20,10 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.settings import ClickHouseSettings
 from tests.integration.ingest.conftest import PARTITIONS, PROJECT
-from tests.integration.ingest.process import IngestProcess, free_port, ingest_process
+from tests.integration.ingest.process import IngestProcess, ingest_process
 from tests.integration.ingest.topics import read_topic
 from tests.polling import until, until_answered
+from tests.ports import free_port
 from tests.servers import Servers
 
 _PATH = f"/api/v1/projects/{PROJECT}/events"

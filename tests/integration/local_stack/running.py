@@ -17,6 +17,7 @@ from deploy.local.demo import read_environment
 from deploy.local.layout import CHECKOUT, Layout, layout
 from deploy.local.ports import Ports, variable
 from deploy.local.supervision import PROGRAMS
+from tests.ports import free_port
 
 _COMMAND_S = 240.0
 
@@ -56,7 +57,7 @@ class LocalStack:
     def up(self) -> str:
         """What `up` printed on free ports; fails unless it ends well."""
         remembered = self.where.ports.exists()
-        done = self.run("up", **({} if remembered else _all_free()))
+        done = self.run("up", **({} if remembered else _free_ports()))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -100,8 +101,8 @@ def until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _all_free() -> dict[str, int]:
-    return {port.name: 0 for port in fields(Ports)}
+def _free_ports() -> dict[str, int]:
+    return {port.name: free_port() for port in fields(Ports)}
 
 
 def _environment(folder: Path, ports: dict[str, int]) -> dict[str, str]:

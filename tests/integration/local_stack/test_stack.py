@@ -130,8 +130,10 @@ def test_up_shows_the_end_of_the_log_and_stops_all_when_a_server_cannot_start(
     kept = meta.read_text()
     meta.write_text("broken\n")
 
-    done = stack.run("up")
-    meta.write_text(kept)
+    try:
+        done = stack.run("up")
+    finally:
+        meta.write_text(kept)
 
     assert done.returncode == 1
     assert "kafka ends as soon as it starts" in done.stderr

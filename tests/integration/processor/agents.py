@@ -10,9 +10,11 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.events.models import AnyEvent
-from services.processor.agent import Agent
+from services.processor.agent import Agent, Table
 from services.processor.batch import DeadLetter
 from services.processor.dead_letters import DeadLetters, Pause
+from services.processor.late_days import LateDays
+from services.processor.lookups import Lookups
 from services.processor.ownership import Ownership
 from services.processor.recovery import Recovery, utc_now
 from services.processor.writer import Writer
@@ -77,17 +79,18 @@ def agent_of(
     kafka_holds_from: int = 0,
     letters: DeadLetters | None = None,
     ownership: Ownership | None = None,
-    cluster: str = "",
+    max_bytes: int = 1 << 28,
 ) -> Agent:
     own = ownership or ownership_of(Group())
-    recovery = Recovery(client, topic, own, utc_now, cluster)
-    recovery.number_of_partitions = number_of_partitions
+    recovery = Recovery(client, topic, own, utc_now)
+    lookups = Lookups(client, topic, LateDays(max_bytes // 8))
+    recovery.rebuild.number_of_partitions = lookups.number_of_partitions = number_of_partitions
     return Agent(
         FakeTopic(kafka_holds_from, topic),
-        writer or Writer(client),
-        recovery,
+        Table(writer or Writer(client), recovery, lookups),
         letters or KeptLetters(),
         own,
+        max_bytes,
     )
 
 

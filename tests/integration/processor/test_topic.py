@@ -12,7 +12,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.settings import KafkaSettings
 from services.admin.topics import note_partitions
-from services.processor.memory import LastRecord, Partition
+from services.processor.dedup_index import LastRecord, Partition
 from services.processor.topic import EventsTopic
 from tests.polling import until_answered
 from tests.servers import Servers

@@ -9,11 +9,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 from pydantic import SecretStr
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.api_keys import ActiveKey, ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import KeyStore, add_key, list_keys, revoke_key
 from libs.access.key_uses import last_uses, write_uses
 from libs.clickhouse.connection import connect
 from libs.settings import AccessSettings, ClickHouseSettings
+from services.query.database import OWN_CAPS
 from tests.polling import until
 from tests.servers import Servers
 
@@ -101,10 +102,11 @@ async def test_service_writes_uses_and_nothing_else(
     if user is None:
         pytest.skip("these servers know one user, who may do everything")
     settings = {"user": user.user, "password": SecretStr(user.password)}
-    client = await connect(clickhouse_settings.model_copy(update=settings))
+    own = clickhouse_settings.model_copy(update=settings)
+    client = await connect(own, sent=OWN_CAPS if service == "query" else None)
     _, key = make_key("key_1")
     await write_uses(client, {"key_1": NOW})
-    for statement in ("INSERT INTO key_uses SELECT 'key_1', now64(3)", "TRUNCATE TABLE key_uses"):
+    for statement in ("SELECT count() FROM key_uses", "TRUNCATE TABLE key_uses"):
         with pytest.raises(Error):
             await client.command(statement)
     with pytest.raises(Error):
@@ -119,8 +121,15 @@ async def test_snapshot_follows_the_table_when_a_key_is_revoked(clickhouse: Asyn
     await add_key(clickhouse, key)
     store = KeyStore(AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.05))
     running = asyncio.create_task(store.run(clickhouse))
-    await until(lambda: store.is_loaded)
-    assert store.find(token, NOW) == key
+    await until(lambda: store.can_judge)
+    assert store.find(token, NOW) == ActiveKey(
+        key.id,
+        key.project_id,
+        key.mode,
+        key.scopes,
+        key.rate_per_minute,
+        key.events_per_minute,
+    )
     await revoke_key(clickhouse, "key_1", NOW)
     await until(lambda: store.find(token, NOW) is None, timeout_s=5)
     running.cancel()

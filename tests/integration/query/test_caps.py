@@ -22,16 +22,17 @@ _ENDLESS = Statement("SELECT count() FROM system.numbers WHERE number % 7 = 3", 
 _RUNNING = (
     "SELECT count() FROM system.processes"
     " WHERE query LIKE '%numbers WHERE number%' AND query NOT LIKE '%processes%'"
+    " AND current_database = currentDatabase()"
 )
 
 
 @asynccontextmanager
 async def _database(settings: ClickHouseSettings, query: QuerySettings) -> AsyncIterator[Database]:
     database = Database(
-        lambda: connect(settings, sent=caps(query)), settings.database, query, share=0.5
+        lambda sent: connect(settings, sent=sent), settings.database, query, share=0.5
     )
     running = asyncio.create_task(database.run())
-    await database.client()
+    await database.own_client()
     yield database
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

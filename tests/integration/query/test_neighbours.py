@@ -7,7 +7,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
-from services.query.database import Database, caps
+from services.query.database import Database
 from services.query.settings import QuerySettings
 from services.query.statements import Statement
 from tests.polling import until_answered
@@ -26,13 +26,13 @@ async def test_b_is_answered_when_a_has_asked_more_than_can_run(
 ) -> None:
     query = QuerySettings(timeout_s=60, max_rows_read=10**18, max_running=4)
     database = Database(
-        lambda: connect(clickhouse_settings, sent=caps(query)),
+        lambda sent: connect(clickhouse_settings, sent=sent),
         clickhouse_settings.database,
         query,
         share=0.5,
     )
     running = asyncio.create_task(database.run())
-    await database.client()
+    await database.own_client()
 
     async def ask(key: str, statement: Statement) -> int:
         async with database.session(key) as session:

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,27 +14,32 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
-from libs.access.key_store import add_key
+from libs.access.key_store import add_key, revoke_key
 from libs.settings import ClickHouseSettings
 from tests.integration.query.rows import insert_events
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
 CHECKOUT = Path(__file__).parents[3]
 PEPPER = "p" * 32
+_MANY_KEYS = """
+INSERT INTO api_keys (id, key_hash, project_id, mode, scopes, created_at, updated_at)
+SELECT concat('many_', toString(number)), lower(hex(SHA256(toString(number)))), 'zoo', 'live',
+    ['analytics:read'], now64(3), now64(6)
+FROM numbers(60000)
+"""
 PATH = "/api/v1/projects/museum/analytics?from=2026-03-25&to=2026-03-25"
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
-async def service(settings: ClickHouseSettings) -> AsyncIterator[httpx.AsyncClient]:
-    """`python -m services.query` and an HTTP client for it; at the end it must stop by itself."""
+async def service(
+    settings: ClickHouseSettings, more: Mapping[str, str] | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """`python -m services.query` and an HTTP client for it; at the end it must stop by itself.
+
+    `more`: settings beside those that it needs.
+    """
     port = free_port()
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("RAGTIME_")},
@@ -46,6 +50,7 @@ async def service(settings: ClickHouseSettings) -> AsyncIterator[httpx.AsyncClie
         "RAGTIME_ACCESS__PEPPER": PEPPER,
         "RAGTIME_HTTP__PORT": str(port),
         "RAGTIME_LOG__LEVEL": "error",
+        **(more or {}),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.query", cwd=CHECKOUT, env=environment
@@ -63,11 +68,17 @@ async def service(settings: ClickHouseSettings) -> AsyncIterator[httpx.AsyncClie
             await process.wait()
 
 
-async def until_status(http: httpx.AsyncClient, path: str, status: int) -> None:
-    async with asyncio.timeout(30):
+async def until_status(
+    http: httpx.AsyncClient,
+    path: str,
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 30.0,
+) -> None:
+    async with asyncio.timeout(timeout_s):
         while True:
             try:
-                if (await http.get(path)).status_code == status:
+                if (await http.get(path, headers=headers)).status_code == status:
                     return
             except httpx.TransportError:
                 pass  # it does not listen yet
@@ -147,3 +158,33 @@ async def test_requests_are_answered_when_service_is_told_to_stop(
     assert {answer.status_code for answer in answers} == {200}
     remaining = sorted(int(answer.headers["x-ratelimit-remaining"]) for answer in answers)
     assert remaining == list(range(950, 1000))
+
+
+async def test_revoked_key_dies_when_there_are_more_keys_than_an_answer_may_have_rows(
+    clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
+) -> None:
+    headers = await make_reader(clickhouse)
+    await clickhouse.command(_MANY_KEYS)
+    async with service(clickhouse_settings, {"RAGTIME_QUERY__MAX_ROWS": "1000"}) as http:
+        await until_status(http, "/healthz/ready", 200)
+        assert (await http.get(PATH, headers=headers)).status_code == 200
+        await revoke_key(clickhouse, "key_1", datetime.now(UTC))
+        await until_status(http, PATH, 401, headers, timeout_s=5)
+
+
+async def test_service_is_not_ready_and_then_refuses_when_keys_alone_cannot_be_read(
+    clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
+) -> None:
+    headers = await make_reader(clickhouse)
+    async with service(clickhouse_settings, {"RAGTIME_ACCESS__MAX_UNREAD_S": "1"}) as http:
+        await until_status(http, "/healthz/ready", 200)
+        await clickhouse.command("RENAME TABLE api_keys TO elsewhere")
+        await until_status(http, "/healthz/ready", 503)
+        checks = (await http.get("/healthz/ready")).json()["checks"]
+        assert checks == {"keys": False, "clickhouse": True, "migrations": True, "running": True}
+        assert (await http.get(PATH, headers=headers)).status_code == 200
+        await until_status(http, PATH, 503, headers)
+        assert (await http.get(PATH, headers=headers)).json()["code"] == "unavailable"
+        await clickhouse.command("RENAME TABLE elsewhere TO api_keys")
+        await until_status(http, "/healthz/ready", 200)
+        assert (await http.get(PATH, headers=headers)).status_code == 200

@@ -121,7 +121,11 @@ def test_default_port_is_that_of_the_code_when_a_table_says_it() -> None:
         assert row in text
 
 
-@pytest.mark.parametrize("document", BY_NAME)
+# A record that was withdrawn stays as history: what it names may have gone.
+IN_FORCE = [name for name, path in BY_NAME.items() if "\n**Withdrawn** by " not in text_of(path)]
+
+
+@pytest.mark.parametrize("document", IN_FORCE)
 def test_every_variable_exists_when_a_document_names_it(document: str) -> None:
     named = set(_VARIABLE.findall(text_of(BY_NAME[document])))
     known = known_variables()

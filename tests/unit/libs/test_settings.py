@@ -147,30 +147,15 @@ def test_password_of_kafka_is_hidden_when_settings_are_shown(
     assert settings.kafka.tls is not None
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("CLICKHOUSE__CLUSTER", "c' ASYNC; DROP"),
-        ("CLICKHOUSE__CLUSTER", "1c"),
-        ("BATCH__CLOCK_DIFFERENCE_S", "2.5"),  # half a lease
-        ("BATCH__CLOCK_DIFFERENCE_S", "-1"),
-    ],
-)
-def test_cluster_is_refused_when_its_name_or_its_clocks_cannot_be(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+@pytest.mark.parametrize("service", [IngestSettings, QuerySettings])
+def test_limits_of_another_service_are_no_mistake_when_one_file_tells_all(
+    monkeypatch: pytest.MonkeyPatch, service: type[IngestSettings | QuerySettings]
 ) -> None:
-    for needed, given in NEEDED.items():
-        monkeypatch.setenv(needed, given)
-    monkeypatch.setenv("RAGTIME_CLICKHOUSE__CLUSTER", "c-1")
-    assert load_settings(Settings).clickhouse.cluster == "c-1"
-    monkeypatch.setenv(f"RAGTIME_{name}", value)
-    with pytest.raises(SystemExit):
-        load_settings(Settings)
-    assert capsys.readouterr().err.startswith(f"RAGTIME_{name.split('__', maxsplit=1)[0]}")
-
-
-def test_there_is_one_server_when_no_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in NEEDED.items():
+    for name, value in (NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RAGTIME_BATCH__LEASE_S", "1")  # the least; the clocks' default fits it
-    assert load_settings(Settings).clickhouse.cluster == ""
+    for limit in ("PER_KEY", "EVENTS_PER_KEY", "REQUESTS_PER_KEY", "PER_ADDRESS"):
+        monkeypatch.setenv(f"RAGTIME_RATE_LIMIT__{limit}", "77")
+    assert load_settings(service).rate_limit.per_address == 77
+    monkeypatch.setenv("RAGTIME_RATE_LIMIT__PER_KEYS", "77")
+    with pytest.raises(SystemExit):
+        load_settings(service)

@@ -34,10 +34,6 @@
   value: {{ $clickhouse.url | quote }}
 - name: RAGTIME_CLICKHOUSE__DATABASE
   value: {{ $clickhouse.database | quote }}
-{{- with $clickhouse.cluster }}
-- name: RAGTIME_CLICKHOUSE__CLUSTER
-  value: {{ . | quote }}
-{{- end }}
 - name: RAGTIME_CLICKHOUSE__USER
   value: {{ $user.name | quote }}
 {{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_CLICKHOUSE__PASSWORD" "secret" $secret "key" $user.passwordKey) }}

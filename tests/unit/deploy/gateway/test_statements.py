@@ -4,10 +4,11 @@ import pytest
 
 from deploy.local.gateway import statements
 from deploy.local.gateway.errors import ServerError
+from deploy.local.gateway.parameters import parameters
 
 
 def test_parameters_are_sorted_when_settings_and_values_are_mixed() -> None:
-    asked = statements.parameters(
+    asked = parameters(
         {"query": "SELECT 1", "database": "d", "param_x": "1", "max_threads": "2", "user": "u"}
     )
 
@@ -16,10 +17,10 @@ def test_parameters_are_sorted_when_settings_and_values_are_mixed() -> None:
     assert asked.settings == {"max_threads": "2"}
 
 
-@pytest.mark.parametrize("name", ["a b", "a=1,b", "1a", "", "a'"])
+@pytest.mark.parametrize("name", ["a b", "a=1,b", "1a", "a'"])
 def test_parameters_are_refused_when_a_setting_is_no_name(name: str) -> None:
     with pytest.raises(ServerError) as refused:
-        statements.parameters({name: "1"})
+        parameters({name: "1"})
 
     assert refused.value.code == 115
 
@@ -33,14 +34,15 @@ def test_parameters_are_refused_when_a_setting_is_no_name(name: str) -> None:
         b"/* a comment */ INSERT -- another\nINTO t # and another\n FORMAT TSV\n1\n",
         b"INSERT INTO t (a)FORMAT TSV;\n1\n",
         b"INSERT INTO TABLE t FORMAT TSV 1\n",
+        b"INSERT INTO `d`.`it\\`s``` (a) FORMAT TSV\n1\n",
     ],
 )
-def test_insert_gives_table_format_and_data_when_data_follow(head: bytes) -> None:
+def test_insert_gives_format_and_data_when_data_follow(head: bytes) -> None:
     found = statements.insert_with_data(head)
 
     assert found is not None
     insert, data = found
-    assert (insert.table, insert.format, data) == ("t", "TSV", b"1\n")
+    assert (insert.format, data) == ("TSV", b"1\n")
 
 
 @pytest.mark.parametrize(
@@ -90,9 +92,9 @@ def test_target_is_the_table_when_a_statement_begins_with_insert(
         (b"SELECT 1 FORMAT JSON -- c", "JSON"),
         (b"SELECT 1 FORMAT/**/JSON ; ", "JSON"),
         (b"SELECT 1 FORMAT JSON SETTINGS max_threads = 1", "JSON"),
-        (b"SELECT 1 -- FORMAT JSON", "TabSeparated"),
-        (b"SELECT ' FORMAT JSON'", "TabSeparated"),
-        (b"SELECT 1 AS FORMAT", "TabSeparated"),
+        (b"SELECT 1 -- FORMAT JSON", ""),
+        (b"SELECT ' FORMAT JSON'", ""),
+        (b"SELECT 1 AS FORMAT", ""),
     ],
 )
 def test_format_is_that_of_the_clause_when_comments_and_texts_name_others(
@@ -103,23 +105,30 @@ def test_format_is_that_of_the_clause_when_comments_and_texts_name_others(
 
 def test_format_is_taken_off_when_it_ends_a_statement() -> None:
     assert statements.split_format(b"SELECT 1\n FORMAT Native") == (b"SELECT 1\n", "Native")
-    assert statements.split_format(b"SELECT 1") == (b"SELECT 1", "TabSeparated")
+    assert statements.split_format(b"SELECT 1") == (b"SELECT 1", "")
 
 
-def test_query_id_is_looked_for_in_the_log_comment_when_a_query_is_killed() -> None:
-    asked = statements.parameters({"query_id": "x"})
+_ID = b"extract(Settings['query_cache_tag'], '^user=[^/]*/query_id=(.*)$')"
+_USER = b"extract(Settings['query_cache_tag'], '^user=([^/]*)/')"
+
+
+def test_query_id_and_user_are_looked_for_in_the_tag_when_a_query_is_killed() -> None:
     kill = statements.rewritten(
-        b"/* c */ KILL QUERY WHERE `query_id` = 'query_id' AND QUERY_ID!=''"
+        b"/* c */ KILL QUERY WHERE `query_id` = 'query_id' AND USER!='' SYNC"
     )
 
-    assert asked.log_comment == "query_id=x"
-    place = b"extract(Settings['log_comment'], '^query_id=(.*)')"
-    assert kill == b"/* c */ KILL QUERY WHERE " + place + b" = 'query_id' AND " + place + b"!=''"
+    assert parameters({"query_id": "x", "user": "a"}).tag == "user=a/query_id=x"
+    assert kill == (
+        b"/* c */ KILL QUERY WHERE " + _ID + b" = 'query_id' AND " + _USER + b"!='' SYNC"
+    )
     assert statements.rewritten(b"SELECT query_id") == b"SELECT query_id"
 
 
-def test_log_comment_is_kept_when_the_client_gave_one() -> None:
-    assert statements.parameters({"query_id": "x", "log_comment": "y"}).log_comment == "y"
+@pytest.mark.parametrize("ending", [b"", b" SYNC", b" ASYNC;", b" TEST", b" TEST SYNC"])
+def test_own_queries_alone_are_killed_when_a_user_may_no_more(ending: bytes) -> None:
+    kill = statements.rewritten(b"KILL QUERY WHERE 1 OR 0" + ending, "it's")
+
+    assert kill == b"KILL QUERY WHERE ( 1 OR 0) AND " + _USER + b" = 'it\\'s'" + ending
 
 
 @pytest.mark.parametrize(
@@ -127,14 +136,14 @@ def test_log_comment_is_kept_when_the_client_gave_one() -> None:
     [("1000", 1000), ("0", 2 << 30), ("99999999999", 2 << 30), ("-1", 2 << 30), ("1G", 2 << 30)],
 )
 def test_memory_is_bounded_when_a_client_asks_for_some(asked: str, taken: int) -> None:
-    assert statements.parameters({"max_memory_usage": asked}).max_memory_bytes == taken
-    assert statements.parameters({}).max_memory_bytes == 2 << 30
+    assert parameters({"max_memory_usage": asked}).max_memory_bytes == taken
+    assert parameters({}).max_memory_bytes == 2 << 30
 
 
-@pytest.mark.parametrize("name", ["dialect", "implicit_select", "profile"])
+@pytest.mark.parametrize("name", ["dialect", "implicit_select", "profile", "query_cache_tag"])
 def test_parameters_are_refused_when_a_setting_is_fixed(name: str) -> None:
     with pytest.raises(ServerError) as refused:
-        statements.parameters({name: "1"})
+        parameters({name: "1"})
 
     assert refused.value.code == 452
 
@@ -142,7 +151,7 @@ def test_parameters_are_refused_when_a_setting_is_fixed(name: str) -> None:
 @pytest.mark.parametrize("query_id", ["a\r\nX: y", "\0", "\x7f"])
 def test_parameters_are_refused_when_a_query_id_would_break_a_header(query_id: str) -> None:
     with pytest.raises(ServerError) as refused:
-        statements.parameters({"query_id": query_id})
+        parameters({"query_id": query_id})
 
     assert refused.value.code == 36
 
@@ -156,6 +165,10 @@ def test_parameters_are_refused_when_a_query_id_would_break_a_header(query_id: s
         b"SELECT `fi\\x6ce`('x')",
         b"SELECT 1 /* /* */ ' */, file('x') /* ' */",
         b"SELECT $$'$$, file('x'), $$'$$",
+        b"SELECT $a$'$a$, file('x'), $a$'$a$",
+        b"SELECT $ '$, file('x'), $ '$",
+        b"SELECT '",
+        b"SELECT 1 /* /* */",
         "SELECT ‘'’, file('x'), ‘'’".encode(),
         "SELECT file\u00a0('x')".encode(),
         b"SELECT '\\'', file('x'), '\\''",
@@ -165,7 +178,9 @@ def test_parameters_are_refused_when_a_query_id_would_break_a_header(query_id: s
         b"SELECT * FROM s3Cluster('a', 'b')",
         b"SELECT * FROM `remote`('a', 'b', 'c')",
         b"CREATE TABLE t (a Int8) ENGINE = /* */ `Kafka`('a')",
-        b"SELECT 1 SETTINGS max_threads = 1, log_comment = 'x'",
+        b"SELECT 1 SETTINGS max_threads = 1, query_cache_tag = 'x'",
+        b"SET ROLE root",
+        b"SET DEFAULT ROLE root TO default",
     ],
 )
 def test_statement_is_refused_when_it_hides_what_it_does(sql: bytes) -> None:
@@ -181,6 +196,9 @@ def test_statement_is_refused_when_it_hides_what_it_does(sql: bytes) -> None:
         b"SELECT 'file(', \"file\" FROM t -- file('x')",
         b"SELECT profile('x'), file FROM `t` WHERE log_comment = '\\' $$ \0'",
         "SELECT 'Größe ‘file(’' AS `Größe`".encode(),
+        b"SELECT $$file('x')$$, $a$ url('x') $b$ $a$",
+        b"SELECT {$x$:String}, a$b FROM `it``s \\` file`",
+        b"SELECT 1 /* file('x') /* file('x') */ file('x') */",
     ],
 )
 def test_statement_is_allowed_when_it_only_names_what_is_refused(sql: bytes) -> None:

@@ -1,20 +1,18 @@
 """Where the secrets of a stack go, and where they do not."""
 
 import json
-import re
 import shlex
 from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
-from deploy.local.credentials import ROLES, read_secrets, write_users
+from deploy.local.credentials import read_secrets, write_users
 from deploy.local.environments import SERVICES, admin_environment, environment, plain_environment
-from deploy.local.layout import CHECKOUT, Layout, make_state
+from deploy.local.layout import Layout, make_state
 from deploy.local.ports import Ports
 from deploy.local.supervision import PROGRAMS, configuration
-
-_TABLE = re.compile(r"`([a-z_]+)`")
+from libs.clickhouse.rights import RIGHTS
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def test_secrets_are_the_same_and_private_when_asked_again(where: Layout) -> Non
     first = read_secrets(where)
 
     assert read_secrets(where) == first
-    assert len(set(first.values())) == len(ROLES) + 1
+    assert len(set(first.values())) == len(RIGHTS) + 1
     assert where.secrets.stat().st_mode & 0o777 == 0o600
     assert where.state.stat().st_mode & 0o777 == 0o700
 
@@ -41,7 +39,7 @@ def test_users_file_holds_no_password_when_it_is_written(where: Layout) -> None:
 
     text = where.clickhouse_users.read_text()
     assert not any(secret in text for secret in secrets.values())
-    assert {user["name"] for user in json.loads(text)} == set(ROLES)
+    assert {user["name"] for user in json.loads(text)["users"]} == set(RIGHTS)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -51,7 +49,7 @@ def test_service_gets_its_own_password_and_no_other(where: Layout, name: str) ->
     given = set(environment(name, where, Ports()).values())
 
     assert secrets[name] in given
-    assert not given & {secrets[other] for other in ROLES if other != name}
+    assert not given & {secrets[other] for other in RIGHTS if other != name}
     assert (secrets["pepper"] in given) == (name != "processor")
 
 
@@ -95,26 +93,3 @@ def test_configuration_of_the_process_manager_names_all_and_holds_no_secret(
     command = shlex.split(parser["program:query"]["command"])
     assert command[1:] == ["-m", "deploy.local.processes", "query"]
     assert not any(secret in configuration() for secret in read_secrets(where).values())
-
-
-@pytest.mark.parametrize("service", ["ingest", "processor", "query"])
-def test_user_has_the_tables_that_operators_are_told_to_grant(service: str) -> None:
-    text = (CHECKOUT / "docs" / "operating.md").read_text("utf-8")
-    rights = text.partition("| user | may |")[2].partition("\n\n")[0]
-    told = re.search(rf"\| {service} \|(.*(?:\n\| \|.*)*)", rights)
-    assert told is not None
-    select, _, insert = told[1].partition("`INSERT`")
-
-    assert set(_TABLE.findall(select)) == set(ROLES[service]["reads"])
-    assert set(_TABLE.findall(insert)) == set(ROLES[service]["inserts_into"])
-
-
-def test_grants_of_query_are_those_of_its_user() -> None:
-    text = (CHECKOUT / "docs" / "operating.md").read_text("utf-8")
-    granted = re.findall(r"^    GRANT (\w+) ON ragtime\.(\w+) TO query;$", text, re.MULTILINE)
-    told = {right: {table for one, table in granted if one == right} for right, _ in granted}
-
-    assert told == {
-        "SELECT": set(ROLES["query"]["reads"]),
-        "INSERT": set(ROLES["query"]["inserts_into"]),
-    }

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.access.client_address import client_address, neighbourhood, parse_address
+from libs.access.client_address import (
+    client_address,
+    neighbourhood,
+    parse_address,
+    wide_neighbourhood,
+)
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -53,8 +58,28 @@ def test_addresses_count_as_one_when_they_are_one_customers(address: str, counte
     assert neighbourhood(parse_address(address)) == counted_as
 
 
+@pytest.mark.parametrize(
+    ("address", "counted_with"),
+    [
+        ("203.0.113.9", "203.0.0.0/16"),
+        ("::ffff:203.0.113.9", "203.0.0.0/16"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8::/32"),
+    ],
+)
+def test_address_is_counted_with_its_provider_when_too_many_are_known(
+    address: str, counted_with: str
+) -> None:
+    assert wide_neighbourhood(parse_address(address)) == counted_with
+
+
 def test_neighbourhood_has_a_name_when_the_caller_is_unknown() -> None:
-    assert neighbourhood(None) == "None"
+    assert neighbourhood(None) == wide_neighbourhood(None) == "None"
+
+
+def test_few_hops_are_looked_at_when_somebody_wrote_thousands() -> None:
+    hops = ["198.51.100.1", *["10.0.0.2"] * 8_000]
+    assert str(client_address("10.0.0.1", [",".join(hops)], PROXIES)) == "10.0.0.2"
+    assert str(client_address("10.0.0.1", [",".join(hops[:19])], PROXIES)) == "198.51.100.1"
 
 
 @given(st.lists(st.text(), max_size=3))

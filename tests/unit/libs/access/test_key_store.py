@@ -1,17 +1,22 @@
 """The snapshot of the keys."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from pydantic import SecretStr
 
-from libs.access.api_keys import Mode, Scope, generate_key, hash_key
-from libs.access.key_store import KeyStore, Secret, find_secret, key_of_row
+from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.key_snapshot import KeySnapshot, Secret
+from libs.access.key_store import KeyStore, find_secret, key_of_row
 from libs.settings import AccessSettings
 from tests.fakes import FakeClickHouse
+from tests.fakes_keys import keep
 from tests.polling import until
 
 PEPPER = "p" * 32
@@ -39,6 +44,18 @@ def row_of(key: str, **fields: Any) -> tuple[Any, ...]:
         "pepper_id": "",
     }
     return tuple((row | fields).values())
+
+
+def stored(key: str, **fields: Any) -> ApiKey:
+    """A key of the table."""
+    return key_of_row(row_of(key, **fields))
+
+
+def store_of(*keys: ApiKey, settings: AccessSettings = SETTINGS) -> KeyStore:
+    """A store that has read these keys."""
+    store = KeyStore(settings)
+    keep(store.snapshot, keys)
+    return store
 
 
 def test_row_becomes_key_when_read() -> None:
@@ -72,8 +89,7 @@ def test_scope_allows_nothing_when_unknown() -> None:
 )
 async def test_key_is_found_when_usable(fields: dict[str, int], is_found: bool) -> None:
     token = generate_key(Mode.LIVE)
-    store = KeyStore(SETTINGS)
-    store.replace([key_of_row(row_of(token, **fields))])
+    store = store_of(stored(token, **fields))
     assert (store.find(token, NOW) is not None) is is_found
     assert store.find(generate_key(Mode.LIVE), NOW) is None
     assert store.find("rt_live_nonsense", NOW) is None
@@ -81,11 +97,9 @@ async def test_key_is_found_when_usable(fields: dict[str, int], is_found: bool) 
 
 async def test_both_secrets_are_found_until_the_overlap_ends_when_a_key_is_rotated() -> None:
     old, new = generate_key(Mode.LIVE), generate_key(Mode.LIVE)
-    store = KeyStore(SETTINGS)
-    rotated = row_of(
-        new, previous_hash=hash_key(old, PEPPER.encode()), previous_until=NOW_MS + 1000
+    store = store_of(
+        stored(new, previous_hash=hash_key(old, PEPPER.encode()), previous_until=NOW_MS + 1000)
     )
-    store.replace([key_of_row(rotated)])
     before, at_the_end = NOW + timedelta(milliseconds=999), NOW + timedelta(seconds=1)
     assert [store.find(token, before) is not None for token in (old, new)] == [True, True]
     assert [store.find(token, at_the_end) is not None for token in (old, new)] == [False, True]
@@ -96,17 +110,14 @@ async def test_both_secrets_are_refused_when_a_rotated_key_is_not_valid(
     fields: dict[str, int],
 ) -> None:
     old, new = generate_key(Mode.LIVE), generate_key(Mode.LIVE)
-    store = KeyStore(SETTINGS)
     hash_ = hash_key(old, PEPPER.encode())
-    row = row_of(new, previous_hash=hash_, previous_until=NOW_MS + 60_000, **fields)
-    store.replace([key_of_row(row)])
+    store = store_of(stored(new, previous_hash=hash_, previous_until=NOW_MS + 60_000, **fields))
     assert [store.find(token, NOW) for token in (old, new)] == [None, None]
 
 
 async def test_key_is_refused_at_the_millisecond_when_it_expires() -> None:
     token = generate_key(Mode.LIVE)
-    store = KeyStore(SETTINGS)
-    store.replace([key_of_row(row_of(token, expires_at=NOW_MS))])
+    store = store_of(stored(token, expires_at=NOW_MS))
     assert store.find(token, NOW - timedelta(milliseconds=1)) is not None
     assert store.find(token, NOW) is None
     assert store.find(token, NOW - timedelta(milliseconds=1)) is not None
@@ -120,9 +131,8 @@ async def test_key_of_the_pepper_before_is_found_when_that_is_set(
     settings = AccessSettings(
         pepper=SecretStr("n" * 32), previous_pepper=SecretStr(previous), refresh_interval_s=1
     )
-    store = KeyStore(settings)
-    row = row_of(later, id="key_2", key_hash=hash_key(later, b"n" * 32))
-    store.replace([key_of_row(row_of(token)), key_of_row(row)])
+    of_now = stored(later, id="key_2", key_hash=hash_key(later, b"n" * 32))
+    store = store_of(stored(token), of_now, settings=settings)
     assert (store.find(token, NOW) is not None) is is_found
     assert store.find(later, NOW) is not None
 
@@ -137,39 +147,114 @@ async def test_garbage_is_refused_without_a_look_when_its_checksum_is_wrong() ->
             assert find_secret(snapshot, garbage, [b"p"]) is None
 
 
-class NoLook(dict[str, Secret]):
+class NoLook(KeySnapshot):
     """A snapshot that nobody may look into."""
 
-    def __contains__(self, _hash: object) -> bool:
+    def find(self, _digest: bytes) -> Secret | None:
         raise LookupError
 
 
 async def test_use_is_noted_when_a_key_was_found_and_only_then() -> None:
     token, revoked = generate_key(Mode.LIVE), generate_key(Mode.LIVE)
-    store = KeyStore(SETTINGS)
-    rows = [row_of(token), row_of(revoked, id="key_2", revoked_at=NOW_MS)]
-    store.replace(key_of_row(row) for row in rows)
+    store = store_of(stored(token), stored(revoked, id="key_2", revoked_at=NOW_MS))
     for shown in (token, revoked, generate_key(Mode.LIVE)):
         store.find(shown, NOW)
     assert store.uses._noted == {"key_1": NOW}
 
 
+@dataclass
+class Clock:
+    """Seconds, as the test says."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def reading(table: FakeClickHouse, clock: Clock | None = None) -> AsyncIterator[KeyStore]:
+    """A store that reads this table."""
+    store = KeyStore(SETTINGS, clock or Clock())
+    running = asyncio.create_task(store.run(await table.connect()))
+    try:
+        yield store
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_snapshot_follows_the_table_and_outlives_its_absence() -> None:
     token, later = generate_key(Mode.LIVE), generate_key(Mode.LIVE)
     table = FakeClickHouse()
-    table.rows["FROM api_keys"] = [row_of(token)]
-    store = KeyStore(SETTINGS)
-    assert not store.is_loaded
-    running = asyncio.create_task(store.run(await table.connect()))
-    await until(lambda: store.find(token, NOW) is not None)
-    table.failure = OperationalError("away")
+    table.keys.keys = [stored(token)]
+    async with reading(table) as store:
+        assert (store.is_fresh, store.can_judge) == (False, False)
+        await until(lambda: store.find(token, NOW) is not None)
+        table.failure = OperationalError("away")
+        await tried(table)
+        assert store.find(token, NOW) is not None
+        table.keys.keys = [stored(later, id="key_2")]
+        table.failure = None
+        await until(lambda: store.find(token, NOW) is None)
+        assert store.find(later, NOW) is not None
+
+
+async def test_service_is_not_ready_and_then_refuses_when_keys_alone_cannot_be_read() -> None:
+    token = generate_key(Mode.LIVE)
+    table, clock = FakeClickHouse(), Clock()
+    table.keys.keys = [stored(token)]
+    async with reading(table, clock) as store:
+        await until(lambda: store.is_fresh)
+        table.keys_failure = DatabaseError("Code: 396. DB::Exception: Limit for result exceeded")
+        await tried(table)
+        clock.now += SETTINGS.max_unread_s - 1
+        await tried(table)
+        assert (store.is_fresh, store.can_judge) == (True, True)
+        clock.now += 1
+        assert (store.is_fresh, store.can_judge) == (False, True)
+        assert store.find(token, NOW) is not None
+        clock.now += 9 * SETTINGS.max_unread_s
+        assert (store.is_fresh, store.can_judge) == (False, False)
+        assert store.find(token, NOW) is None
+        table.keys_failure = None
+        await until(lambda: store.is_fresh)
+        assert store.find(token, NOW) is not None
+
+
+async def test_service_goes_on_for_a_day_when_clickhouse_is_away() -> None:
+    token = generate_key(Mode.LIVE)
+    table, clock = FakeClickHouse(), Clock()
+    table.keys.keys = [stored(token)]
+    async with reading(table, clock) as store:
+        await until(lambda: store.is_fresh)
+        table.failure = OperationalError("away")
+        await tried(table)
+        clock.now += SETTINGS.max_outage_s - 1
+        await tried(table)
+        assert (store.is_fresh, store.can_judge) == (True, True)
+        clock.now += 1
+        assert (store.is_fresh, store.can_judge) == (False, False)
+        assert store.find(token, NOW) is None
+
+
+async def test_age_counts_anew_when_clickhouse_was_away_in_between() -> None:
+    table, clock = FakeClickHouse(), Clock()
+    async with reading(table, clock) as store:
+        await until(lambda: store.is_fresh)
+        table.keys_failure = DatabaseError("Code: 241. DB::Exception: Memory limit exceeded")
+        await tried(table)
+        table.failure = OperationalError("away")
+        await tried(table)
+        clock.now += 10 * SETTINGS.max_unread_s
+        table.failure = None
+        await tried(table)
+        assert store.is_fresh
+        clock.now += SETTINGS.max_unread_s
+        assert not store.is_fresh
+
+
+async def tried(table: FakeClickHouse) -> None:
+    """Return when the store has tried once more, from beginning to end."""
     attempts = table.attempts
-    await until(lambda: table.attempts > attempts + 2)
-    assert store.is_loaded
-    assert store.find(token, NOW) is not None
-    table.rows["FROM api_keys"] = [row_of(later, id="key_2")]
-    table.failure = None
-    await until(lambda: store.find(token, NOW) is None)
-    assert store.find(later, NOW) is not None
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await until(lambda: table.attempts > attempts + 4)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from clickhouse_connect.driver.exceptions import DatabaseError
 from structlog.testing import capture_logs
 
-from libs.access.key_uses import KeyUses, last_uses
+from libs.access.key_uses import KeyUses, last_uses, write_uses
 from tests.fakes import FakeClickHouse
 from tests.polling import until
 
@@ -52,6 +52,23 @@ async def test_uses_are_kept_when_they_could_not_be_written() -> None:
     [(_, written)] = table.inserted
     assert b"key_1" in written
     assert b"key_2" in written
+
+
+async def test_others_are_served_while_uses_of_many_keys_are_written() -> None:
+    table, turns = FakeClickHouse(), 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    await write_uses(await table.connect(), {f"key_{number}": NOW for number in range(20_000)})
+    other.cancel()
+    [(_, written)] = table.inserted
+    assert written.count(b"\n") == 20_000
+    assert turns >= 20_000 / 500
 
 
 async def test_last_uses_are_instants_when_read() -> None:

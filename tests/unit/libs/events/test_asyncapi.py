@@ -12,8 +12,8 @@ from jsonschema import (  # type: ignore[import-untyped]
 )
 
 from libs.events.asyncapi import document
-from libs.events.digest import HEADER
 from libs.events.reasons import DeadLetterReason
+from libs.events.record_index import HEADER
 from libs.http.headers import TRACEPARENT
 from libs.settings import KafkaSettings
 from services.processor.batch import DeadLetter, Record

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from structlog.testing import capture_logs
 
-from libs.access.rate_limits import Count, state_of
+from libs.access.windows import Limit, RateLimitState
 from libs.http.problems import Problem, install_problems
 from libs.http.requests_log import RequestsLog
 
@@ -24,8 +24,8 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
     @app.get("/limited")
     async def limited(request: Request) -> None:
-        request.state.rate_limit = state_of(
-            Count(1, 1_000_060_000, 1_000_000_000, allowed=True), 30
+        request.state.rate_limit = RateLimitState(
+            Limit("key:a", 30), 1, 1_000_060_000, 1_000_000_000, allowed=True
         )
         raise ValueError("a secret that nobody may read")
 

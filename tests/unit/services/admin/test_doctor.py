@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from deploy.local.credentials import ROLES
+from libs.clickhouse.migrations import read_migrations
+from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
 from libs.settings import ClickHouseSettings, KafkaSettings
-from services.admin.doctor import clocks, disk, progress
+from services.admin.doctor import clocks, disk, memory, progress, tables
 from services.admin.doctor.disk import Disk
 from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import (
@@ -27,7 +28,7 @@ from services.admin.doctor.findings import (
 )
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.progress import Waiting
-from services.admin.doctor.rights import NEEDS, TABLES
+from services.admin.doctor.rights import STATEMENTS, TABLES
 from services.admin.doctor.topics import Topic
 from services.admin.doctor.words import age, listed, size
 from services.admin.settings import DoctorSettings, DoctorThresholds
@@ -148,10 +149,19 @@ def test_topic_is_named_when_its_copies_are_too_few(
     assert told in "".join(what for _, what in found)
 
 
-def test_services_need_the_rights_that_the_local_stack_gives() -> None:
-    for service, needs in NEEDS.items():
-        assert needs.inserts | needs.may_insert == set(ROLES[service]["inserts_into"])
-        assert needs.reads <= set(TABLES)
+def test_services_need_rights_in_tables_that_there_are() -> None:
+    for service in SERVICES:
+        grants = rights_of(service)
+        assert tables_of(grants, SELECT) | tables_of(grants, INSERT) <= TABLES
+    assert set(STATEMENTS) == set(SERVICES)
+
+
+def test_migrations_fail_with_the_reason_when_the_database_is_one_of_several_servers() -> None:
+    applied = {one.number: one.checksum for one in read_migrations()}
+    assert tables.judge({"d": "Atomic"}, applied).status is OK
+    found = tables.judge({"d": "Shared"}, applied)
+    assert found.status is FAIL
+    assert found.seen.startswith("d has the engine Shared: ")
 
 
 async def test_one_check_fails_and_the_others_go_on_when_it_cannot_run() -> None:
@@ -206,6 +216,7 @@ def test_names_of_checks_stay() -> None:
         "topics",
         "processors",
         "lag",
+        "memory",
         "dead-letters",
         "counts",
         "retention",
@@ -229,3 +240,19 @@ def test_numbers_are_short_when_people_read_them() -> None:
         "3 days",
     ]
     assert listed(["a"] * 7) == "a, a, a, a, a and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("identities", "processors", "status"),
+    [
+        (0, 0, OK),
+        (1_000_000, 1, OK),
+        (1_300_000, 1, WARN),
+        (1_300_000, 2, OK),
+        (1_300_000, 0, WARN),
+    ],
+)
+def test_memory_is_told_when_a_day_nearly_fills_it(
+    identities: int, processors: int, status: Status
+) -> None:
+    assert memory.judge(identities, processors, 25_000_000).status is status

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
@@ -18,6 +19,7 @@ from services.ingest.app import build
 from services.ingest.publisher import Publisher
 from services.ingest.settings import BodySettings, PublishSettings, Settings
 from tests.fakes_kafka import FakeKafka
+from tests.fakes_keys import keep
 from tests.golden_events import ACCEPTED_AT, PROJECT
 from tests.polling import until
 
@@ -70,7 +72,7 @@ class Keys:
                 events_per_minute=events_per_minute,
             )
         )
-        self.store.replace(self.stored)
+        keep(self.store.snapshot, self.stored)
         return {"Authorization": f"Bearer {text}"}
 
 
@@ -81,6 +83,7 @@ class Service:
     http: httpx.AsyncClient
     kafka: FakeKafka
     keys: Keys
+    app: FastAPI
 
 
 @asynccontextmanager
@@ -98,7 +101,7 @@ async def service(*, body: BodySettings | None = None, **more: Any) -> AsyncIter
         httpx.AsyncClient(transport=transport, base_url="http://ingest") as http,
     ):
         await until(lambda: publisher.is_ready)
-        yield Service(http, kafka, Keys(store))
+        yield Service(http, kafka, Keys(store), app)
 
 
 async def _never_connect() -> AsyncClient:

@@ -1,5 +1,6 @@
 """The submission of the golden events: a fixed project, key, time and caller."""
 
+from services.ingest.cardinality import Cardinality
 from services.ingest.countries import country_by_registry
 from services.ingest.enrich import Caller, Submission
 from tests.golden_events import ACCEPTED_AT, PROJECT
@@ -11,6 +12,7 @@ def submission(
     id_prefix: str | None = None,
     address: str = "127.0.0.1",
     user_agent: str = "",
+    max_keys: int = 1_000,
 ) -> Submission:
     return Submission(
         project_id=PROJECT,
@@ -18,5 +20,6 @@ def submission(
         accepted_at=ACCEPTED_AT,
         caller=Caller(lambda: address, user_agent, country_by_registry),
         country_of=country_by_registry,
+        cardinality=Cardinality(max_keys, 1 << 20),
         id_prefix=id_prefix,
     )

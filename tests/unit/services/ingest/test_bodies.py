@@ -16,6 +16,7 @@ from libs.http.problems import Problem
 from services.ingest.bodies import (
     Compression,
     MediaType,
+    Received,
     compression_of,
     decompress,
     media_type_of,
@@ -69,14 +70,14 @@ def test_compression_is_refused_when_unknown(header: str) -> None:
 def test_body_is_whole_when_it_comes_in_several_gzip_members(parts: list[bytes]) -> None:
     packed = b"".join(gzip.compress(part) for part in parts)
 
-    assert decompress(packed, Compression.GZIP, _LIMIT) == b"".join(parts)
+    assert decompress(packed, Compression.GZIP, _LIMIT, Received()) == b"".join(parts)
 
 
 @given(st.lists(st.binary(max_size=2_000), min_size=1, max_size=3))
 def test_body_is_whole_when_it_comes_in_several_zstd_frames(parts: list[bytes]) -> None:
     packed = b"".join(zstd.compress(part) for part in parts)
 
-    assert decompress(packed, Compression.ZSTD, _LIMIT) == b"".join(parts)
+    assert decompress(packed, Compression.ZSTD, _LIMIT, Received()) == b"".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_body_is_refused_when_it_is_cut_anywhere(
     packed = pack(b'{"a":1}\n' * 50)
 
     for length in range(1, len(packed)):
-        cut = partial(decompress, packed[:length], compression, _LIMIT)
+        cut = partial(decompress, packed[:length], compression, _LIMIT, Received())
         assert _problem(cut) == (400, "broken_compression")
 
 
@@ -99,7 +100,7 @@ def test_bytes_become_a_body_or_a_problem_whatever_they_are(
     compression: Compression, packed: bytes
 ) -> None:
     with suppress(Problem):
-        decompress(packed, compression, _LIMIT)
+        decompress(packed, compression, _LIMIT, Received())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,10 @@ def test_bytes_become_a_body_or_a_problem_whatever_they_are(
 def test_bomb_is_refused_in_little_memory(compression: Compression, bomb: bytes) -> None:
     tracemalloc.start()
     try:
-        assert _problem(lambda: decompress(bomb, compression, _LIMIT)) == (413, "body_too_large")
+        assert _problem(lambda: decompress(bomb, compression, _LIMIT, Received())) == (
+            413,
+            "body_too_large",
+        )
         assert tracemalloc.get_traced_memory()[1] < 4 * _LIMIT
     finally:
         tracemalloc.stop()
@@ -128,17 +132,20 @@ def test_zstd_is_refused_when_its_window_would_cost_too_much_memory() -> None:
         bytes(64 * _LIMIT), mode=zstd.ZstdCompressor.FLUSH_FRAME
     )
 
-    assert _problem(lambda: decompress(packed, Compression.ZSTD, _LIMIT))[0] == 400
+    assert _problem(lambda: decompress(packed, Compression.ZSTD, _LIMIT, Received()))[0] == 400
 
 
 def test_body_at_the_limit_is_taken() -> None:
-    assert len(decompress(gzip.compress(bytes(_LIMIT)), Compression.GZIP, _LIMIT)) == _LIMIT
+    assert (
+        len(decompress(gzip.compress(bytes(_LIMIT)), Compression.GZIP, _LIMIT, Received()))
+        == _LIMIT
+    )
 
 
 def test_body_is_refused_when_it_consists_of_countless_members() -> None:
     packed = gzip.compress(b"") * 200
 
-    assert _problem(lambda: decompress(packed, Compression.GZIP, _LIMIT))[0] == 400
+    assert _problem(lambda: decompress(packed, Compression.GZIP, _LIMIT, Received()))[0] == 400
 
 
 def test_events_are_split_when_the_body_is_an_array() -> None:

@@ -138,3 +138,29 @@ def test_event_comes_out_of_its_line_as_it_went_in(
 
     assert b"\n" not in line
     assert decode_line(0, line) == event
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"type": "chat.action", "action": "a{n}"}, "action"),
+        ({"type": "chat.message", "role": "user", "language": "l{n}"}, "language"),
+        ({"type": "rag.retrieval", "hit": True, "sources": [{"id": "s{n}"}]}, "source"),
+    ],
+)
+def test_keys_beyond_the_limit_are_marked(fields: dict[str, Any], names: str) -> None:
+    context = submission(max_keys=3)
+    marked = []
+    for letter in "abcdeabcde":
+        sent = msgspec.json.encode(fields | {"sessionId": "s", "conversationId": "c"})
+        event = enrich(0, decode_incoming(sent.replace(b"{n}", letter.encode())), context)
+        marked.append(event.other_keys)
+    prefix = names[0]
+    assert marked == [(), (), (), (f"{prefix}d",), (f"{prefix}e",)] * 2
+
+
+def test_only_the_new_sources_of_a_retrieval_are_marked_beyond_the_limit() -> None:
+    context = submission(max_keys=2)
+    sources = [{"id": name} for name in ("a", "b", "c", "a", "d")]
+    event = _enrich(context, type="rag.retrieval", hit=True, conversationId="c", sources=sources)
+    assert event.other_keys == ("c", "d")

@@ -60,6 +60,28 @@ def test_document_promises_the_statuses_of_the_contract_and_no_422() -> None:
     assert set(_post()["responses"]) == promised | {"404", "408", "414", "431", "500"}
 
 
+async def test_answers_have_the_headers_that_the_document_requires() -> None:
+    async with service() as running:
+        shown = running.keys.add(events_per_minute=10)
+        bodies = [(b'{"type": "session.started", "sessionId": "s"}', shown), (b"[", shown)]
+        bodies += [(b"{}", {}), (b"[%s]" % b",".join([b"{}"] * 11), shown), (b"[" * 9_999, shown)]
+        bodies += [(b"", shown)]
+        answers = [
+            await running.http.post(
+                "/api/v1/projects/museum/events",
+                content=body,
+                headers={"Content-Type": "application/json"} | headers,
+            )
+            for body, headers in bodies
+        ]
+    assert [answer.status_code for answer in answers] == [202, 400, 401, 413, 400, 429]
+    for answer in answers:
+        told = _post()["responses"][str(answer.status_code)]["headers"]
+        limits = {name for name in told if name.startswith("X-RateLimit")}
+        assert len(limits) == 3
+        assert limits <= {name.title().replace("Ratelimit", "RateLimit") for name in answer.headers}
+
+
 def test_document_has_an_example_of_each_code_that_is_raised() -> None:
     raised = set()
     for path in _SOURCES.glob("*.py"):

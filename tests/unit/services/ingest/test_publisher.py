@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from libs.events.digest import HEADER, MARK_BYTES, marks_of
 from libs.events.partitions import partition_of
+from libs.events.record_index import ENTRY_BYTES, HEADER, entries_of
 from services.ingest.publisher import Line, Publisher, UnavailableError
 from services.ingest.settings import PublishSettings
 from tests.fakes_kafka import FakeKafka
@@ -34,13 +34,13 @@ async def _publisher(
 
 def _lines(key: str, count: int, size_bytes: int = 20) -> list[Line]:
     return [
-        Line(key, f"{key}-{number}".encode().ljust(size_bytes, b"."), _mark(number))
+        Line(key, f"{key}-{number}".encode().ljust(size_bytes, b"."), _entry(number))
         for number in range(count)
     ]
 
 
-def _mark(number: int) -> bytes:
-    return number.to_bytes(MARK_BYTES, "little")
+def _entry(number: int) -> bytes:
+    return number.to_bytes(ENTRY_BYTES, "little")
 
 
 async def test_lines_are_in_the_partition_of_their_key_when_published() -> None:
@@ -56,15 +56,15 @@ async def test_lines_are_in_the_partition_of_their_key_when_published() -> None:
         ]
 
 
-async def test_record_carries_the_digest_of_its_lines() -> None:
+async def test_record_carries_the_index_of_its_lines() -> None:
     kafka = FakeKafka(partitions=1)
 
     async with _publisher(kafka) as publisher:
         await publisher.publish(_lines("a", 3), "key")
 
-    ((name, digest),) = kafka.headers
+    ((name, index),) = kafka.headers
     assert name == HEADER
-    assert marks_of(kafka.records[0][0], digest) == b"".join(map(_mark, range(3)))
+    assert entries_of(kafka.records[0][0], index) == b"".join(map(_entry, range(3)))
 
 
 async def test_lines_of_concurrent_requests_share_a_record() -> None:
@@ -102,7 +102,7 @@ async def test_line_travels_alone_when_it_is_larger_than_a_record() -> None:
 
     async with _publisher(kafka, PublishSettings(max_record_bytes=1024)) as publisher:
         values = (b"1", b"2" * 5_000, b"3")
-        await publisher.publish([Line("a", value, _mark(0)) for value in values], "key")
+        await publisher.publish([Line("a", value, _entry(0)) for value in values], "key")
 
     assert [len(value) for value in kafka.records[0]] == [1, 5_000, 1]
 

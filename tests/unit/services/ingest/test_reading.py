@@ -10,7 +10,7 @@ from starlette.types import Message, Receive
 from libs.http.budget import Budget, Reservation
 from libs.http.problems import Problem
 from services.ingest import reading
-from services.ingest.bodies import Compression
+from services.ingest.bodies import Compression, Received
 from services.ingest.reading import read_body
 
 _LIMIT = 1024 * 1024
@@ -70,7 +70,7 @@ async def _status(reading_body: Awaitable[bytes]) -> tuple[int, str]:
 async def test_body_is_not_read_when_it_announces_too_much(digits: int) -> None:
     request = _request(_never, 13, digits)
 
-    answer = await _status(read_body(request, Compression.NONE, 12, _reservation()))
+    answer = await _status(read_body(request, Compression.NONE, 12, _reservation(), Received()))
 
     assert answer == (413, "body_too_large")
 
@@ -94,7 +94,7 @@ async def test_what_a_large_body_may_become_is_reserved_when_it_comes_quickly(
     reservation = _reservation()
     request = _request(_sends(piece_bytes, pieces), length)
 
-    body = await read_body(request, Compression(compression), _LIMIT, reservation)
+    body = await read_body(request, Compression(compression), _LIMIT, reservation, Received())
 
     assert (len(body), reservation.amount) == (piece_bytes * pieces, reserved_bytes)
 
@@ -117,7 +117,7 @@ async def test_what_has_come_is_reserved_when_the_body_comes_slowly(
 ) -> None:
     sender, reservation = Sender(), _reservation()
     request = _request(sender.receive, 500_000)
-    body = asyncio.create_task(read_body(request, compression, _LIMIT, reservation))
+    body = asyncio.create_task(read_body(request, compression, _LIMIT, reservation, Received()))
     reserved: list[int] = []
     for _ in range(3):
         await _settle()
@@ -140,11 +140,16 @@ async def test_victim_is_read_when_an_attacker_trickles_large_bodies() -> None:
         sender = Sender()
         sender.send(100_000)  # and nothing more
         request = _request(sender.receive, 500_000)
-        slow.append(asyncio.create_task(read_body(request, Compression.NONE, _LIMIT, reservation)))
+        slow.append(
+            asyncio.create_task(
+                read_body(request, Compression.NONE, _LIMIT, reservation, Received())
+            )
+        )
         await _settle()
 
     mine = budget.reservation("victim")
-    body = await read_body(_request(_sends(50_000, 10), 500_000), Compression.NONE, _LIMIT, mine)
+    request = _request(_sends(50_000, 10), 500_000)
+    body = await read_body(request, Compression.NONE, _LIMIT, mine, Received())
 
     assert len(body) == 500_000
     assert sum(reservation.amount for reservation in reservations) <= _LIMIT / 2
@@ -175,7 +180,7 @@ async def test_oldest_body_ends_when_too_many_come_slowly() -> None:
 
 async def _read(request: Request, reservation: Reservation) -> int:
     try:
-        await read_body(request, Compression.NONE, _LIMIT, reservation)
+        await read_body(request, Compression.NONE, _LIMIT, reservation, Received())
     except Problem as problem:
         return problem.status
     else:
@@ -191,7 +196,9 @@ async def test_body_is_read_no_further_than_the_limit() -> None:
         given.append(len(given))
         return {"type": "http.request", "body": b"12345", "more_body": True}
 
-    answer = await _status(read_body(_request(receive), Compression.NONE, 12, _reservation()))
+    answer = await _status(
+        read_body(_request(receive), Compression.NONE, 12, _reservation(), Received())
+    )
 
     assert answer[0] == 413
     assert given == [0, 1, 2]
@@ -202,4 +209,6 @@ async def test_reading_ends_when_the_sender_has_left() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(ClientDisconnect):
-        await read_body(_request(receive, 100_000), Compression.NONE, _LIMIT, _reservation())
+        await read_body(
+            _request(receive, 100_000), Compression.NONE, _LIMIT, _reservation(), Received()
+        )

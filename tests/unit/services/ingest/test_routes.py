@@ -9,10 +9,10 @@ import httpx
 import pytest
 from backports import zstd
 
-from libs.access.api_keys import Mode, Scope
-from libs.settings import RateLimitSettings
+from libs.access.api_keys import NO_LIMIT, Mode, Scope
+from libs.access.key_snapshot import KeySnapshot
 from libs.telemetry.metrics import RATE_LIMITED
-from services.ingest.settings import BodySettings
+from services.ingest.settings import BodySettings, WriteLimitSettings
 from tests.golden_events import ACCEPTED_AT
 from tests.unit.services.ingest.service import PATH, Service, service
 
@@ -183,10 +183,8 @@ async def test_caller_is_refused_when_the_key_is_for_something_else() -> None:
 
 async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
     async with service() as running:
-        running.keys.store._loaded_at = None
         shown = running.keys.add()
-        running.keys.store._loaded_at = None
-        running.keys.store._snapshot = {}
+        running.keys.store.snapshot = KeySnapshot()
         response = await _post(running, _MESSAGE, shown)
 
     assert _problem(response) == (503, "unavailable")
@@ -194,12 +192,11 @@ async def test_request_is_unavailable_when_no_keys_are_known_yet() -> None:
 
 
 async def test_no_request_is_one_too_many_when_no_keys_are_known_yet() -> None:
-    async with service(rate_limit=RateLimitSettings(per_address=3)) as running:
+    async with service(rate_limit=WriteLimitSettings(per_address=3)) as running:
         shown = running.keys.add()
-        snapshot, running.keys.store._snapshot = running.keys.store._snapshot, {}
-        running.keys.store._loaded_at = None
+        read, running.keys.store.snapshot = running.keys.store.snapshot, KeySnapshot()
         answers = [await _post(running, _MESSAGE, shown) for _ in range(5)]
-        running.keys.store._snapshot, running.keys.store._loaded_at = snapshot, 0.0
+        running.keys.store.snapshot = read
         answers.append(await _post(running, _MESSAGE, shown))
 
     assert [answer.status_code for answer in answers] == [503] * 5 + [202]
@@ -211,25 +208,36 @@ async def test_many_requests_are_taken_when_the_key_may_read_once_a_minute() -> 
         answers = [await _post(running, _MESSAGE, shown) for _ in range(5)]
 
     assert {answer.status_code for answer in answers} == {202}
-    assert not any("X-RateLimit-Limit" in answer.headers for answer in answers)
+    assert [limits(answer) for answer in answers] == [
+        (120_000, left) for left in range(119_999, 119_994, -1)
+    ]
+
+
+def limits(answer: httpx.Response) -> tuple[int, int]:
+    """What an answer tells of the limit, and of what is left."""
+    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining")
+    limit, remaining = (int(answer.headers[name]) for name in names)
+    return limit, remaining
 
 
 async def test_events_are_taken_all_or_none_when_the_key_has_a_limit() -> None:
     async with service() as running:
         shown = running.keys.add(events_per_minute=10)
         before = RATE_LIMITED.labels("events")._value.get()
-        answers = [await _post(running, [_MESSAGE] * number, shown) for number in (6, 5, 4, 1)]
-        unlimited = await _post(running, [_MESSAGE] * 50, running.keys.add())
+        answers = [await _post(running, [_MESSAGE] * number, shown) for number in (6, 5, 3, 1)]
+        unlimited = await _post(
+            running, [_MESSAGE] * 50, running.keys.add(events_per_minute=NO_LIMIT)
+        )
 
     assert [answer.status_code for answer in answers] == [202, 429, 202, 429]
+    assert [limits(answer) for answer in answers] == [(10, 4), (10, 3), (10, 0), (10, 0)]
     assert RATE_LIMITED.labels("events")._value.get() == before + 2
     assert unlimited.status_code == 202
-    assert len(running.kafka.lines) == 6 + 4 + 50
+    assert "X-RateLimit-Limit" not in unlimited.headers
+    assert len(running.kafka.lines) == 6 + 3 + 50
     refused = answers[1]
     assert _problem(refused) == (429, "rate_limited")
-    assert "of which 4 are left" in refused.json()["detail"]
-    assert refused.headers["X-RateLimit-Limit"] == "10"
-    assert refused.headers["X-RateLimit-Remaining"] == "4"
+    assert "of which 3 are left" in refused.json()["detail"]
     assert time.time() + int(refused.headers["Retry-After"]) >= int(
         refused.headers["X-RateLimit-Reset"]
     )
@@ -239,23 +247,24 @@ async def test_request_is_refused_for_good_when_it_is_larger_than_the_keys_limit
     async with service() as running:
         shown = running.keys.add(events_per_minute=10)
         too_large = await _post(running, [_MESSAGE] * 11, shown)
-        whole = await _post(running, [_MESSAGE] * 10, shown)
+        whole = await _post(running, [_MESSAGE] * 8, shown)
 
     assert _problem(too_large) == (413, "too_many_events")
     assert "10 events a minute" in too_large.json()["detail"]
+    assert limits(too_large) == (10, 8)  # two begun KiB were read for it
     assert "Retry-After" not in too_large.headers
     assert whole.status_code == 202
 
 
 async def test_address_is_limited_when_it_shows_no_valid_key() -> None:
-    async with service(rate_limit=RateLimitSettings(per_address=3)) as running:
+    async with service(rate_limit=WriteLimitSettings(per_address=3)) as running:
         shown = running.keys.add()
         refused = [await _post(running, _MESSAGE, {}) for _ in range(5)]
         taken = await _post(running, _MESSAGE, shown)
 
     assert [answer.status_code for answer in refused] == [401, 401, 401, 429, 429]
     assert taken.status_code == 202
-    assert "X-RateLimit-Limit" not in taken.headers
+    assert limits(taken) == (120_000, 119_999)
 
 
 @pytest.mark.parametrize("failure", ["is_refusing", "is_holding"])

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from libs.events.codec import encode_event, join_lines
-from libs.events.digest import digest_of, mark_of
 from libs.events.models import AnyEvent
+from libs.events.record_index import entry_of, index_of
 from services.processor.batch import Record
-from services.processor.memory import Partition, SeenConversations, SeenIds
+from services.processor.dedup_index import Partition, SeenConversations, SeenIds
 
 NOON = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)
 NOON_MS = round(NOON.timestamp() * 1000)
@@ -42,10 +42,16 @@ def record(
     return Record(partition, offset, at_ms, join_lines(lines))
 
 
-def digested(*events: AnyEvent, offset: int = 0) -> Record:
+def indexed(*events: AnyEvent, offset: int = 0) -> Record:
     """The record of partition 0 that ingest would write of these events."""
+    return indexed_at(*events, offset=offset, at=NOON)
+
+
+def indexed_at(*events: AnyEvent, offset: int, at: datetime) -> Record:
+    """The same, appended at this time."""
     value = join_lines(map(encode_event, events))
-    return Record(0, offset, NOON_MS, value, digest_of(value, map(mark_of, events)))
+    at_ms = round(at.timestamp() * 1000)
+    return Record(0, offset, at_ms, value, index_of(value, map(entry_of, events)))
 
 
 def partition(number: int = 0, next_offset: int = 0) -> Partition:

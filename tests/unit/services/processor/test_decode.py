@@ -1,4 +1,4 @@
-"""With a digest or without one: the same events are counted."""
+"""With an index or without one: the same events are counted."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,24 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events.digest import digest_of
 from libs.events.models import AnyEvent
-from services.processor.batch import Batch, Known, Record, WrongDigestError
+from libs.events.record_index import index_of
+from services.processor import pipeline
+from services.processor.batch import Batch, Record, WrongIndexError
 from services.processor.decode import decode
-from services.processor.memory import Partition
-from services.processor.pipeline import body, prepare, remember, suspects
+from services.processor.dedup_index import Partition
+from services.processor.lookups import uncertain
+from services.processor.pipeline import prepare, remember
 from tests.unit.services.processor.events import (
     NOON,
-    digested,
     event,
+    indexed,
     partition,
     record,
 )
 
 
 def rows(batch: Batch) -> list[dict[str, Any]]:
-    text = b"".join(body(batch, "events", datetime(2026, 3, 25, 13, tzinfo=UTC)))
-    return [json.loads(line) for line in text.splitlines()]
+    lease = datetime(2026, 3, 25, 13, tzinfo=UTC)
+    return [json.loads(row) for row in pipeline.rows(batch, "events", lease)]
 
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -49,21 +51,22 @@ def _events(draw: st.DrawFn) -> AnyEvent:
 
 
 @given(st.lists(st.lists(_events(), min_size=1, max_size=8), max_size=6))
-def test_the_same_rows_come_of_records_with_a_digest_and_without(
+def test_the_same_rows_come_of_records_with_an_index_and_without(
     records: list[list[AnyEvent]],
 ) -> None:
-    assert _counted(records, is_digested=True) == _counted(records, is_digested=False)
+    assert _counted(records, is_indexed=True) == _counted(records, is_indexed=False)
 
 
-def _counted(records: list[list[AnyEvent]], *, is_digested: bool) -> list[Any]:
+def _counted(records: list[list[AnyEvent]], *, is_indexed: bool) -> list[Any]:
     """Two batches, so that the second meets what the first has left in the memory."""
     owned = {0: partition(0)}
     found: list[Any] = []
     for half in (range(len(records) // 2), range(len(records) // 2, len(records))):
-        make = digested if is_digested else record
+        make = indexed if is_indexed else record
         batch = decode([make(*records[at], offset=at) for at in half], owned)
-        found.append([suspect.identity for suspect in suspects(batch)])
-        found += rows(prepare(batch, Known()))
+        asked = uncertain(batch)
+        found += [batch.is_counted.tolist(), asked.late.tolist(), asked.messages.tolist()]
+        found += rows(prepare(batch))
         remember(batch)
     return found
 
@@ -72,45 +75,63 @@ def _batch(*records: Record, owned: dict[int, Partition] | None = None) -> Batch
     return decode(list(records), owned or {0: partition(0)})
 
 
-def test_digested_line_is_taken_as_it_stands() -> None:
+def test_indexed_line_is_taken_as_it_stands() -> None:
     value = b'{"not":"an event"}'
-    batch = _batch(Record(0, 0, 1_774_440_000_000, value, digest_of(value, [_mark_of("a")])))
-    assert rows(prepare(batch, Known()))[0]["not"] == "an event"
+    batch = _batch(Record(0, 0, 1_774_440_000_000, value, index_of(value, [_entry_of("a")])))
+    assert rows(prepare(batch))[0]["not"] == "an event"
     assert not batch.dead_letters
 
 
-def _mark_of(event_id: str) -> bytes:
-    digest = digested(event(event_id)).digest
-    assert digest is not None
-    return digest[8:]
+def _entry_of(event_id: str) -> bytes:
+    index = indexed(event(event_id)).index
+    assert index is not None
+    return index[8:]
 
 
-def test_record_is_decoded_when_its_digest_is_of_another_value() -> None:
-    good, other = digested(event("a")), digested(event("b"))
-    batch = _batch(Record(0, 0, good.appended_at_ms, good.value, other.digest))
-    assert [row["id"] for row in rows(prepare(batch, Known()))] == ["a"]
-    bad = _batch(Record(0, 0, good.appended_at_ms, b"{oops", other.digest))
+def test_record_is_decoded_when_its_index_is_of_another_value() -> None:
+    good, other = indexed(event("a")), indexed(event("b"))
+    batch = _batch(Record(0, 0, good.appended_at_ms, good.value, other.index))
+    assert [row["id"] for row in rows(prepare(batch))] == ["a"]
+    bad = _batch(Record(0, 0, good.appended_at_ms, b"{oops", other.index))
     assert len(bad.dead_letters) == 1
 
 
-def test_record_is_decoded_when_digests_are_not_trusted() -> None:
+def test_record_is_decoded_when_indexes_are_not_trusted() -> None:
     value = b'{"not":"an event"}'
-    lying = Record(0, 0, 1_774_440_000_000, value, digest_of(value, [_mark_of("a")]))
+    lying = Record(0, 0, 1_774_440_000_000, value, index_of(value, [_entry_of("a")]))
     assert len(decode([lying], {0: partition(0)}, trusting=False).dead_letters) == 1
 
 
 @pytest.mark.parametrize("away", [timedelta(days=-33), timedelta(hours=2)])
-def test_event_is_dead_lettered_when_its_mark_is_out_of_the_window(away: timedelta) -> None:
+def test_event_is_dead_lettered_when_its_entry_is_out_of_the_window(away: timedelta) -> None:
     moment = (NOON + away).isoformat()
-    batch = _batch(digested(event("a"), event("b", occurred_at=moment)))
+    batch = _batch(indexed(event("a"), event("b", occurred_at=moment)))
     assert len(batch.dead_letters) == 1
-    assert [row["id"] for row in rows(prepare(batch, Known()))] == ["a"]
+    assert [row["id"] for row in rows(prepare(batch))] == ["a"]
 
 
-def test_wrong_digest_is_noticed_when_a_suspect_is_looked_at() -> None:
-    owned = {0: partition(0)}
-    remember(prepare(_batch(digested(event("a")), owned=owned), Known()))
+def test_wrong_index_is_noticed_when_an_event_is_looked_at() -> None:
     value = b'{"not":"an event"}'
-    lying = Record(0, 1, 1_774_440_000_000, value, digest_of(value, [_mark_of("a")]))
-    with pytest.raises(WrongDigestError):
-        suspects(_batch(lying, owned=owned))
+    lying = Record(0, 1, 1_774_440_000_000, value, index_of(value, [_entry_of("a")]))
+    with pytest.raises(WrongIndexError):
+        _batch(lying).event(0)
+
+
+@pytest.mark.parametrize("trusting", [True, False])
+def test_record_of_the_release_before_is_read_line_by_line(*, trusting: bool) -> None:
+    good = indexed(event("a"))
+    old = Record(0, 0, good.appended_at_ms, good.value, None)
+    (row,) = rows(prepare(decode([old], {0: partition(0)}, trusting=trusting)))
+    assert row["id"] == "a"
+
+
+def test_lines_that_clickhouse_refused_are_dead_lettered_as_they_stand() -> None:
+    batch = decode([record(event("a"), event("b"), b"{oops", event("c"))], {0: partition(0)})
+    value = batch.records[0].value
+    assert value is not None
+    batch.refuse({1: "Code: 27", 3: "Code: 6"})
+    assert [(one.line, one.value, one.reason, one.detail) for one in batch.dead_letters[1:]] == [
+        (1, value.split(b"\n")[1], "refused_by_clickhouse", "Code: 27"),
+        (3, value.split(b"\n")[3], "refused_by_clickhouse", "Code: 6"),
+    ]
+    assert [row["id"] for row in rows(prepare(batch))] == ["a"]

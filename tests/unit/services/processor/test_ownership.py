@@ -119,16 +119,3 @@ async def test_new_owner_waits_a_whole_lease_when_a_late_answer_confirms_what_wa
     world.ownership.confirmed(asked_at)
     await world.ownership.wait_for_others()
     assert world.now == pytest.approx(asked_at + 4 + LEASE_S)
-
-
-async def test_new_owner_waits_as_much_longer_as_clocks_may_differ() -> None:
-    world = World()
-    own = world.ownership
-    own.clock_difference_s = 0.4
-    own.given()
-    given_at = world.now
-    await own.wait_for_others()
-    assert world.now == pytest.approx(given_at + LEASE_S + 0.4)
-    world.answers = [True]
-    own.server_time(SERVER.timestamp())
-    assert await own.lease({0: 5}) == SERVER + timedelta(seconds=LEASE_S)  # it stays as short

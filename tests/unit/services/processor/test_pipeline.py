@@ -1,33 +1,34 @@
 """The steps between Kafka and ClickHouse, without either."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events.digest import id_hash
 from libs.events.reasons import DeadLetterReason
-from services.processor.agent import by_month
-from services.processor.batch import Batch, Known, Record
+from services.processor import pipeline
+from services.processor.batch import Batch, Record
+from services.processor.cutting import by_month
 from services.processor.decode import decode
-from services.processor.memory import Partition
-from services.processor.pipeline import body, old_conversations, prepare, remember, suspects
+from services.processor.dedup_index import Partition
+from services.processor.lookups import uncertain
+from services.processor.memory import shrink
+from services.processor.pipeline import prepare, remember
 from tests.unit.services.processor.events import NOON, NOON_MS, event, partition, record
 
 
-def prepared(
-    *records: Record, partitions: dict[int, Partition] | None = None, known: Known | None = None
-) -> Batch:
+def prepared(*records: Record, partitions: dict[int, Partition] | None = None) -> Batch:
     owned = partitions or {number: partition(number) for number in range(4)}
-    return prepare(decode(records, owned), known or Known())
+    return prepare(decode(records, owned))
 
 
 def rows(batch: Batch) -> list[dict[str, Any]]:
-    text = b"".join(body(batch, "events", datetime(2026, 3, 25, 13, tzinfo=UTC)))
-    return [json.loads(line) for line in text.splitlines()]
+    lease = datetime(2026, 3, 25, 13, tzinfo=UTC)
+    return [json.loads(row) for row in pipeline.rows(batch, "events", lease)]
 
 
 def test_row_holds_the_event_its_place_and_the_lease() -> None:
@@ -85,46 +86,63 @@ def test_record_is_skipped_when_the_table_holds_it() -> None:
     assert batch.skipped == 1
 
 
-def test_repeat_is_dropped_when_it_is_in_the_same_batch() -> None:
+def test_duplicate_is_left_out_when_it_is_in_the_same_batch() -> None:
     batch = prepared(record(event("a"), event("a")), record(event("a"), offset=1))
     assert len(batch) == 1
-    assert batch.repeated == 2
+    assert batch.duplicates == 2
 
 
-def test_ids_are_told_apart_by_project() -> None:
-    assert len(prepared(record(event("a"), event("a", project_id="q")))) == 2
+@pytest.mark.parametrize(
+    "fields", [{"project_id": "q"}, {"is_live": False}, {"conversation_id": "d"}, {"id": "b"}]
+)
+def test_events_are_told_apart_by_project_mode_conversation_and_id(fields: dict[str, Any]) -> None:
+    assert len(prepared(record(event("a"), event(**({"event_id": "a"} | _named(fields)))))) == 2
 
 
-def test_repeat_is_suspected_after_its_first_was_remembered() -> None:
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"event_id" if name == "id" else name: value for name, value in fields.items()}
+
+
+def test_duplicate_is_left_out_after_its_first_was_remembered() -> None:
     owned = {0: partition(0)}
     remember(prepared(record(event("a")), partitions=owned))
-    again = decode([record(event("a"), event("b"), offset=1)], owned)
-    assert [suspect.identity for suspect in suspects(again)] == [(0, "p", "a")]
+    batch = prepared(record(event("a"), event("b"), offset=1), partitions=owned)
+    assert [row["id"] for row in rows(batch)] == ["b"]
 
 
-def _after(event_id: str) -> dict[int, Partition]:
-    """A partition that remembers an id, and no conversation."""
+def test_event_whose_key_is_that_of_another_is_counted() -> None:
     owned = {0: partition(0)}
-    remember(prepared(record(event(event_id, "session.started")), partitions=owned))
-    return owned
+    batch = decode([record(event("a"))], owned)
+    key, check = batch.identities(np.array([0]))
+    owned[0].ids.add(key, check + np.uint64(1), NOON_MS)
+    assert len(prepared(record(event("a")), partitions=owned)) == 1
 
 
-@pytest.mark.parametrize(("hours", "counted"), [(1, 0), (23.9, 0), (24, 1), (30, 1)])
-def test_repeat_counts_again_only_after_24_hours(hours: float, counted: int) -> None:
-    known = Known(counted_at_ms={(0, "p", "a"): NOON_MS - round(hours * 3_600_000)})
-    batch = prepared(record(event("a"), offset=1), partitions=_after("a"), known=known)
-    assert len(batch) == counted
-
-
-def test_suspect_counts_when_the_table_does_not_know_its_id() -> None:
+def test_nothing_is_asked_about_events_of_the_window() -> None:
     owned = {0: partition(0)}
-    other = decode([record(event("other"))], owned)
-    other.marks = other.marks.copy()
-    other.marks["id"][0] = id_hash("p", "a")  # a forced collision
-    remember(prepare(other, Known()))
-    batch = decode([record(event("a"), offset=1)], owned)
-    assert len(suspects(batch)) == 1
-    assert len(prepare(batch, Known())) == 1
+    remember(prepared(record(event("a")), partitions=owned))
+    assert not uncertain(decode([record(event("a"), event("b"), offset=1)], owned))
+
+
+@pytest.mark.parametrize(("hours", "asked"), [(1, 0), (22.9, 0), (23.1, 1), (300, 1)])
+def test_table_is_asked_about_an_event_that_occurred_before_the_window(
+    hours: float, asked: int
+) -> None:
+    occurred_at = (NOON - timedelta(hours=hours)).isoformat()
+    batch = decode([record(event("a", occurred_at=occurred_at))], {0: partition(0)})
+    assert len(uncertain(batch).late) == asked
+
+
+def test_table_is_asked_about_what_only_a_filter_remembers() -> None:
+    owned = {0: partition(0)}
+    remember(
+        prepared(record(*(event(f"e{n}", "session.started") for n in range(500))), partitions=owned)
+    )
+    for bucket in owned[0].ids.buckets.values():
+        bucket.compact()
+    batch = decode([record(event("e7", "session.started"), event("new"), offset=1)], owned)
+    assert uncertain(batch).filtered.tolist() == [0]
+    assert not batch.is_counted.any()
 
 
 def test_first_of_day_is_the_first_message_of_each_day_and_mode() -> None:
@@ -149,27 +167,28 @@ def test_first_of_day_is_remembered_over_batches() -> None:
     assert "first_of_day" not in row
 
 
-def test_repeat_that_is_dropped_is_not_the_first_of_the_day() -> None:
-    known = Known(counted_at_ms={(0, "p", "a"): NOON_MS - 1000})
-    batch = prepared(record(event("a"), event("b"), offset=1), partitions=_after("a"), known=known)
-    assert [(row["id"], row["first_of_day"]) for row in rows(batch)] == [("b", True)]
+def test_duplicate_is_not_the_first_of_the_day() -> None:
+    owned = {0: partition(0)}
+    batch = decode([record(event("a"), event("b"), offset=1)], owned)
+    batch.is_counted[0] = True
+    assert [(row["id"], row["first_of_day"]) for row in rows(prepare(batch))] == [("b", True)]
 
 
 def test_old_conversation_is_asked_once_and_then_remembered() -> None:
     owned = {0: partition(0)}
     old = event("a", occurred_at="2026-03-10T08:00:00Z")
-    day = (0, date(2026, 3, 10), "p", True, "c")
     batch = decode([record(old)], owned)
-    assert old_conversations(batch) == {day}
-    remember(prepare(batch, Known(conversations=frozenset({day}))))
+    assert uncertain(batch).messages.tolist() == [0]
+    batch.has_begun[0] = True
+    remember(prepare(batch))
     (row,) = rows(batch)
     assert "first_of_day" not in row
     again = event("b", occurred_at="2026-03-10T09:00:00Z")
-    assert old_conversations(decode([record(again, offset=1)], owned)) == set()
+    assert not len(uncertain(decode([record(again, offset=1)], owned)).messages)
 
 
 def test_recent_conversation_is_never_asked() -> None:
-    assert old_conversations(decode([record(event("a"))], {0: partition(0)})) == set()
+    assert not uncertain(decode([record(event("a"))], {0: partition(0)}))
 
 
 def test_batches_are_split_where_the_month_of_the_append_changes() -> None:
@@ -204,50 +223,69 @@ def test_any_bytes_become_rows_or_dead_letters_and_nothing_else(lines: list[byte
     if not lines_inside:
         assert len(batch.dead_letters) == 1
     else:
-        assert len(batch) + batch.repeated + len(batch.dead_letters) == len(lines_inside)
+        assert len(batch) + batch.duplicates + len(batch.dead_letters) == len(lines_inside)
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("abcde"), st.sampled_from("xyz"), st.integers(0, 2)), max_size=40
-    )
+messages = st.lists(
+    st.tuples(st.sampled_from("abcde"), st.sampled_from("xyz"), st.integers(0, 2)), max_size=40
 )
+
+
+@given(messages)
 def test_rows_are_the_same_however_the_batches_are_cut(
     messages: list[tuple[str, str, int]],
 ) -> None:
     """The table's answers are played by the rows inserted so far."""
-    records = [
+    records = _records(messages)
+    whole = _counted(records, 100)
+    assert _counted(records, 1) == _counted(records, 7) == whole
+
+
+@given(messages)
+def test_rows_are_the_same_however_small_the_memory_is(
+    messages: list[tuple[str, str, int]],
+) -> None:
+    records = _records(messages)
+    assert _counted(records, 3, max_bytes=0) == _counted(records, 3)
+
+
+def _records(messages: list[tuple[str, str, int]]) -> list[Record]:
+    return [
         record(
             event(name, conversation_id=conversation, occurred_at=f"2026-03-2{3 + day}T10:00:00Z"),
             offset=offset,
         )
         for offset, (name, conversation, day) in enumerate(messages)
     ]
-    assert _counted(records, 1) == _counted(records, 7) == _counted(records, 100)
 
 
-def _counted(records: list[Record], size: int) -> list[tuple[str, int, bool]]:
+def _counted(
+    records: list[Record], size: int, max_bytes: int = 1_000_000
+) -> list[tuple[str, int, bool]]:
     owned = {0: partition(0)}
     table: list[dict[str, Any]] = []
     for start in range(0, len(records), size):
         batch = decode(records[start : start + size], owned)
-        asked = old_conversations(batch)
-        known = Known(
-            counted_at_ms={
-                (0, "p", row["id"]): NOON_MS
-                for row in table
-                if row["id"] in {suspect.identity[2] for suspect in suspects(batch)}
-            },
-            conversations=frozenset(
-                conversation
-                for conversation in asked
-                if any(
-                    row["conversation_id"] == conversation[4]
-                    and row["occurred_at"].startswith(conversation[1].isoformat())
-                    for row in table
-                )
-            ),
-        )
-        table += rows(prepare(batch, known))
+        _answer(batch, table)
+        table += rows(prepare(batch))
         remember(batch)
+        shrink(owned.values(), max_bytes)
     return [(row["id"], row["ko"], "first_of_day" in row) for row in table]
+
+
+def _answer(batch: Batch, table: list[dict[str, Any]]) -> None:
+    """As the table would: of late events by their day."""
+    asked = uncertain(batch)
+    names = {(row["conversation_id"], row["id"]) for row in table}
+    late = {(row["conversation_id"], row["id"], row["occurred_at"][:10]) for row in table}
+    days = {(row["conversation_id"], row["occurred_at"][:10]) for row in table}
+    for at in asked.filtered.tolist():
+        found: Any = batch.event(at)
+        batch.is_counted[at] = (found.conversation_id, found.id) in names
+    for at in asked.late.tolist():
+        found = batch.event(at)
+        day = found.occurred_at.date().isoformat()
+        batch.is_counted[at] |= (found.conversation_id, found.id, day) in late
+    for at in asked.messages.tolist():
+        found = batch.event(at)
+        batch.has_begun[at] = (found.conversation_id, found.occurred_at.date().isoformat()) in days

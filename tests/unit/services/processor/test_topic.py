@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.processor.memory import LastRecord
+from services.processor.dedup_index import LastRecord
 from services.processor.topic import _other_records
 from tests.unit.services.processor.events import partition
 

@@ -1,23 +1,23 @@
 """The query service in this process: a fake ClickHouse behind it, a clock that tests set."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from clickhouse_connect.driver.asyncclient import AsyncClient
 from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.types import Message, Send
 
-from libs.access.api_keys import Mode, generate_key, hash_key
+from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
 from libs.clickhouse.migrations import read_migrations
 from libs.settings import AccessSettings, ClickHouseSettings
 from services.query.app import build
+from services.query.database import Connect
 from services.query.settings import KeyLimitSettings, QuerySettings, Settings
 from tests.fakes import FakeClickHouse
 from tests.polling import until
@@ -44,9 +44,7 @@ class Service:
 
     def __init__(self) -> None:
         self.clickhouse = FakeClickHouse()
-        self.clickhouse.rows["FROM api_keys"] = []
         self.clickhouse.rows[".migrations"] = [(m.number, m.checksum) for m in read_migrations()]
-        self.keys: list[dict[str, Any]] = []
         self.stalled: list[asyncio.Event] = []
         self.clock = Clock()
         self.settings = Settings(
@@ -97,39 +95,37 @@ class Service:
 
     def add_key(self, **fields: Any) -> str:
         """Write a key into the table, as the command `ragtime` does."""
-        keys = self.clickhouse.rows["FROM api_keys"]
         token = generate_key(Mode.LIVE)
-        row = {
-            "id": f"key_{len(keys)}",
-            "key_hash": hash_key(token, PEPPER.encode()),
-            "project_id": PROJECT,
-            "mode": "live",
-            "scopes": ["analytics:read"],
-            "rate_per_minute": None,
-            "label": "",
-            "created_at": 0,
-            "expires_at": None,
-            "revoked_at": None,
-            "events_per_minute": None,
-            "previous_hash": "",
-            "previous_until": None,
-            "pepper_id": "",
-        }
-        self.keys.append(row | fields)
-        keys.append(tuple(self.keys[-1].values()))
+        key = ApiKey(
+            id=f"key_{len(self.keys)}",
+            key_hash=hash_key(token, PEPPER.encode()),
+            project_id=PROJECT,
+            mode=Mode.LIVE,
+            scopes=frozenset({Scope.ANALYTICS_READ}),
+            rate_per_minute=None,
+            label="",
+            created_at=self.clock.now,
+            expires_at=None,
+            revoked_at=None,
+        )
+        self.keys.append(replace(key, **fields))
         return token
 
     def change_key(self, place: int, **fields: Any) -> None:
         """Write a key of the table anew."""
-        self.keys[place] |= fields
-        self.clickhouse.rows["FROM api_keys"][place] = tuple(self.keys[place].values())
+        self.keys[place] = replace(self.keys[place], **fields)
+
+    @property
+    def keys(self) -> list[ApiKey]:
+        """What the table holds."""
+        return self.clickhouse.keys.keys
 
     @asynccontextmanager
     async def run(
         self,
         *,
         peer: str = "198.51.100.7",
-        connect: Callable[[], Awaitable[AsyncClient]] | None = None,
+        connect: Connect | None = None,
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Start the service, and an HTTP client at this address."""
         self.app = app = build(self.settings, connect or self.clickhouse.connect, self.clock)
@@ -139,8 +135,13 @@ class Service:
             httpx.AsyncClient(transport=transport, base_url="http://query") as http,
         ):
             if connect is None:
-                await until(lambda: self.clickhouse.attempts >= 3)
+                await self.keys_are_read()
             yield http
+
+    async def keys_are_read(self) -> None:
+        """Return when the service has seen the table as it is now."""
+        seen = self.clickhouse.keys.compared
+        await until(lambda: self.clickhouse.keys.compared > seen + 1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import random
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import msgspec
@@ -159,3 +160,40 @@ def test_answer_is_json_with_positive_counts_when_rows_are_any(rows: list[Row]) 
         else:
             assert isinstance(stat["value"], int)
             assert stat["value"] > 0
+
+
+def test_keys_beyond_the_limit_are_one_row_that_says_so() -> None:
+    day = date(2026, 3, 25)
+    rows = [
+        (day, "source", "", True, 9),
+        (day, "source", "other", True, 9),
+        (day, "source", "src-1", True, 2),
+        (day, "language", "", False, 1),
+    ]
+    stats = stats_of(rows)
+    assert [(s.category, s.key, s.value, s.other or False) for s in stats] == [
+        ("language", "other", 1, True),
+        ("source", "other", 9, False),
+        ("source", "other", 9, True),
+        ("source", "src-1", 2, False),
+    ]
+    assert [one.id for one in sources_of(stats, [])] == ["other", "src-1"]
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**9))
+def test_averages_are_rounded_exactly_halves_away_from_zero(total: int, number: int) -> None:
+    day = date(2026, 3, 25)
+    rows = [(day, "session", "_ended", True, number), (day, "session", "_ended_ms", True, total)]
+    (stat,) = stats_of(rows)
+    exact = Decimal(total) / Decimal(1000 * number)
+    assert stat.value == float(exact.quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+@pytest.mark.parametrize(
+    ("ms", "ended", "seconds"),
+    [(2675, 1, 2.68), (1005, 1, 1.01), (5, 1, 0.01), (4, 1, 0.0), (8325, 1, 8.33), (25, 2, 0.01)],
+)
+def test_half_a_hundredth_of_a_second_is_a_whole_one(ms: int, ended: int, seconds: float) -> None:
+    day = date(2026, 3, 25)
+    rows = [(day, "session", "_ended", True, ended), (day, "session", "_ended_ms", True, ms)]
+    assert [stat.value for stat in stats_of(rows)] == [seconds]

@@ -1,6 +1,7 @@
 """What readiness knows, and what happens before ClickHouse is there."""
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 import pytest
@@ -76,7 +77,7 @@ async def test_service_listens_and_answers_503_when_clickhouse_is_not_there_yet(
     token = service.add_key()
     is_there = asyncio.Event()
 
-    async def connect() -> AsyncClient:
+    async def connect(_sent: Mapping[str, str]) -> AsyncClient:
         await is_there.wait()
         return await service.clickhouse.connect()
 

@@ -1,0 +1,72 @@
+"""The index of a record: what the processor must know of its events without parsing them.
+
+It travels in a header beside the value: 8 bytes, the xxh3 of the value, then an entry for each
+line. An entry has 32 bytes, little endian: who the event is (16 bytes), which conversation it
+belongs to (12 bytes, zeros unless it is a message), and in which second since 1970 it occurred.
+
+An identity is the lower 96 bits of a 128-bit hash, and above them 32 bits of the project and mode
+alone. So many bits are taken for the thing itself; and as no producer chooses his project's name,
+none can make an event that is taken for another project's, whatever he knows of the hash.
+
+Only what has validated the events may write an index. A record without one, or with one of another
+version or another value, is decoded line by line: other producers need not know of it.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from struct import Struct
+
+import xxhash
+
+from libs.events.models import AnyEvent, ChatMessage, SessionEnded, SessionStarted
+
+HEADER = "ragtime-index-2"
+ENTRY_BYTES = 32
+_CHECKSUM_BYTES = 8
+_NO_CONVERSATION = bytes(12)
+_EVENTS_OF_A_SESSION = (SessionStarted, SessionEnded)
+
+_pack = Struct("<I").pack
+_xxh3_128 = xxhash.xxh3_128_digest
+
+
+@lru_cache(maxsize=4_096)
+def _project(project_id: str, is_live: bool) -> tuple[str, bytes]:
+    """What the text of each identity in this project and mode begins with, and its 4 bytes."""
+    text = f"{project_id}\0{int(is_live)}"
+    return text, xxhash.xxh3_64_digest(text.encode())[:3:-1]
+
+
+def identity_of(event: AnyEvent) -> bytes:
+    """16 bytes for project, mode, conversation (of session events: session) and id.
+
+    The column `identity` of the table has the same formula.
+    """
+    project, tag = _project(event.project_id, event.is_live)
+    if isinstance(event, _EVENTS_OF_A_SESSION):
+        text = f"{project}s{event.session_id}\0{event.id}"
+    else:
+        text = f"{project}c{event.conversation_id}\0{event.id}"
+    return _xxh3_128(text.encode())[:3:-1] + tag
+
+
+def entry_of(event: AnyEvent) -> bytes:
+    """What the processor must know of an event."""
+    conversation = _NO_CONVERSATION
+    if isinstance(event, ChatMessage):
+        project, _ = _project(event.project_id, event.is_live)
+        conversation = _xxh3_128(f"{project}{event.conversation_id}".encode())[:3:-1]
+    return identity_of(event) + conversation + _pack(int(event.occurred_at.timestamp()))
+
+
+def index_of(value: bytes, entries: Iterable[bytes]) -> bytes:
+    """The index of a record with this value and these entries, one for each line in order."""
+    return xxhash.xxh3_64_digest(value) + b"".join(entries)
+
+
+def entries_of(value: bytes, index: bytes) -> bytes | None:
+    """The entries, one after the other; None where the index is not of this value."""
+    entries = index[_CHECKSUM_BYTES:]
+    if len(entries) != ENTRY_BYTES * (value.count(b"\n") + 1):
+        return None
+    return entries if xxhash.xxh3_64_digest(value) == index[:_CHECKSUM_BYTES] else None

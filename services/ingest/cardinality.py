@@ -1,0 +1,104 @@
+"""How many different keys a project may have of a category on a day; the others count as `other`.
+
+Each key makes rows in the rollup, which live for ever: a producer that made a new one with each
+event would slow down everybody. What is seen is remembered by this process alone, so several let
+through as many each, and so does a new one. That bounds the rollup all the same, and nothing has to
+be looked up. What was decided goes with the event.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from libs.telemetry.metrics import OTHER_KEYS
+
+# Of one category of a project and day: a set while there are few, then a Bloom filter.
+_FEW = 1_000
+_BITS_A_KEY = 16
+_PROBES = 4
+_BYTES_A_KEY = 70  # in a set
+_BYTES_A_SCOPE = 600
+
+# Project, mode, category, and the day on which the event occurred.
+Scope = tuple[str, bool, str, int]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The keys of a scope, by Python's own hash: no producer knows its seed."""
+
+    count: int = 0
+    few: set[int] = field(default_factory=set)
+    bits: bytearray | None = None
+
+    def holds(self, key: int) -> bool:
+        """Whether it was added, or, of many, looks as if."""
+        bits = self.bits
+        if bits is None:
+            return key in self.few
+        return all(bits[place >> 3] >> (place & 7) & 1 for place in _places(key, len(bits) * 8))
+
+    def add(self, key: int, most: int) -> int:
+        """Add a key; how much memory that takes, in bytes."""
+        self.count += 1
+        if self.bits is not None:
+            self._mark(self.bits, key)
+            return 0
+        self.few.add(key)
+        if len(self.few) <= _FEW:
+            return _BYTES_A_KEY
+        self.bits = bytearray(most * _BITS_A_KEY // 8)
+        for one in self.few:
+            self._mark(self.bits, one)
+        self.few = set()
+        return len(self.bits) - _FEW * _BYTES_A_KEY
+
+    @staticmethod
+    def _mark(bits: bytearray, key: int) -> None:
+        for place in _places(key, len(bits) * 8):
+            bits[place >> 3] |= 1 << (place & 7)
+
+
+def _places(key: int, size: int) -> list[int]:
+    low, step = key & 0xFFFFFFFF, key >> 32 | 1
+    return [(low + probe * step) % size for probe in range(_PROBES)]
+
+
+class Cardinality:
+    """Decides which keys count by their name.
+
+    `max_keys`: of a category, for a project and day. `max_bytes`: about what may be remembered; the
+    scopes that were not used for longest are forgotten beyond it, and may have as many again.
+    """
+
+    def __init__(self, max_keys: int, max_bytes: int) -> None:
+        self._max_keys = max_keys
+        self._max_bytes = max_bytes
+        # What was used since the last turn, and before: to order all by their use costs more.
+        self._new: dict[Scope, _Seen] = {}
+        self._old: dict[Scope, _Seen] = {}
+        self._new_bytes = 0
+
+    def others(self, scope: Scope, keys: Iterable[str]) -> tuple[str, ...]:
+        """Those of these keys that count as `other`, each once."""
+        seen = self._new.get(scope) or self._seen(scope)
+        others: dict[str, None] = {}
+        for key in keys:
+            hashed = hash(key)
+            if seen.holds(hashed):
+                continue
+            if seen.count < self._max_keys:
+                self._new_bytes += seen.add(hashed, self._max_keys)
+            else:
+                others[key] = None
+        if others:
+            OTHER_KEYS.labels(scope[2]).inc(len(others))
+        return tuple(others)
+
+    def _seen(self, scope: Scope) -> _Seen:
+        if self._new_bytes > self._max_bytes // 2:
+            self._old, self._new, self._new_bytes = self._new, {}, 0
+        seen = self._old.pop(scope, None) or _Seen()
+        size = 0 if seen.bits is None else len(seen.bits)
+        self._new_bytes += _BYTES_A_SCOPE + size + len(seen.few) * _BYTES_A_KEY
+        self._new[scope] = seen
+        return seen

@@ -1,0 +1,220 @@
+"""What is asked of the table about a batch, where memory cannot decide alone.
+
+- Late events: an earlier copy may have been counted before the window that memory holds. It cannot
+  have been appended before it occurred, but for clocks that differ: an event that occurred less
+  than `_LATE_S` before its append was counted within the window, or never.
+- Events that a filter has: memory was too small to keep them exactly.
+- Conversations of days before those that memory holds, or that a filter has.
+
+A question carries its values as parameters, and a server refuses a field of more than 128 KiB: each
+is cut by bytes. No text that a producer chose freely is among them: ids have a narrow alphabet,
+conversations go by number.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from numpy.typing import NDArray
+
+from libs.events.window import FARTHEST_AHEAD
+from libs.telemetry.metrics import LOOKED_UP
+from services.processor.batch import Batch, Places, day_of
+from services.processor.dedup_index import WINDOW_MS, IdentityRuns, Mask
+from services.processor.late_days import MAX_EVENTS, DayKey, LateDay, LateDays, by_day
+from services.processor.statements import statement
+
+_LATE_S = WINDOW_MS // 1000 - int(FARTHEST_AHEAD.total_seconds())
+# A server's limit is 131,072 bytes for a field (http_max_field_value_size).
+_IDS_A_QUESTION = 100_000 // (64 + 3)
+_KEYS_A_QUESTION = 100_000 // (20 + 1)
+_AT_ONCE = 4
+
+_COUNTED_IDS = statement("counted_ids")
+_LATE_IDS = statement("late_ids")
+_BEGUN_CONVERSATIONS = statement("begun_conversations")
+_LATE_DAY = statement("late_day")
+
+_IDENTITY = [("key", "<u8"), ("check", "<u8")]
+_IDENTITY_ROW = np.dtype(_IDENTITY)
+_BEGUN_ROW = np.dtype([("day", "<u2"), *_IDENTITY])
+_DAY_ROW = np.dtype([*_IDENTITY, ("conversation", "<u8"), ("conversation_check", "<u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """What memory cannot decide of a batch: which events are counted, which conversations begun."""
+
+    late: Places
+    filtered: Places
+    messages: Places
+
+    def __bool__(self) -> bool:
+        return bool(len(self.late) or len(self.filtered) or len(self.messages))
+
+
+def uncertain(batch: Batch) -> Uncertain:
+    """What the table must be asked about."""
+    is_late = batch.entries["occurred_s"] < batch.appended_s() - _LATE_S
+    is_filtered = np.zeros(len(batch), dtype=np.bool_)
+    owners = batch.owners()
+    for number in batch.partition_numbers():
+        own = owners == number
+        is_filtered[own] = batch.partitions[number].ids.may_contain(*batch.identities(own))
+    open_ = ~batch.is_counted
+    return Uncertain(
+        late=np.flatnonzero(open_ & is_late),
+        filtered=np.flatnonzero(open_ & is_filtered),
+        messages=_uncertain_messages(batch),
+    )
+
+
+def _uncertain_messages(batch: Batch) -> Places:
+    found: list[Places] = [np.empty(0, dtype=np.intp)]
+    for number, day, at in batch.messages_by_day():
+        conversations = batch.partitions[number].conversations
+        some = at[~batch.is_counted[at]]
+        some = some[~conversations.contains(day, *batch.conversations(some))]
+        if day >= conversations.complete_from:
+            some = some[conversations.may_contain(day, *batch.conversations(some))]
+        found.append(some)
+    return np.concatenate(found)
+
+
+class Lookups:
+    """Asks the table. `number_of_partitions`: of the topic; it places the rows of older topics."""
+
+    def __init__(self, client: AsyncClient, topic: str, late_days: LateDays) -> None:
+        self.number_of_partitions = 1
+        self.late_days = late_days
+        self._client = client
+        self._topic = topic
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def look_up(self, batch: Batch) -> None:
+        """Fill in what of a batch is counted and has begun. Raises the driver's `Error`."""
+        asked = uncertain(batch)
+        if not asked:
+            return
+        late, messages = await self._by_late_days(batch, asked)
+        LOOKED_UP.labels("late").inc(len(late))
+        LOOKED_UP.labels("filtered").inc(len(asked.filtered))
+        LOOKED_UP.labels("conversation").inc(len(messages))
+        await asyncio.gather(
+            *(self._late(batch, some) for some in _portions(late, _IDS_A_QUESTION)),
+            *(self._filtered(batch, some) for some in _portions(asked.filtered, _IDS_A_QUESTION)),
+            *(self._begun(batch, some) for some in _portions(messages, _KEYS_A_QUESTION)),
+        )
+
+    async def _by_late_days(self, batch: Batch, asked: Uncertain) -> tuple[Places, Places]:
+        """Answer from days that were read whole; what is left are the late events and messages."""
+        late, messages = by_day(batch, asked.late), by_day(batch, asked.messages)
+        for key in sorted(late.keys() | messages.keys()):
+            of_day, in_day = late.get(key, _NONE), messages.get(key, _NONE)
+            day = await self._late_day(batch, key, np.concatenate([of_day, in_day]))
+            if day is not None:
+                batch.is_counted[of_day] |= day.ids.contains(*batch.identities(of_day))
+                batch.has_begun[in_day] = day.conversations.contains(*batch.conversations(in_day))
+                late.pop(key, None)
+                messages.pop(key, None)
+        return _all(late), _all(messages)
+
+    async def _late_day(self, batch: Batch, key: DayKey, at: Places) -> LateDay | None:
+        day = self.late_days.get(key)
+        if day is None and self.late_days.is_worth_reading(key, len(at)):
+            day = await self._read_day(batch, key, int(at[0]))
+        return day
+
+    async def _read_day(self, batch: Batch, key: DayKey, at: int) -> LateDay | None:
+        event = batch.event(at)
+        rows = await self._rows(
+            _LATE_DAY,
+            _DAY_ROW,
+            {
+                "project": event.project_id,
+                "is_live": event.is_live,
+                "day": day_of(key[1]),
+                "partitions": sorted(batch.partitions),
+                "topic": self._topic,
+                "number_of_partitions": self.number_of_partitions,
+                "limit": MAX_EVENTS + 1,
+            },
+        )
+        if len(rows) > MAX_EVENTS:
+            self.late_days.never_read(key)
+            return None
+        day = LateDay()
+        day.ids.add(rows["key"], rows["check"])
+        begun = rows[rows["conversation"] | rows["conversation_check"] != 0]
+        day.conversations.add(begun["conversation"], begun["conversation_check"])
+        self.late_days.put(key, day)
+        return day
+
+    async def _late(self, batch: Batch, at: Places) -> None:
+        days = sorted({day_of(one) for one in batch.days(at).tolist()})
+        rows = await self._rows(_LATE_IDS, _IDENTITY_ROW, _ids_of(batch, at) | {"days": days})
+        batch.is_counted[at] |= _among(rows, *batch.identities(at))
+
+    async def _filtered(self, batch: Batch, at: Places) -> None:
+        appended_ms = batch.appended_s()[at] * 1000
+        since_ms = int(appended_ms.min()) - WINDOW_MS
+        parameters = _ids_of(batch, at) | {"since_ms": since_ms}
+        rows = await self._rows(_COUNTED_IDS, _IDENTITY_ROW, parameters)
+        batch.is_counted[at] |= _among(rows, *batch.identities(at))
+
+    async def _begun(self, batch: Batch, at: Places) -> None:
+        keys, checks = batch.conversations(at)
+        rows = await self._rows(
+            _BEGUN_CONVERSATIONS,
+            _BEGUN_ROW,
+            {
+                "projects": _projects_of(batch, at),
+                "days": sorted({day_of(one) for one in batch.days(at).tolist()}),
+                "keys": np.unique(keys).tolist(),
+            },
+        )
+        days = batch.days(at)
+        for day in np.unique(days):
+            of_day = days == day
+            known = _among(rows[rows["day"] == day], keys[of_day], checks[of_day])
+            batch.has_begun[at[of_day]] = known
+
+    async def _rows(self, sql: str, row: np.dtype[Any], values: dict[str, Any]) -> NDArray[Any]:
+        async with self._places:
+            raw = await self._client.raw_query(sql, parameters=values, fmt="RowBinary")
+        return np.frombuffer(raw, dtype=row)
+
+
+_NONE: Places = np.empty(0, dtype=np.intp)
+
+
+def _all(places: Mapping[DayKey, Places]) -> Places:
+    return np.concatenate([_NONE, *places.values()])
+
+
+def _among(rows: NDArray[Any], keys: NDArray[np.uint64], checks: NDArray[np.uint64]) -> Mask:
+    known = IdentityRuns()
+    known.add(rows["key"], rows["check"])
+    return known.contains(keys, checks)
+
+
+def _ids_of(batch: Batch, at: Places) -> dict[str, Any]:
+    events = [batch.event(one) for one in at.tolist()]
+    return {
+        "projects": sorted({event.project_id for event in events}),
+        "ids": sorted({event.id for event in events}),
+    }
+
+
+def _projects_of(batch: Batch, at: Places) -> list[str]:
+    """One event of each project and day is looked at."""
+    firsts = (int(places[0]) for places in by_day(batch, at).values())
+    return sorted({batch.event(one).project_id for one in firsts})
+
+
+def _portions(at: Places, most: int) -> Iterator[Places]:
+    for start in range(0, len(at), most):
+        yield at[start : start + most]
