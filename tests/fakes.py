@@ -71,10 +71,12 @@ class FakeClickHouse:
     def get_client_setting(self, key: str) -> str | None:
         return self.sent.get(key)
 
-    async def raw_insert(self, table: str, *, insert_block: bytes, fmt: str) -> None:
+    async def raw_insert(
+        self, table: str, *, insert_block: bytes, fmt: str, settings: dict[str, int]
+    ) -> None:
         if self.failure is not None:
             raise self.failure
-        assert fmt == "JSONEachRow"
+        assert (fmt, settings) == ("JSONEachRow", {"async_insert": 0})
         self.inserted.append((table, insert_block))
 
     async def _take_time(self, query: str) -> None:
