@@ -15,6 +15,8 @@ class CoalescingTransport(asyncio.Transport):
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes | bytearray | memoryview] = []
+        self._is_half_closed = False
+        self.is_receiving = False  # whether the end of a request is still to come
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send at the end of this turn."""
@@ -29,15 +31,18 @@ class CoalescingTransport(asyncio.Transport):
                 self._transport.write(b"".join(pieces))
 
     def close(self) -> None:
-        """Send what was written, and close."""
-        self._flush()
-        self._transport.close()
+        """Send what was written, and close.
 
-    def write_eof(self) -> None:
-        """Send what was written, and tell that nothing more comes."""
+        Where the other side may still be sending, its end comes first: what it sends to a closed
+        socket makes it lose the answer. Called once more, it closes whatever comes.
+        """
         self._flush()
-        if not self._transport.is_closing():
+        if self.is_receiving and not self._is_half_closed and not self._transport.is_closing():
+            self._is_half_closed = True
             self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
 
     def abort(self) -> None:
         """Close, and send nothing more."""
@@ -46,7 +51,7 @@ class CoalescingTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""
-        return self._transport.is_closing()
+        return self._is_half_closed or self._transport.is_closing()
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         """What is known of the connection."""

@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.http import heads
+from libs.http.coalescing import CoalescingTransport
 from libs.http.configuration import Configuration
 from libs.http.connections import Slot
 from libs.http.heads import MAX_HEADER_LINES
@@ -44,6 +45,7 @@ class ParsingProtocol(HttpToolsProtocol):
 
     config: Configuration
     slot: Slot
+    transport: CoalescingTransport
 
     in_head = False
     is_whole = True  # no request is on its way
@@ -174,7 +176,7 @@ class ParsingProtocol(HttpToolsProtocol):
             self.scope["state"]["connection"] = self.slot
             self.cycle.keep_alive &= not self.config.is_stopping
             self._line_begun, self._is_other_protocol = b"", False
-            self.is_begun = True
+            self.transport.is_receiving = self.is_begun = True
             self.due += 1
 
     def _check_head(self) -> None:
@@ -199,4 +201,5 @@ class ParsingProtocol(HttpToolsProtocol):
         if not self._offers_upgrade():
             self._moved_on()
             self.is_whole = True
+            self.transport.is_receiving = False
             super().on_message_complete()

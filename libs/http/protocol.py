@@ -33,8 +33,7 @@ EVERY_ANSWER = [("cache-control", "private, no-store"), ("x-content-type-options
 # An answer of which so much was not taken yet is unread: it is known from then on who holds it.
 _UNREAD_BYTES = 16 * 1024
 
-# How long what still comes is thrown away after a refusal, and how long a closed connection has. A
-# connection that is closed at once while data comes may lose the answer on its way.
+# How long the rest of a body is thrown away that was refused, and how long a closed connection has.
 _LINGER_S = 5.0
 
 log = get_logger()
@@ -58,7 +57,6 @@ class Protocol(ParsingProtocol):
     """One connection."""
 
     _unread_bytes = 0
-    _is_over = False  # it was refused: what still comes is thrown away
     last_word: Problem | None = None  # to be said after the answers that are still due
 
     def __init__(
@@ -97,13 +95,9 @@ class Protocol(ParsingProtocol):
     @property
     def is_at_work(self) -> bool:
         """Whether it waits for us, not we for it."""
-        if self.flow.write_paused or self._is_ending:
+        if self.flow.write_paused or self.transport.is_closing():
             return False
         return self.due > 0 and not self._waits_for_body
-
-    @property
-    def _is_ending(self) -> bool:
-        return self._is_over or self.transport.is_closing()
 
     @property
     def _waits_for_body(self) -> bool:
@@ -113,7 +107,7 @@ class Protocol(ParsingProtocol):
 
     def make_room(self) -> None:
         """End: another needs what this one holds."""
-        if self.flow.write_paused or self._is_ending:
+        if self.flow.write_paused or self.transport.is_closing():
             CONNECTIONS_CUT.labels("slow_reader").inc()
             self.loop.call_soon(self.transport.abort)  # what it does not read is let go of
         elif self.in_head or self.due:
@@ -127,8 +121,8 @@ class Protocol(ParsingProtocol):
         limit_s = self._limit_s()
         if limit_s is None or now - self.since < limit_s:
             self._look_at_body(now)
-        elif self._is_ending:
-            self.transport.abort()  # it does not read what it was answered
+        elif self.transport.is_closing():
+            self.transport.abort()  # it does not read what it was answered, or goes on sending
         elif self.flow.write_paused:
             self.cut("slow_reader")
         elif self.in_head:
@@ -138,7 +132,7 @@ class Protocol(ParsingProtocol):
 
     def _limit_s(self) -> float | None:
         """How long the other side may take for what it does now; None: there is no such limit."""
-        if self._is_ending:
+        if self.transport.is_closing():
             return _LINGER_S
         if self.flow.write_paused:  # also when another answer waits for that: it is not begun
             return self.timeout_keep_alive
@@ -157,14 +151,12 @@ class Protocol(ParsingProtocol):
 
     def shutdown(self) -> None:
         """The server ends: close when nothing is under way, else after the answer."""
-        if self._is_over:
-            self.transport.close()
-        elif not self.in_head:
+        if not self.in_head:
             super().shutdown()
 
     def give_up(self) -> None:
         """The server waits no longer for what is under way here."""
-        if self._is_ending:
+        if self.transport.is_closing():
             self.transport.abort()
         elif self.in_head and not self.due:
             self._refuse(STOPPING)
@@ -194,7 +186,7 @@ class Protocol(ParsingProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""
-        if self.last_word or self._is_over:
+        if self.last_word or self.transport.is_closing():
             return
         problem = self.parse(data)
         if problem is not None:
@@ -257,15 +249,8 @@ class Protocol(ParsingProtocol):
         log.warning("connection.refused", code=problem.code, request_id=request_id)
         headers = self.server_state.default_headers
         self.transport.write(refusal_bytes(problem, request_id, headers))
-        self._end(problem.code)
-
-    def _end(self, reason: str) -> None:
-        """Send what was written, and close when the other side has: it may still be sending."""
-        CONNECTIONS_CUT.labels(reason).inc()
-        self.since = self.loop.time()
-        self._is_over = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write_eof()
-        FlowControl.resume_reading(self._flow)  # whatever it was paused for
+        self.transport.is_receiving = True
+        self.cut(problem.code)

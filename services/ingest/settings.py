@@ -119,7 +119,9 @@ class Settings(ServiceSettings):
     cardinality: CardinalitySettings = CardinalitySettings()
     rate_limit: WriteLimitSettings = WriteLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
+        (),
+        description="networks whose `X-Forwarded-For` counts, and which have no"
+        ' [share](operating.md#shares): `["10.0.0.0/8"]`',
     )
     geoip_database: Path | None = Field(
         default=None,

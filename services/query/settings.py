@@ -58,6 +58,8 @@ class Settings(ServiceSettings):
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description='networks whose `X-Forwarded-For` counts: `["10.0.0.0/8"]`'
+        (),
+        description="networks whose `X-Forwarded-For` counts, and which have no"
+        ' [share](operating.md#shares): `["10.0.0.0/8"]`',
     )
     query: QuerySettings = QuerySettings()

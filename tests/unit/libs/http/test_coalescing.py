@@ -11,7 +11,13 @@ class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
-        self.is_closed = False
+        self.is_closed = self.is_ended = False
+
+    def write_eof(self) -> None:
+        self.is_ended = True
+
+    def resume_reading(self) -> None:
+        assert self.is_ended
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed  # uvloop raises too
@@ -57,3 +63,18 @@ async def test_pieces_are_dropped_when_the_caller_leaves_in_the_same_turn() -> N
     await asyncio.sleep(0)
 
     assert socket.written == []
+
+
+async def test_writing_ends_first_when_the_other_side_may_still_be_sending() -> None:
+    socket = FakeTransport()
+    transport = CoalescingTransport(socket)
+    transport.is_receiving = True
+
+    transport.write(b"head")
+    transport.close()
+    states = [(socket.is_ended, socket.is_closed, transport.is_closing())]
+    transport.close()
+    states.append((socket.is_ended, socket.is_closed, transport.is_closing()))
+
+    assert socket.written == [b"head"]
+    assert states == [(True, False, True), (True, True, True)]

@@ -392,6 +392,24 @@ async def _read(scope: Scope, receive: Receive, send: Send) -> None:
         await answer_nobody(Request(scope))(scope, receive, send)
 
 
+async def test_answer_arrives_when_the_connection_is_to_be_closed_and_the_body_goes_on() -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 413)(scope, receive, send)
+
+    async with _connection(refuse) as connection, asyncio.timeout(10):
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
+        await connection.arrives(head)
+        await until(connection.server.transport.is_closing)
+        for _ in range(10):
+            connection.writer.write(b"a" * 100_000)
+            await connection.writer.drain()
+        status, headers, _ = await _answer(connection.reader)
+        connection.writer.close()
+        await until(lambda: connection.server not in connection.server.connections)
+
+    assert (status, headers["connection"]) == (413, "close")
+
+
 async def test_nothing_of_a_request_is_held_when_it_was_answered() -> None:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse({}, 401)(scope, receive, send)
