@@ -48,6 +48,7 @@ _EVENT_ID = re.compile(EVENT_ID_PATTERN)
 _COUNTRY = re.compile(r"(?:[A-Za-z]{2}|unknown)\Z")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 _LONGEST_TAG = 64
+_LONGEST_ADDRESS = 64  # IPv6 with IPv4 at its end and a zone; to read a longer one takes long
 
 
 class Caller:
@@ -172,7 +173,8 @@ def _country(context: IncomingContext | None, submission: Submission) -> str:
         return submission.caller.country
     derived = None
     if context.ip is not None:
-        derived = submission.country_of(context.ip)
+        if len(context.ip) <= _LONGEST_ADDRESS:
+            derived = submission.country_of(context.ip)
         if derived is None:
             raise invalid_field("context.ip")
     if context.country is not None:

@@ -41,7 +41,7 @@ IpAddress = Annotated[
 CountryCode = Annotated[str, Meta(extra_json_schema={"pattern": r"^([A-Za-z]{2}|unknown)$"})]
 
 
-class IncomingSource(Struct, rename="camel", frozen=True):
+class IncomingSource(Struct, rename="camel", frozen=True, gc=False):
     """A knowledge source that a retrieval cited."""
 
     id: Key

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,7 +115,7 @@ class EventsRoute:
             await self.quota.charge(request, limits, received)
             raise
         state = await self.quota.take(request, limits, len(events), received)
-        batch = prepare_batch(events, submission)
+        batch = await prepare_batch(events, submission)
         if reservation.amount:
             reservation.resize(sum(map(size_of, batch.lines)))
         return batch, state
@@ -126,8 +127,8 @@ class EventsRoute:
         compression = compression_of(_joined(headers, b"content-encoding"))
         most = self.limits.max_body_bytes
         packed = await read_body(request, compression, most, reservation, received)
-        body = decompress(packed, compression, most, received)
-        return split_events(body, media_type, self.limits.max_events)
+        body = await decompress(packed, compression, most, received)
+        return await split_events(body, media_type, self.limits.max_events)
 
     def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
         return Submission(
@@ -153,5 +154,5 @@ def _joined(headers: Headers, name: bytes) -> str:
 def _measure(batch: Batch) -> None:
     for type_, count in batch.types.items():
         _ACCEPTED[type_].inc(count)
-    for _, refusal in batch.rejected:
-        _REJECTED[refusal.code].inc()
+    for code, count in Counter(refusal.code for _, refusal in batch.rejected).items():
+        _REJECTED[code].inc(count)

@@ -7,6 +7,7 @@ taken apart for the field, never repeated, for it may quote what the producer se
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -51,6 +52,7 @@ _PLACE = re.compile(r".* - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
 _NULL = re.compile(r"Expected .*, got `null`(?: - at|\Z)")
 _NUMBER = re.compile(r"\[\d+\]")
+_USUAL_LENGTH = 160
 _REQUIRED = frozenset(
     {"sessionId", "conversationId", "role", "action", "hit", "durationMs", "sources[].id"}
 )
@@ -93,6 +95,11 @@ def explain_syntax(error: Exception) -> str:
 
 
 def _explain_fault(message: str) -> Refusal:
+    # A longer one quotes what was sent, and is never seen again.
+    return (_usual_fault if len(message) <= _USUAL_LENGTH else _fault)(message)
+
+
+def _fault(message: str) -> Refusal:
     place = _PLACE.match(message)
     path = place["path"] if place else ""
     missing = _MISSING.match(message)
@@ -105,6 +112,10 @@ def _explain_fault(message: str) -> Refusal:
         return Refusal(RejectCode.MISSING_FIELD, f"`{path}` is missing: it must be {_RULES[rule]}")
     code = RejectCode.UNKNOWN_TYPE if rule == "type" else RejectCode.INVALID_FIELD
     return Refusal(code, f"`{path}` must be {_RULES[rule]}")
+
+
+# The same faults come again and again, and their texts cost more than all else about an event.
+_usual_fault = lru_cache(maxsize=1_024)(_fault)
 
 
 def invalid_field(path: str) -> RefusedError:

@@ -17,6 +17,7 @@ from services.ingest.cardinality import Cardinality
 from services.ingest.enrich import Caller, Submission
 from services.ingest.publisher import Line
 from tests.bench.events import Event, Sessions
+from tests.turns import finish
 
 
 def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
@@ -30,7 +31,7 @@ def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
         cardinality=Cardinality(20_000, 1 << 25),
         id_prefix=None,
     )
-    batch = prepare_batch([msgspec.json.encode(event) for event in events], submission)
+    batch = finish(prepare_batch([msgspec.json.encode(event) for event in events], submission))
     assert not batch.rejected
     return batch.lines
 

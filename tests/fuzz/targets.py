@@ -26,6 +26,7 @@ from services.ingest.bodies import (
 )
 from services.query.questions import parse_question
 from tests.golden_events import read_examples
+from tests.turns import finish
 from tests.unit.services.ingest.submissions import submission
 
 _MAX_BYTES = 64 * 1024
@@ -49,12 +50,12 @@ def body(data: bytes) -> None:
     media_type = [*MediaType][data[0] % 2] if data else MediaType.JSON
     compression = [*Compression][data[1] % 3] if len(data) > 1 else Compression.NONE
     try:
-        plain = decompress(data[2:], compression, _MAX_BYTES, Received())
-        events = split_events(plain, media_type, _MAX_EVENTS)
+        plain = finish(decompress(data[2:], compression, _MAX_BYTES, Received()))
+        events = finish(split_events(plain, media_type, _MAX_EVENTS))
     except Problem as problem:
         _is_refusal(problem, 400, 413)
         return
-    _check(prepare_batch(events, _SUBMISSION), len(events))
+    _check(finish(prepare_batch(events, _SUBMISSION)), len(events))
 
 
 def _is_refusal(problem: Problem, *statuses: int) -> None:

@@ -11,6 +11,7 @@ from libs.events.codec import decode_line
 from libs.events.models import AnyEvent, ChatMessage, SessionEnded
 from libs.events.reasons import RejectCode
 from services.ingest.batches import prepare_batch
+from tests.turns import finish
 from tests.unit.services.ingest.submissions import submission
 
 _MESSAGE = {
@@ -59,7 +60,7 @@ _fields = {
 def test_batch_keeps_the_order_and_the_index_when_some_events_are_refused() -> None:
     events = [json.dumps(e).encode() for e in (_MESSAGE, 7, _END, {})]
 
-    batch = prepare_batch(events, submission())
+    batch = finish(prepare_batch(events, submission()))
 
     assert [line.key for line in batch.lines] == ["museum:con-1", "museum:ses-1"]
     assert [(index, refusal.code) for index, refusal in batch.rejected] == [
@@ -70,8 +71,8 @@ def test_batch_keeps_the_order_and_the_index_when_some_events_are_refused() -> N
 
 
 def test_event_is_refused_when_its_text_is_not_utf8() -> None:
-    [(_, refusal)] = prepare_batch(
-        [b'{"type":"session.started","sessionId":"\xff"}'], submission()
+    [(_, refusal)] = finish(
+        prepare_batch([b'{"type":"session.started","sessionId":"\xff"}'], submission())
     ).rejected
 
     assert refusal.code is RejectCode.INVALID_JSON
@@ -79,8 +80,8 @@ def test_event_is_refused_when_its_text_is_not_utf8() -> None:
 
 
 def test_event_is_refused_when_it_holds_half_a_surrogate_pair() -> None:
-    [(_, refusal)] = prepare_batch(
-        [rb'{"type":"session.started","sessionId":"\ud800"}'], submission()
+    [(_, refusal)] = finish(
+        prepare_batch([rb'{"type":"session.started","sessionId":"\ud800"}'], submission())
     ).rejected
 
     assert refusal.code is RejectCode.INVALID_JSON
@@ -90,7 +91,7 @@ def test_event_is_refused_when_it_holds_half_a_surrogate_pair() -> None:
 def test_event_is_refused_when_it_is_nested_deep() -> None:
     deep = b'{"type":"session.started","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
-    [(_, refusal)] = prepare_batch([deep], submission()).rejected
+    [(_, refusal)] = finish(prepare_batch([deep], submission())).rejected
 
     assert refusal.code is RejectCode.INVALID_JSON
     assert "deep" in refusal.message
@@ -102,7 +103,7 @@ def test_event_is_refused_when_its_value_reads_like_the_decoders_message(
     field: str, text: str
 ) -> None:
     value = {"deviceType": text} if field == "context" else text
-    batch = prepare_batch([json.dumps(_MESSAGE | {field: value}).encode()], submission())
+    batch = finish(prepare_batch([json.dumps(_MESSAGE | {field: value}).encode()], submission()))
 
     [(_, refusal)] = batch.rejected
     place = "context.deviceType" if field == "context" else field
@@ -112,7 +113,7 @@ def test_event_is_refused_when_its_value_reads_like_the_decoders_message(
 
 @given(st.binary())
 def test_bytes_become_a_line_or_a_refusal_whatever_they_are(event: bytes) -> None:
-    batch = prepare_batch([event], submission())
+    batch = finish(prepare_batch([event], submission()))
 
     assert len(batch.lines) + len(batch.rejected) == 1
 
@@ -121,7 +122,7 @@ def test_bytes_become_a_line_or_a_refusal_whatever_they_are(event: bytes) -> Non
 def test_object_becomes_a_valid_line_or_a_refusal_whatever_its_fields(
     event: dict[str, object],
 ) -> None:
-    batch = prepare_batch([msgspec.json.encode(event)], submission())
+    batch = finish(prepare_batch([msgspec.json.encode(event)], submission()))
 
     assert len(batch.lines) + len(batch.rejected) == 1
     for _, line, _ in batch.lines:

@@ -8,6 +8,7 @@ from libs.events.codec import decode_line, encode_event
 from libs.events.models import AnyEvent
 from services.ingest.batches import prepare_batch
 from tests.golden_events import Example, read_examples
+from tests.turns import finish
 from tests.unit.services.ingest.submissions import submission
 
 
@@ -17,7 +18,9 @@ def _encode(example: Example) -> bytes:
 
 @pytest.mark.parametrize("example", read_examples("valid"), ids=str)
 def test_event_becomes_its_line_when_valid(example: Example) -> None:
-    batch = prepare_batch([_encode(example)], submission(may_be_live=not example.by_test_key))
+    batch = finish(
+        prepare_batch([_encode(example)], submission(may_be_live=not example.by_test_key))
+    )
 
     assert batch.rejected == []
     [(_, line, _)] = batch.lines
@@ -35,7 +38,9 @@ def test_line_decodes_to_the_same_event_when_encoded_again(example: Example) -> 
 
 @pytest.mark.parametrize("example", read_examples("refused"), ids=str)
 def test_event_is_refused_when_a_rule_is_broken(example: Example) -> None:
-    batch = prepare_batch([_encode(example)], submission(may_be_live=not example.by_test_key))
+    batch = finish(
+        prepare_batch([_encode(example)], submission(may_be_live=not example.by_test_key))
+    )
 
     assert batch.lines == []
     [(index, refusal)] = batch.rejected
