@@ -37,7 +37,10 @@ def show_answer(console: Console, where: Layout) -> None:
     """Ask and print: the answer, the curl line that gives it, and where the services are."""
     demo = read_environment(where.demo_env)
     ask_and_show(console, demo["RT_QUERY_URL"], demo)
-    show_curl(console, demo, demo["RT_LIVE_KEY"])
+    # A key belongs on a terminal, and in no log.
+    show_curl(console, demo, demo["RT_LIVE_KEY"] if console.is_terminal else "$RT_LIVE_KEY")
+    if not console.is_terminal:
+        console.print(f"The keys: set -a; . {where.demo_env}; set +a", soft_wrap=True, markup=False)
     console.print(f"\ningest  {demo['RT_INGEST_URL']}\nquery   {demo['RT_QUERY_URL']}")
 
 

@@ -53,15 +53,20 @@ def show_letters(
 @app.command("show")
 def show_letter(
     number: Annotated[int, typer.Argument(help="As `list` shows it.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Only the original bytes.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Only the original bytes: for a file, not for a terminal.")
+    ] = False,
 ) -> None:
-    """Show one dead letter: its headers and its bytes."""
+    """Show one dead letter: its headers and its bytes, with escapes for what shows nothing."""
     letter = _by_number(_read(), number)
-    if not raw:
-        for name, value in letter.headers.items():
-            typer.echo(f"{name}: {printable(value)}")
-        typer.echo("")
-    typer.echo(letter.value, nl=not raw)
+    if raw:
+        typer.echo(letter.value, nl=False)
+        return
+    for name, value in letter.headers.items():
+        typer.echo(f"{printable(name)}: {printable(value)}")
+    typer.echo("")
+    for line in letter.value.decode(errors="backslashreplace").split("\n"):
+        typer.echo(printable(line))
 
 
 @app.command("replay")
@@ -71,7 +76,9 @@ def replay_letters(
     reason: _Reason = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Corrected lines instead, one JSON object a line, as `show` gives them."),
+        typer.Option(
+            help="Corrected lines instead, one JSON object a line, as `show --raw` gives them."
+        ),
     ] = None,
 ) -> None:
     """Send dead letters, or corrected lines, through the same checks into the topic."""

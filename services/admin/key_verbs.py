@@ -71,6 +71,8 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
     """Make a key and print it. It is shown this once and cannot be shown again."""
     if not re.match(PROJECT_ID_PATTERN, project) or len(project) > 64:
         fail("--project: 1 to 64 characters of A-Z a-z 0-9 _ . -")
+    if project in {".", ".."}:
+        fail("--project: clients leave `.` and `..` out of a path, so nobody could reach it")
     settings = load_settings(KeySettings)
     own_events = events_per_minute or None
     request = KeyRequest(project, frozenset(scope), mode, rate, label, expires, own_events)

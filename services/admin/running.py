@@ -25,8 +25,15 @@ def fail(message: str) -> NoReturn:
 
 
 def printable(text: str) -> str:
-    """What others wrote, without the characters that a terminal would obey."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    """What others wrote, with escapes for the characters that a terminal would obey.
+
+    Control characters, marks of direction, and whatever else shows nothing of itself.
+    """
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def cell(text: str) -> Text:

@@ -23,6 +23,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     letters = [
         letter(4, PLACE | {"line": "2", "detail": "Invalid value '[/b]' - at `$.type`"}),
         letter(5, PLACE | {"detail": "Invalid value '\x1b[2J[bold]' - at `$.role`"}),
+        letter(6, PLACE, "\x1b[2J\x9b\x7f\r\u202e\u2066 é 😀\nsecond".encode()),
         letter(9, {}, b"\0\xff no newline"),  # of somebody else: no headers
     ]
     monkeypatch.setattr(dead_letter_verbs, "_read", lambda: letters)
@@ -44,7 +45,7 @@ def test_list_shows_texts_as_they_are_when_they_look_like_markup(runner: CliRunn
     assert "Invalid value '[/b]' - at `$.type`" in done.stdout
     assert "[bold]" in done.stdout
     assert "\x1b" not in done.stdout
-    assert "3 of 3" in done.stdout
+    assert "4 of 4" in done.stdout
 
 
 def test_list_shows_the_newest_when_it_is_told_how_many(runner: CliRunner) -> None:
@@ -64,12 +65,26 @@ def test_show_obeys_no_control_character_when_a_header_has_one(runner: CliRunner
     assert "\x1b" not in done.stdout
 
 
+def test_show_escapes_what_a_terminal_would_obey_when_the_bytes_hold_it(runner: CliRunner) -> None:
+    done = runner.invoke(dead_letter_verbs.app, ["show", "6"])
+
+    assert done.stdout.partition("\n\n")[2] == (
+        r"\x1b[2J\x9b\x7f\r\u202e\u2066 é 😀" + "\nsecond\n"
+    )
+
+
+def test_show_escapes_bytes_when_they_are_no_text(runner: CliRunner) -> None:
+    done = runner.invoke(dead_letter_verbs.app, ["show", "9"])
+
+    assert done.stdout == "\n" + r"\x00\xff no newline" + "\n"
+
+
 def test_show_gives_the_bytes_when_they_are_no_text(runner: CliRunner) -> None:
     done = runner.invoke(dead_letter_verbs.app, ["show", "9", "--raw"])
     assert done.stdout_bytes == b"\0\xff no newline"
 
 
 def test_show_fails_when_no_letter_has_the_number(runner: CliRunner) -> None:
-    done = runner.invoke(dead_letter_verbs.app, ["show", "6"])
+    done = runner.invoke(dead_letter_verbs.app, ["show", "7"])
     assert done.exit_code == 1
-    assert done.stderr == "ragtime: there is no dead letter 6\n"
+    assert done.stderr == "ragtime: there is no dead letter 7\n"
