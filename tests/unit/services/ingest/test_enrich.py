@@ -44,9 +44,17 @@ def test_device_is_the_callers_when_the_context_has_an_address_only() -> None:
     assert (event.country, event.device_type) == ("US", "mobile")
 
 
-def test_address_is_refused_when_it_is_none_even_beside_a_country() -> None:
+@pytest.mark.parametrize("address", ["nowhere", "", "1" * 65, "fe80::1%" + "z" * 57])
+def test_address_is_refused_when_it_is_none_even_beside_a_country(address: str) -> None:
     with pytest.raises(RefusedError):
-        _enrich(submission(), context={"ip": "nowhere", "country": "DE"})
+        _enrich(submission(), context={"ip": address, "country": "DE"})
+
+
+@pytest.mark.parametrize(
+    "address", ["2001:0db8:0000:0000:0000:ffff:255.255.255.255", "fe80::1%" + "z" * 56]
+)
+def test_address_is_taken_when_it_is_long(address: str) -> None:
+    assert _enrich(submission(), context={"ip": address}).country == "unknown"
 
 
 def test_id_is_a_uuid7_when_there_is_neither_id_nor_idempotency_key() -> None:
