@@ -63,7 +63,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _on("events", SELECT, INSERT),
         _on("daily_counts", SELECT, INSERT),
         # It mends the names of sources from the events, and reads what it mends nowhere.
-        _on("sources", INSERT),
+        _on("source_names", INSERT),
         _on("topics", SELECT),
         _READS_MIGRATIONS,
         # Which inserts run; KILL QUERY reads it as well, with the right of whoever kills.
@@ -72,7 +72,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
     "query": (
         _on("events", SELECT),
         _on("daily_counts", SELECT),
-        _on("sources", SELECT),
+        _on("source_names", SELECT),
         _on("api_keys", SELECT),
         _READS_MIGRATIONS,
         _WRITES_KEY_USES,

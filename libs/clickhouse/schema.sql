@@ -159,6 +159,47 @@ ENGINE = MergeTree
 ORDER BY noted_at
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE source_names
+(
+    `project_id` LowCardinality(String),
+    `id` String,
+    `is_live` Bool,
+    `latest` SimpleAggregateFunction(max, Tuple(
+        occurred_at DateTime64(3, 'UTC'),
+        appended_at DateTime64(3, 'UTC'),
+        ko UInt64,
+        line UInt32,
+        name String))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (project_id, id, is_live)
+SETTINGS index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW source_names_of_events TO source_names
+(
+    `project_id` LowCardinality(String),
+    `id` String,
+    `is_live` Bool,
+    `latest` Tuple(
+        DateTime64(3, 'UTC'),
+        DateTime64(3, 'UTC'),
+        UInt64,
+        UInt32,
+        String)
+)
+AS SELECT
+    project_id,
+    source.id AS id,
+    is_live,
+    max((occurred_at, appended_at, ko, line, source.name)) AS latest
+FROM events
+ARRAY JOIN sources AS source
+WHERE (source.name != '') AND (NOT has(other_keys, source.id))
+GROUP BY
+    project_id,
+    id,
+    is_live;
+
 CREATE TABLE sources
 (
     `project_id` LowCardinality(String),
@@ -169,25 +210,6 @@ CREATE TABLE sources
 ENGINE = ReplacingMergeTree(seen_at)
 ORDER BY (project_id, id)
 SETTINGS index_granularity = 8192;
-
-CREATE MATERIALIZED VIEW sources_of_events TO sources
-(
-    `project_id` LowCardinality(String),
-    `id` String,
-    `name` String,
-    `seen_at` DateTime64(3, 'UTC')
-)
-AS SELECT
-    project_id,
-    source.id AS id,
-    argMax(source.name, (appended_at, ko, line)) AS name,
-    max(appended_at) AS seen_at
-FROM events
-ARRAY JOIN sources AS source
-WHERE source.name != ''
-GROUP BY
-    project_id,
-    id;
 
 CREATE TABLE topics
 (

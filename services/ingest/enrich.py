@@ -206,8 +206,9 @@ def _device_type(context: IncomingContext | None, submission: Submission) -> Dev
 
 
 def _distinct(sources: tuple[IncomingSource, ...]) -> tuple[Source, ...]:
-    """Each source once, at its first place, under the last name that is not empty."""
+    """Each source once, at its first place, under the last name that is not blank."""
     names: dict[str, str] = {}
     for source in sources:
-        names[source.id] = source.name or names.get(source.id, "")
+        name = source.name if source.name and not source.name.isspace() else ""
+        names[source.id] = name or names.get(source.id, "")
     return tuple(Source(id_, name) for id_, name in names.items())

@@ -18,7 +18,7 @@ DEVICE = "kiosk-0-0"
 DAYS = 90
 _SQL = (Path(__file__).parent / "bulk_events.sql").read_text("utf-8")
 _PORTION = 1_000_000
-_TABLES = ["events", "daily_counts", "sources"]
+_TABLES = ["events", "daily_counts", "source_names"]
 _ON_DISK = """
 SELECT table, sum(bytes_on_disk)
 FROM system.parts

@@ -128,7 +128,7 @@ class Matrix:
 
     async def lose_rollups(self) -> None:
         """As if a kill had come between the raw table's part and the views' parts, each time."""
-        for table in ("daily_counts", "sources"):
+        for table in ("daily_counts", "source_names"):
             await self._admin.command(f"TRUNCATE TABLE {table}")
 
     def _record(self, partition: int) -> Record:
@@ -162,7 +162,7 @@ class Matrix:
             for name in got.keys() | self._sent.keys()
             if got.get(name) != self._sent.get(name)
         }
-        names = await self._admin.query("SELECT DISTINCT id, name FROM sources FINAL")
+        names = await self._admin.query("SELECT DISTINCT id, latest.name FROM source_names FINAL")
         assert names.result_rows == [("s", "S")], names.result_rows
         since = datetime.now(UTC).date() - timedelta(days=2)
         for name, sql in TABLE_CHECKS.items():

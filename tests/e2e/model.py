@@ -54,8 +54,12 @@ class Sent:
         return not self.by_test_key if live is None else bool(live)
 
     @property
+    def occurred_at(self) -> datetime:
+        return datetime.fromisoformat(self.event["occurredAt"]).astimezone(UTC)
+
+    @property
     def day(self) -> date:
-        return datetime.fromisoformat(self.event["occurredAt"]).astimezone(UTC).date()
+        return self.occurred_at.date()
 
     @property
     def device(self) -> str | None:
@@ -128,10 +132,13 @@ def answer(sent: Iterable[Sent], *, live_only: bool = True, device: str | None =
     return sorted((row for row in rows if row["isLive"] or not live_only), key=_order)
 
 
-def source_names(sent: Iterable[Sent], rows: Iterable[Row]) -> list[dict[str, str]]:
-    """The entry `sources` for these rows: each source by its last name, else by its id."""
+def source_names(
+    sent: Iterable[Sent], rows: Iterable[Row], *, live_only: bool = False
+) -> list[dict[str, str]]:
+    """The entry `sources` for these rows: each source by its latest name, else by its id."""
     names: dict[str, str] = {}
-    for one in counted(sent):
+    naming = (one for one in counted(sent) if one.is_live or not live_only)
+    for one in sorted(naming, key=lambda one: one.occurred_at):  # equals stay in their order
         for source in one.event.get("sources") or ():
             names[source["id"]] = source.get("name") or names.get(source["id"], "")
     ids = sorted({row["key"] for row in rows if row["category"] == "source"})

@@ -249,7 +249,7 @@ def changed_users(patient: Patient, change: Callable[[dict[str, Any]], Any]) -> 
 
 @contextmanager
 def revoked_right(patient: Patient) -> Iterator[dict[str, str]]:
-    of_sources = "GRANT INSERT ON {database}.sources"
+    of_sources = "GRANT INSERT ON {database}.source_names"
     with changed_users(patient, lambda users: users["processor"]["grants"].remove(of_sources)):
         yield {}
 
@@ -266,8 +266,8 @@ def one_column_less(patient: Patient) -> Iterator[dict[str, str]]:
     # Whoever asks for one column sees nothing: a statement names the one that is missing.
     def change(users: dict[str, Any]) -> None:
         grants: list[str] = users["query"]["grants"]
-        grants[grants.index("GRANT SELECT ON {database}.sources")] = (
-            "GRANT SELECT(project_id, id, seen_at) ON {database}.sources"
+        grants[grants.index("GRANT SELECT ON {database}.source_names")] = (
+            "GRANT SELECT(project_id, id, is_live) ON {database}.source_names"
         )
 
     with changed_users(patient, change):
@@ -314,7 +314,7 @@ def wrong_count(patient: Patient) -> Iterator[dict[str, str]]:
         (clock_of_ingest_ahead, "clocks", 2, "s behind ingest"),
         (full_disk, "disk", 2, " free ("),
         (endless_log_table, "log-tables", 1, "without a TTL: system.planted_log"),
-        (revoked_right, "rights", 2, "processor may not insert into sources"),
+        (revoked_right, "rights", 2, "processor may not insert into source_names"),
         (denied_processes, "rights", 2, "processor may not read system.processes"),
         (one_column_less, "rights", 2, "query may not run source_names: SELECT ON"),
         (revoked_user, "rights", 2, "ingest cannot log in"),

@@ -1,19 +1,26 @@
 -- Sources that an event named and that have no name, or only an older one.
-SELECT project_id, id, named_at, seen_at
+SELECT project_id, id, is_live, tupleElement(named, 'name') AS name, tupleElement(kept, 'name') AS shown
 FROM
 (
-    SELECT project_id, source.id AS id, max(appended_at) AS named_at
+    SELECT
+        project_id,
+        source.id AS id,
+        is_live,
+        max((occurred_at, appended_at, ko, line, source.name)::Tuple(
+            occurred_at DateTime64(3, 'UTC'), appended_at DateTime64(3, 'UTC'), ko UInt64, line UInt32, name String
+        )) AS named
     FROM events
     ARRAY JOIN sources AS source
-    WHERE kp = {partition:UInt16} AND date >= {since:Date} AND source.name != ''
-    GROUP BY project_id, id
+    WHERE kp = {partition:UInt16} AND date >= {since:Date}
+      AND source.name != '' AND NOT has(other_keys, source.id)
+    GROUP BY project_id, id, is_live
 ) AS named
 LEFT JOIN
 (
-    SELECT project_id, id, max(seen_at) AS seen_at
-    FROM sources
-    GROUP BY project_id, id
-) AS kept USING (project_id, id)
-WHERE seen_at < named_at
-ORDER BY project_id, id
+    SELECT project_id, id, is_live, max(latest) AS kept
+    FROM source_names
+    GROUP BY project_id, id, is_live
+) AS kept USING (project_id, id, is_live)
+WHERE kept < named
+ORDER BY project_id, id, is_live
 LIMIT 1

@@ -8,7 +8,7 @@ SELECT
     ) * (
         SELECT sum(bytes_on_disk) / greatest(1, sumIf(rows, table = 'events'))
         FROM system.parts
-        WHERE database = currentDatabase() AND active AND table IN ('events', 'daily_counts', 'sources')
+        WHERE database = currentDatabase() AND active AND table IN ('events', 'daily_counts', 'source_names')
     ) AS a_day,
     if(count() = 0, 0, dateDiff('second', min(appended_at), now64(3)) / 86400) AS age_days
 FROM events

@@ -1,7 +1,7 @@
 -- The names of the sources that the last insert into each partition cited: their part may be the one
 -- that a kill kept from being written. Names that are there already are written once more, which
 -- changes nothing. An interrupted insert has the latest lease of its partition.
-INSERT INTO sources (project_id, id, name, seen_at)
+INSERT INTO source_names (project_id, id, is_live, latest)
 WITH last AS
 (
     SELECT kp, project_id, is_live, date
@@ -17,12 +17,12 @@ WITH last AS
 SELECT
     project_id,
     source.id AS id,
-    argMax(source.name, (appended_at, ko, line)) AS name,
-    max(appended_at) AS seen_at
+    is_live,
+    max((occurred_at, appended_at, ko, line, source.name)) AS latest
 FROM events
 ARRAY JOIN sources AS source
 WHERE type = 'rag.retrieval'
   AND (project_id, is_live, date) IN (SELECT project_id, is_live, date FROM last)
   AND (kp, project_id, is_live, date) IN (SELECT kp, project_id, is_live, date FROM last)
-  AND source.name != ''
-GROUP BY project_id, id
+  AND source.name != '' AND NOT has(other_keys, source.id)
+GROUP BY project_id, id, is_live

@@ -199,7 +199,7 @@ async def test_audit_names_the_conversation_when_its_day_has_not_one_first(
 
 
 async def test_audit_names_the_source_when_its_name_is_missing(counted: Counted) -> None:
-    await counted.damage("TRUNCATE TABLE sources")
+    await counted.damage("TRUNCATE TABLE source_names")
     found = await counted.only_difference()
     assert found.check == "sources"
     assert "project_id='p', id='s'" in found.what

@@ -267,9 +267,9 @@ async def test_names_of_sources_are_mended_when_a_kill_lost_their_part(
     cited = event("r", "rag.retrieval", hit=True, occurred_at=moment, accepted_at=moment,
                   sources=[{"id": "s", "name": "Guide"}])  # fmt: skip
     await agent.process([record(cited, at_ms=NOW_MS)])
-    await clickhouse.command("TRUNCATE TABLE sources")
+    await clickhouse.command("TRUNCATE TABLE source_names")
     await agent.take_over({0})
-    result = await clickhouse.query("SELECT id, name FROM sources FINAL")
+    result = await clickhouse.query("SELECT id, latest.name FROM source_names FINAL")
     assert result.result_rows == [("s", "Guide")]
 
 

@@ -94,6 +94,53 @@ async def test_corrections_are_not_shown_when_they_cancel_out(clickhouse: AsyncC
     assert body["stats"] == []
 
 
+def _naming(name: str, occurred_at: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "rag.retrieval",
+        "conversation_id": "c",
+        "hit": True,
+        "sources": [["src", name]],
+        "occurred_at": f"2026-03-{occurred_at}",
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("events", "live", "all_traffic"),
+    [
+        (  # a rehearsal renames nothing for live readers
+            [_naming("Guide", "20T12:00:00Z"), _naming("Trial", "21T12:00:00Z", is_live=False)],
+            "Guide",
+            "Trial",
+        ),
+        (  # nor does an import of old events, for anybody
+            [_naming("Guide", "20T12:00:00Z"), _naming("Old guide", "02T12:00:00Z")],
+            "Guide",
+            "Guide",
+        ),
+        (  # of two names of one moment the later one counts
+            [_naming("Guide", "20T12:00:00Z"), _naming("Book", "20T12:00:00Z")],
+            "Book",
+            "Book",
+        ),
+        (
+            [_naming("Trial", "20T12:00:00Z", is_live=False), _naming("", "21T12:00:00Z")],
+            "src",
+            "Trial",
+        ),
+    ],
+)
+async def test_source_has_the_latest_name_of_the_mode_that_is_asked_for(
+    clickhouse: AsyncClient, events: list[dict[str, Any]], live: str, all_traffic: str
+) -> None:
+    kept = _naming("", "25T12:00:00Z")  # live readers have something to ask about
+    await insert_events(clickhouse, [*events, kept])
+
+    for asked, name in (("true", live), ("false", all_traffic)):
+        question = parse_question("museum", [("live", asked)], TODAY)
+        body = await answer(clickhouse, question)
+        assert body["sources"] == [{"id": "src", "name": name}]
+
+
 async def test_thousands_of_sources_are_named_in_one_answer(clickhouse: AsyncClient) -> None:
     names = {
         f"https://example.org/a/rather/long/address/of/a/source/{n:05}": n for n in range(5000)
