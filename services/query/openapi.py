@@ -92,10 +92,12 @@ def _problem(status: int, examples: dict[str, str], headers: Json | None = None)
 
 
 def _query(name: str, description: str, schema: Json, example: Json) -> Json:
+    """A parameter. With an empty value it counts as absent: many tools send all they have."""
     return {
         "name": name,
         "in": "query",
         "required": False,
+        "allowEmptyValue": True,
         "description": description,
         "schema": schema,
         **example,

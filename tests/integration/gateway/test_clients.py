@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
+from tests.e2e.waiting import wait_until
 from tests.integration.gateway.process import ADMIN, READER, WRITER, Gateway, password_of
 from tests.integration.gateway.requests import ask, begin, send
 
@@ -212,12 +213,13 @@ def test_session_keeps_its_tables_and_settings_and_not_what_came_along(gateway: 
 
 
 def test_session_is_refused_when_another_has_it_or_it_must_exist(gateway: Gateway) -> None:
-    slow = begin(gateway, b"SELECT sleep(1)", 15, session_id="two")
+    slow = begin(gateway, b"SELECT sleep(3)", 15, session_id="two")
     with slow:
-        answers = {ask(gateway, "SELECT 1", session_id="two").code for _ in range(3)}
+        running = "SELECT count() FROM system.processes WHERE query = 'SELECT sleep(3)'"
+        wait_until(lambda: ask(gateway, running).body == b"1\n", "the session is in use")
+        assert ask(gateway, "SELECT 1", session_id="two").code == "373"
         assert slow.recv(12) == b"HTTP/1.1 200"
 
-    assert "373" in answers
     assert ask(gateway, "SELECT 1", session_id="two", session_check="1").status == 200
     assert ask(gateway, "SELECT 1", session_id="three", session_check="1").code == "372"
     assert ask(gateway, "SELECT 1", session_id="four", session_timeout="9999").code == "374"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.api_keys import NO_LIMIT, ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import add_key
 from libs.settings import ClickHouseSettings
 from tests.integration.ingest.process import PEPPER, IngestProcess, ingest_process
@@ -70,6 +70,7 @@ async def _tenant(clickhouse: AsyncClient, project: str, address: str) -> Tenant
         created_at=datetime.now(UTC),
         expires_at=None,
         revoked_at=None,
+        events_per_minute=NO_LIMIT,  # several bodies of 4 MB a second are over the default
     )
     await add_key(clickhouse, stored)
     return Tenant(project, text, address)
