@@ -45,10 +45,10 @@ class Seen:
     """
 
     visible_s: list[float] = field(default_factory=list)
-    written_s: list[float] = field(default_factory=list)
     read_s: list[float] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     unseen: int = 0
+    written_s: list[float] = field(default_factory=list)
 
     def visible(self, share: float) -> float:
         return percentile(self.visible_s, share)
