@@ -26,6 +26,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.kept_days import complete_since, noted
 from libs.events.codec import InvalidLine, decode_record
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
@@ -33,7 +34,6 @@ from libs.events.record_index import identity_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.dead_letters import read_letters
-from services.admin.retention import complete_since, noted
 from services.admin.statements import statement
 from services.admin.topics import reading
 

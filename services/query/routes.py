@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.access.callers import Reader
+from libs.clickhouse.kept_days import complete_since
 from libs.http.backpressure import BackpressuredResponse
 from libs.http.budget import Budget, Reservation
 from libs.http.disconnects import cancel_on_disconnect
@@ -49,10 +50,12 @@ class Analytics:
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
+        now = self._clock()
         question = parse_question(
             reader.key.project_id,
             request.query_params.multi_items(),
-            self._clock().date(),
+            now.date(),
+            complete_since(self._database.noted, now),
         )
         unread = self._unread.reservation(reader.key.id)
         try:

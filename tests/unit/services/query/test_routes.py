@@ -510,6 +510,18 @@ async def test_answer_is_packed_when_that_is_offered_and_saves_something(
         assert int(large.headers["content-length"]) < len(large.content) / 3
 
 
+async def test_device_is_refused_when_its_raw_events_are_gone(service: Service) -> None:
+    token = service.add_key()
+    service.clickhouse.rows["FROM retention"] = [(datetime(2026, 1, 1), 60)]  # noqa: DTZ001
+    async with service.run() as http:
+        await until(lambda: bool(service.clickhouse.parameters_of("FROM retention")))
+        old = await http.get(f"{PATH}?deviceId=k&from=2026-01-01", headers=bearer(token))
+        project = await http.get(f"{PATH}?from=2026-01-01", headers=bearer(token))
+    assert (old.status_code, old.json()["code"]) == (400, "days_not_kept")
+    assert "2026-01-26" in old.json()["detail"]
+    assert project.status_code == 200
+
+
 async def test_header_that_is_no_bearer_token_is_told_so(service: Service) -> None:
     async with service.run() as http:
         answer = await http.get(PATH, headers={"Authorization": "rt_live_nonsense"})
