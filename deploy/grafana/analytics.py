@@ -8,11 +8,15 @@ from deploy.grafana.panels import dashboard as whole
 
 _SOURCE: Json = {"type": "yesoreyeram-infinity-datasource", "uid": "ragtime-analytics"}
 _DAY = "YYYY-MM-DD"
-_STATS = "stats"
-# JSONata: the answer names its sources beside the counts. A list, however many there are.
+# JSONata: a list of rows, however many there are. Rows of test traffic are series of their own.
+_TEST = '(isLive ? "" : " (test)")'
+_STATS = f'$exists(stats[0]) ? [stats.{{"date": date, "key": key & {_TEST}, "value": value}}] : []'
+# The answer names its sources beside the counts. Two sources may have one name.
 _NAMED_SOURCES = (
     "$exists(sources[0]) ? ($names := sources{id: name};"
-    ' [stats.{"date": date, "key": $lookup($names, key), "value": value}]) : []'
+    ' [stats.{"date": date, "key": ($name := $lookup($names, key);'
+    f' $not($exists($name)) or $name = key ? key : $name & " · " & key) & {_TEST},'
+    ' "value": value}]) : []'
 )
 
 
@@ -71,7 +75,8 @@ def _days(title: str, about: str, category: str, *overrides: Json) -> Panel:
         [_request(category, _STATS)],
         width=12,
         height=8,
-        options=legend("sum"),
+        # A mean has no sum, nor have numbers of which one conversation is in those of several days.
+        options=legend() if overrides else legend("sum"),
         look=_NAME_OF_KEY | {"min": 0, "custom": custom | {"stacking": {"mode": "normal"}}},
         overrides=overrides,
         transformations=_BY_KEY,
@@ -133,7 +138,7 @@ def _beside(key: str, unit: str) -> Json:
         "custom.fillOpacity": 0,
     }
     return {
-        "matcher": {"id": "byName", "options": key},
+        "matcher": {"id": "byRegexp", "options": f"/^{key}( \\(test\\))?$/"},
         "properties": [{"id": id_, "value": value} for id_, value in properties.items()],
     }
 
@@ -161,7 +166,11 @@ _ROWS = [
     Row(
         "Who",
         [
-            _shares("Languages", "Conversations by language.", "language"),
+            _shares(
+                "Languages",
+                "Conversations by language; one that goes on for days counts on each of them.",
+                "language",
+            ),
             _shares("Countries", "Sessions by country.", "country"),
             _shares("Devices", "Sessions by device type.", "device"),
         ],

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def _numbered() -> list[tuple[str, int]]:
 
 
 def _event(user: str, number: int) -> dict[str, Any]:
-    return message(f"{user}-{number}", userType=user)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    return message(f"{user}-{number}", userType=user, occurredAt=yesterday.isoformat())
 
 
 def _limited_key(stack: Stack, project: Project) -> str:
@@ -125,6 +127,7 @@ def _check(n8n: N8n, stack: Stack, project: Project, key: str, refusals: set[int
     assert set(statuses) - {200} == refusals
     assert project.id in text
     assert "• usage: public 3, logged_in 2" in text
+    assert "• conversation: 0.1 a day, 5 messages of users in each" in text
     assert all(f"• {category}: " in text for category in Category)
 
 

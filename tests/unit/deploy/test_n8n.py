@@ -1,4 +1,4 @@
-"""The workflow for n8n asks as the customer's page says. n8n itself runs it in tests/n8n."""
+"""The workflow for n8n asks for what it says. n8n itself runs it in tests/n8n."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _FLOW = json.loads(_TEXT)
 _NODES: dict[str, dict[str, Any]] = {node["name"]: node for node in _FLOW["nodes"]}
 
 
-def test_node_asks_as_the_page_of_the_customer_says() -> None:
+def test_node_asks_for_the_seven_days_before_today() -> None:
     ask = _NODES["Ask RAGtime"]["parameters"]
     parameters = {one["name"]: one["value"] for one in ask["queryParameters"]["parameters"]}
     assert ask["method"] == "GET"
@@ -22,7 +22,7 @@ def test_node_asks_as_the_page_of_the_customer_says() -> None:
         "httpHeaderAuth",
     )
     assert parameters["from"] == "={{ $now.minus(7, 'days').format('yyyy-MM-dd') }}"
-    assert parameters["to"] == "={{ $now.format('yyyy-MM-dd') }}"
+    assert parameters["to"] == "={{ $now.minus(1, 'day').format('yyyy-MM-dd') }}"
     assert _FLOW["settings"]["timezone"] == "UTC"
 
 
@@ -51,3 +51,9 @@ def test_file_holds_no_key_and_no_address_but_the_placeholder() -> None:
 
 def test_nothing_is_posted_before_somebody_switches_it_on() -> None:
     assert _NODES["Post to Slack"]["disabled"]
+
+
+def test_message_adds_up_no_means() -> None:
+    code = _NODES["Slack message"]["parameters"]["jsCode"]
+    assert "key === 'avg_duration'" in code
+    assert "sum('usage') / total" in code
