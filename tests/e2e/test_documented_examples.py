@@ -7,6 +7,7 @@ they show; all else must be equal.
 import json
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_traces")]
 
 API = CHECKOUT / "docs" / "api.md"
 README = CHECKOUT / "README.md"
+READING = CHECKOUT / "docs" / "reading.md"
+_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SETUP = "set -a; . .local/demo.env; set +a"
 _COMMAND = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 _ANSWER = re.compile(
@@ -98,7 +101,11 @@ class Shell:
     project_id: str
 
     def run(self, command: str) -> Any:
-        """What a command answers, when all that was sent before has been counted."""
+        """The JSON that a command answers."""
+        return json.loads(self.print_of(command))
+
+    def print_of(self, command: str) -> str:
+        """What a command prints, when all that was sent before has been counted."""
         self.stack.wait_until_counted()
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{_SETUP}\n{command}"],
@@ -108,7 +115,7 @@ class Shell:
             timeout=60,
             check=True,
         )
-        return json.loads(done.stdout)
+        return done.stdout
 
 
 def test_documents_have_examples_with_answers() -> None:
@@ -139,6 +146,18 @@ def test_readme_counts_its_event_once_when_its_examples_are_run_twice(
     for _ in range(2):
         assert shell.run(send.command) == send.answer
     assert _messages(shell.run(read.command)) == before | {"public": before["public"] + 1}
+
+
+def test_recipe_in_python_prints_the_numbers(stack: Stack, tmp_path: Path) -> None:
+    shell = shell_of(stack, tmp_path)
+    (recipe,) = _PYTHON.findall(READING.read_text("utf-8"))
+    (tmp_path / "recipe.py").write_text(recipe)
+
+    printed = shell.print_of(f"{sys.executable} recipe.py")
+
+    today = datetime.now(UTC).date().isoformat()
+    assert {f"{today} {user} {count}" for user, count in _SHOWN.items()} <= {*printed.splitlines()}
+    assert printed.splitlines()[-1].startswith("messages in a conversation a day: ")
 
 
 def _messages(answer: Any) -> dict[str, int]:
