@@ -194,6 +194,7 @@ class Publisher:
         self._broken = asyncio.Event()
         self._open: dict[int, Record] = {}
         self._sending: dict[int, int] = {}
+        self._sent_at: dict[Record, float] = {}  # of those without an outcome, the oldest first
         self._linger: asyncio.TimerHandle | None = None
         self._pending = Shares(settings.max_pending_bytes, share)
         PENDING_BYTES.set_function(lambda: self._pending.used)
@@ -201,8 +202,14 @@ class Publisher:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a producer that takes records."""
-        return self._producer is not None
+        """Whether there is a producer, and Kafka acknowledges what it sends.
+
+        A record that a dead broker should take has no outcome until a broker lives again.
+        """
+        oldest = next(iter(self._sent_at.values()), None)
+        now = asyncio.get_running_loop().time()
+        is_late = oldest is not None and now - oldest > self._settings.timeout_s
+        return self._producer is not None and not is_late
 
     async def run(self) -> None:
         """Keep a producer: wait for Kafka, and replace the producer whenever it broke."""
@@ -310,6 +317,7 @@ class Publisher:
 
     async def _send(self, partition: int, record: Record) -> None:
         producer = self._producer
+        self._sent_at[record] = asyncio.get_running_loop().time()
         span = self._trace(record)
         try:
             if producer is None:
@@ -329,6 +337,7 @@ class Publisher:
             if span is not None:
                 span.end()
         finally:
+            del self._sent_at[record]
             self._sending[partition] -= 1
             if not self._sending[partition] and partition in self._open:
                 self._dispatch(partition)

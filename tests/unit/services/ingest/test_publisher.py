@@ -152,6 +152,18 @@ async def test_publish_is_unavailable_when_the_acknowledgement_is_late() -> None
     assert caught.value.headers["Retry-After"] == "3"
 
 
+async def test_service_is_not_ready_while_kafka_acknowledges_nothing() -> None:
+    kafka = FakeKafka(partitions=1)
+    kafka.is_holding = True
+
+    async with _publisher(kafka, PublishSettings(timeout_s=0.05)) as publisher:
+        with pytest.raises(UnavailableError):
+            await publisher.publish(_lines("a", 1), "key")
+        await until(lambda: not publisher.is_ready)
+        kafka.release()
+        await until(lambda: publisher.is_ready)
+
+
 async def test_publish_is_unavailable_at_once_when_there_is_no_room() -> None:
     kafka = FakeKafka(partitions=1)
     kafka.is_holding = True
