@@ -219,7 +219,7 @@ def _values(schema: Json) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
-        return "a JSON list"
+        return "values with commas between them, or a JSON list"
     return _range(schema)
 
 

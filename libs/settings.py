@@ -4,15 +4,23 @@ Environment variables are named `RAGTIME_<BLOCK>__<FIELD>`. All values are check
 starts, before it opens a socket, and all errors are listed at once.
 """
 
+import json
+import os
+import re
 import ssl
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import takewhile
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FilePath,
@@ -21,7 +29,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 ENVIRONMENT_PREFIX = "RAGTIME_"
 
@@ -29,6 +37,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
+# How alike a name must be to one of ours to be told.
+_NEARLY = 0.8
+_SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_BLOCK = re.compile(r'field "(\w+)"')
 _STORE_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
 
 
@@ -45,6 +57,50 @@ def _is_store_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _parts(value: object) -> object:
+    """The values of a list: its parts between commas, or JSON."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be values with commas between them, or a JSON list") from None
+
+
+# Before the type of a list that is read from one variable.
+Listed = (NoDecode, BeforeValidator(_parts))
+
+
+def _network(value: object) -> object:
+    """A network, or one address."""
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/8, or addresses") from None
+
+
+Networks = Annotated[
+    tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], *Listed
+]
+
+
+def _is_address_list(text: str) -> str:
+    """What Kafka's client will take; it would find out later, and try for ever."""
+    servers = [server.strip() for server in text.split(",")]
+    if not all(_SERVER.fullmatch(server) for server in servers):
+        raise ValueError("must be host:port, several separated by commas")
+    return ",".join(servers)
+
+
+def _is_url_without_user(url: str) -> str:
+    """Refuse one with a password: it would stand in logs, and beside another one."""
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must name no user or password: USER and PASSWORD do")
+    return url
+
+
 class Block(BaseModel):
     """A group of settings that belong to one neighbour."""
 
@@ -54,8 +110,8 @@ class Block(BaseModel):
 class KafkaSettings(Block):
     """Where the events go through."""
 
-    bootstrap_servers: str = Field(
-        description="`host:port`, several separated by commas without spaces"
+    bootstrap_servers: Annotated[str, AfterValidator(_is_address_list)] = Field(
+        description="`host:port`, several separated by commas"
     )
     events_topic: str = Field("events", description="the topic of events")
     dead_letter_topic: str = Field(
@@ -113,7 +169,9 @@ class KafkaSettings(Block):
 class ClickHouseSettings(Block):
     """Where the events are counted. Each service has a user of its own with the least it needs."""
 
-    url: str = Field(description="`http://host:port` or `https://host:port`", pattern=r"^https?://")
+    url: Annotated[str, AfterValidator(_is_url_without_user)] = Field(
+        description="`http://host:port` or `https://host:port`", pattern=r"^https?://"
+    )
     user: str = Field(description="[one for each service](operating.md#clickhouse-users)")
     password: SecretStr = Field(description="of that user")
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
@@ -222,8 +280,11 @@ class DoorSettings(HttpSettings):
         description="of connections, memory and statements: what one key or address"
         " [may hold at most](operating.md#shares)",
     )
-    cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...] = Field(
-        (), description='whose web pages may read answers: `["https://a.example"]`'
+    cors_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...], *Listed
+    ] = Field(
+        (),
+        description="whose web pages may read answers: `https://a.example,https://b.example`",
     )
 
 
@@ -270,6 +331,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         nested_model_default_partial_update=True,  # a host alone keeps the default port
         frozen=True,
         extra="ignore",
@@ -283,26 +345,53 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load_settings(settings: type[S]) -> S:
-    """The settings of a service, or exit code 2 after one line for each that is wrong."""
+    """The settings of a service, or exit code 2 after one line for each that is wrong.
+
+    A name that nobody knows and that is nearly one of ours is told, and no error.
+    """
+    _tell(doubts(settings, os.environ))
     try:
         return settings()
     except ValidationError as errors:
-        sys.stderr.write("".join(f"{line}\n" for line in complaints(settings, errors)))
-        sys.exit(2)
+        _tell(complaints(settings, errors))
+    except SettingsError as error:  # of a whole block in one variable; its text may hold a value
+        block = _BLOCK.search(str(error))
+        name = f"{ENVIRONMENT_PREFIX}{block[1].upper()}" if block else f"{ENVIRONMENT_PREFIX}*"
+        _tell([f"{name}: must be JSON; or set {name}__… one by one"])
+    sys.exit(2)
+
+
+def _tell(lines: Iterable[str]) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def doubts(settings: type[BaseSettings], names: Iterable[str]) -> list[str]:
+    """One line for each variable that is probably misspelt. Others may be another service's."""
+    known = {field.upper() for field in settings.model_fields}
+    lines = []
+    for name in sorted(names):
+        block, *rest = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
+        if name.startswith(ENVIRONMENT_PREFIX) and block not in known:
+            for meant in get_close_matches(block, known, n=1, cutoff=_NEARLY):
+                right = ENVIRONMENT_PREFIX + "__".join([meant, *rest])
+                lines.append(f"{name}: there is no such setting; {right} is one")
+    return lines
 
 
 def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[str]:
     """One line for each wrong setting, by the name of its environment variable; never a value."""
     prefix = settings.model_config.get("env_prefix", "")
-    return [
+    lines = [
         f"{prefix}{'__'.join(path).upper()}: {error['msg']}"
         for error in errors.errors(include_url=False, include_input=False, include_context=False)
         for path in _places(settings, error)
     ]
+    return [*dict.fromkeys(lines)]
 
 
 def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
-    place = [str(part) for part in error["loc"]]
+    # What is wrong with one value of a list is wrong with the variable that holds the list.
+    place = [str(part) for part in takewhile(lambda part: isinstance(part, str), error["loc"])]
     # A block of which nothing is set is reported as one field: name what it needs instead.
     if error["type"] == "missing" and len(place) == 1:
         block = settings.model_fields[place[0]].annotation

@@ -1,6 +1,5 @@
 """What an operator can set for ingest, beside the blocks that all services share."""
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -13,6 +12,7 @@ from libs.settings import (
     DoorSettings,
     DoorStopSettings,
     KafkaSettings,
+    Networks,
     RateLimitSettings,
     Seconds,
     ServiceSettings,
@@ -118,10 +118,10 @@ class Settings(ServiceSettings):
     publish: PublishSettings = PublishSettings()
     cardinality: CardinalitySettings = CardinalitySettings()
     rate_limit: WriteLimitSettings = WriteLimitSettings()
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="networks whose `X-Forwarded-For` counts, and which have no"
-        ' [share](operating.md#shares): `["10.0.0.0/8"]`',
+        " [share](operating.md#shares): `10.0.0.0/8,192.168.1.7`",
     )
     geoip_database: Path | None = Field(
         default=None,

@@ -1,6 +1,5 @@
 """What an operator can set for query, beside the blocks that all services share."""
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from libs.settings import (
     ClickHouseSettings,
     DoorSettings,
     DoorStopSettings,
+    Networks,
     Rate,
     RateLimitSettings,
     Seconds,
@@ -57,9 +57,9 @@ class Settings(ServiceSettings):
     clickhouse: ClickHouseSettings
     access: AccessSettings
     rate_limit: KeyLimitSettings = KeyLimitSettings()
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="networks whose `X-Forwarded-For` counts, and which have no"
-        ' [share](operating.md#shares): `["10.0.0.0/8"]`',
+        " [share](operating.md#shares): `10.0.0.0/8,192.168.1.7`",
     )
     query: QuerySettings = QuerySettings()

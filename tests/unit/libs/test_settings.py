@@ -81,6 +81,103 @@ def test_settings_name_all_that_is_wrong_when_some_are(
     assert "secret-place" not in complaints
 
 
+_OF_QUERY = NEEDED | {"RAGTIME_ACCESS__PEPPER": "p" * 32}
+
+
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("10.0.0.0/8", ["10.0.0.0/8"]),
+        (" 10.0.0.0/8, fd00::/8 ,", ["10.0.0.0/8", "fd00::/8"]),
+        ('["10.0.0.0/8", "192.168.1.7"]', ["10.0.0.0/8", "192.168.1.7/32"]),
+        ("", []),
+    ],
+)
+def test_list_is_read_with_commas_or_as_json(
+    monkeypatch: pytest.MonkeyPatch, text: str, networks: list[str]
+) -> None:
+    for name, value in (_OF_QUERY | {"RAGTIME_TRUSTED_PROXIES": text}).items():
+        monkeypatch.setenv(name, value)
+    assert [str(one) for one in load_settings(QuerySettings).trusted_proxies] == networks
+
+
+def test_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = ("RAGTIME_HTTP__PORT", "RAGTIME_RATE_LIMIT__STORE_URL", "RAGTIME_LOG__LEVEL")
+    for name, value in (_OF_QUERY | dict.fromkeys(empty, "")).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(QuerySettings)
+    assert (settings.http.port, settings.rate_limit.store_url, settings.log.level) == (
+        8080,
+        None,
+        "info",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("RAGTIME_TRUSTED_PROXIES", "10.0.0.1/8,x", "must be networks such as 10.0.0.0/8"),
+        ("RAGTIME_TRUSTED_PROXIES", '["10.0.0.0/8"', "must be values with commas between"),
+        ("RAGTIME_HTTP__CORS_ORIGINS", "*", "String should match pattern"),
+        ("RAGTIME_HTTP", "s3cret", "must be JSON"),
+        ("RAGTIME_CLICKHOUSE__URL", "http://u:s3cret@clickhouse:8123", "must name no user"),
+        ("RAGTIME_CLICKHOUSE__USER", "", "Field required"),
+    ],
+)
+def test_wrong_value_is_one_line_by_its_variable_and_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    complaint: str,
+) -> None:
+    for name, given in (_OF_QUERY | {variable: value}).items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(SystemExit) as exit_:
+        load_settings(QuerySettings)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2
+    assert told.startswith(f"{variable}: ")
+    assert complaint in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    "servers", ["kafka", "kafka:", "kafka:x", ":9092", "a:1;b:2", "kafka://a:1"]
+)
+def test_bootstrap_servers_are_refused_when_kafkas_client_could_not_read_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], servers: str
+) -> None:
+    for name, value in (NEEDED | {"RAGTIME_KAFKA__BOOTSTRAP_SERVERS": servers}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    assert "must be host:port" in capsys.readouterr().err
+
+
+def test_bootstrap_servers_are_taken_with_blanks_and_in_brackets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    servers = "kafka-1.example.org:9092, [2001:db8::1]:9092"
+    for name, value in (NEEDED | {"RAGTIME_KAFKA__BOOTSTRAP_SERVERS": servers}).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(Settings).kafka.bootstrap_servers == servers.replace(" ", "")
+
+
+def test_name_that_is_nearly_a_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = {"RAGTIME_PUBLISH__LINGER_MS": "1", "RAGTIME_SOMETHING": "1"}
+    misspelt = {"RAGTIME_TRUSTED_PROXY": "10.0.0.0/8", "RAGTIME_CLICK_HOUSE__USER": "x"}
+    for name, value in (_OF_QUERY | others | misspelt).items():
+        monkeypatch.setenv(name, value)
+    load_settings(QuerySettings)
+    assert capsys.readouterr().err.splitlines() == [
+        "RAGTIME_CLICK_HOUSE__USER: there is no such setting; RAGTIME_CLICKHOUSE__USER is one",
+        "RAGTIME_TRUSTED_PROXY: there is no such setting; RAGTIME_TRUSTED_PROXIES is one",
+    ]
+
+
 @pytest.mark.parametrize(
     ("variable", "complaint"),
     [
