@@ -249,7 +249,9 @@ class RateLimitSettings(Block):
 class HttpSettings(Block):
     """The socket that a service listens on."""
 
-    host: str = Field("127.0.0.1", description="the address; `0.0.0.0` in a container")
+    host: str = Field(
+        "127.0.0.1", description="the address; `0.0.0.0` in a container, `::` for IPv6 and IPv4"
+    )
     port: Port = Field(description="the API, health and metrics; the processor has no API")
     metrics_port: Port | None = Field(
         None,

@@ -20,6 +20,9 @@ from libs.settings import DoorSettings, DoorStopSettings
 from libs.stopping import exit_when_told
 from libs.telemetry.logs import get_logger
 
+_ANY_ADDRESS = "::"
+_BACKLOG = 2048  # uvicorn's
+
 _TICK_S = 0.1
 _TICKS_BETWEEN_LOOKS = 5  # uvicorn ticks ten times a second
 # What the kernel takes of an answer ahead of its reader; by default 3 MB, which nobody counts.
@@ -42,7 +45,18 @@ def serve(
     log.info("http.starting", host=settings.host, port=settings.port)
     logging.getLogger("uvicorn.error").addFilter(without_texts)
     _collect_garbage_seldom()
-    Server(configuration(app, settings, stop, trusted_proxies), app, stop).run()
+    server = Server(configuration(app, settings, stop, trusted_proxies), app, stop)
+    server.run(_sockets(settings))
+
+
+def _sockets(settings: DoorSettings) -> list[socket.socket] | None:
+    """For `::` one that takes IPv4 too: asyncio's own would take IPv6 alone."""
+    if settings.host != _ANY_ADDRESS or not socket.has_dualstack_ipv6():
+        return None
+    place = (settings.host, settings.port)
+    return [
+        socket.create_server(place, family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+    ]
 
 
 def configuration(

@@ -148,6 +148,17 @@ async def test_service_answers_when_clickhouse_comes_after_it(
     ]
 
 
+async def test_both_kinds_of_addresses_are_served_when_the_host_is_any(
+    clickhouse_settings: ClickHouseSettings,
+) -> None:
+    any_address = {"RAGTIME_HTTP__HOST": "::"}
+    async with service(clickhouse_settings, any_address) as http:
+        port = http.base_url.port
+        over_ipv6 = await http.get(f"http://[::1]:{port}/healthz/live")
+
+    assert over_ipv6.status_code == 200  # and over IPv4, else the service had not been found
+
+
 async def test_requests_are_answered_when_service_is_told_to_stop(
     clickhouse: AsyncClient, clickhouse_settings: ClickHouseSettings
 ) -> None:
