@@ -9,8 +9,9 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key
 from libs.events.record_index import entry_of
 from services.ingest.bodies import RawEvent
+from services.ingest.decoding import decode
 from services.ingest.enrich import Submission, enrich
-from services.ingest.incoming import UndecodableError, decode_incoming
+from services.ingest.incoming import UndecodableError
 from services.ingest.publisher import Line
 from services.ingest.verdicts import Refusal, RefusedError, explain
 
@@ -42,7 +43,7 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
             work = 0
             await asyncio.sleep(0)
         try:
-            event = enrich(index, decode_incoming(raw), submission)
+            event = enrich(index, decode(raw), submission)
         except (*UndecodableError, RefusedError) as error:
             batch.rejected.append((index, explain(error)))
         else:

@@ -8,7 +8,7 @@ ends here: the event has no field for it.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 
 from uuid_utils import uuid7
@@ -165,6 +165,8 @@ def _occurred_at(occurred_at: datetime | None, submission: Submission) -> dateti
         return submission.accepted_at
     if not submission.oldest <= occurred_at <= submission.newest:
         raise outside_window(occurred_at, submission.oldest, submission.newest)
+    if beyond_us := occurred_at.microsecond % 1000:  # the table keeps milliseconds
+        occurred_at -= timedelta(microseconds=beyond_us)
     return occurred_at if occurred_at.tzinfo is UTC else occurred_at.astimezone(UTC)
 
 

@@ -1,6 +1,6 @@
 """What is filled in for fields that a producer left out."""
 
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from libs.events.codec import decode_line, encode_event
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
+from services.ingest.decoding import decode
 from services.ingest.enrich import Submission, enrich
-from services.ingest.incoming import decode_incoming
 from services.ingest.verdicts import RefusedError
 from tests.golden_events import ACCEPTED_AT
 from tests.unit.services.ingest.submissions import submission
@@ -23,7 +23,7 @@ _IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148"
 
 def _enrich(to: Submission, index: int = 0, **fields: Any) -> AnyEvent:
     sent = {"type": "session.started", "sessionId": "ses-1"} | fields
-    return enrich(index, decode_incoming(msgspec.json.encode(sent)), to)
+    return enrich(index, decode(msgspec.json.encode(sent)), to)
 
 
 def test_country_and_device_are_the_callers_when_the_event_has_no_context() -> None:
@@ -115,8 +115,23 @@ def test_time_is_the_same_instant_in_utc_whatever_the_zone(age: timedelta, offse
 
     event = _enrich(submission(), occurredAt=zoned.isoformat())
 
-    assert event.occurred_at == zoned
+    assert event.occurred_at == zoned - timedelta(microseconds=zoned.microsecond % 1000)
     assert event.occurred_at.utcoffset() == timedelta(0)
+
+
+@given(st.from_regex(r"\A[0-9]{1,30}\Z"), st.sampled_from(["Z", "+00:00", "z", "-00:00"]))
+def test_time_keeps_its_millisecond_when_it_has_any_fraction(fraction: str, zone: str) -> None:
+    event = _enrich(submission(), occurredAt=f"2026-03-24T23:59:59.{fraction}{zone}")
+
+    cut_ms = int(fraction[:3].ljust(3, "0"))
+    assert event.occurred_at == datetime(2026, 3, 24, 23, 59, 59, cut_ms * 1000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("second", ["60", "60.5", "60.9999999"])
+def test_second_60_is_the_last_instant_of_its_minute(second: str) -> None:
+    event = _enrich(submission(), occurredAt=f"2026-03-25T00:59:{second}+01:00")
+
+    assert event.occurred_at == datetime(2026, 3, 24, 23, 59, 59, 999_000, tzinfo=UTC)
 
 
 _keys = st.text(min_size=1, max_size=128)
@@ -161,7 +176,7 @@ def test_keys_beyond_the_limit_are_marked(fields: dict[str, Any], names: str) ->
     marked = []
     for letter in "abcdeabcde":
         sent = msgspec.json.encode(fields | {"sessionId": "s", "conversationId": "c"})
-        event = enrich(0, decode_incoming(sent.replace(b"{n}", letter.encode())), context)
+        event = enrich(0, decode(sent.replace(b"{n}", letter.encode())), context)
         marked.append(event.other_keys)
     prefix = names[0]
     assert marked == [(), (), (), (f"{prefix}d",), (f"{prefix}e",)] * 2
