@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from libs.events.instants import may_be_rounded_up, plain_instants
+from libs.events.instants import has_long_fraction, with_plain_instants
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
 
@@ -45,12 +45,10 @@ def decode_line(number: int, line: bytes) -> AnyEvent | InvalidLine:
 
 
 def _decode(line: bytes) -> AnyEvent:
-    if may_be_rounded_up(line):
-        return _decoder.decode(plain_instants(line))
     try:
-        return _decoder.decode(line)
+        return _decoder.decode(with_plain_instants(line) if has_long_fraction(line) else line)
     except msgspec.ValidationError:
-        plain = plain_instants(line)
+        plain = with_plain_instants(line)
         if plain == line:
             raise
         return _decoder.decode(plain)
