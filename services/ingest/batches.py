@@ -9,7 +9,7 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key
 from libs.events.record_index import entry_of
 from services.ingest.bodies import RawEvent
-from services.ingest.decoding import decode
+from services.ingest.decoding import EventDecoder
 from services.ingest.enrich import Submission, enrich
 from services.ingest.incoming import UndecodableError
 from services.ingest.publisher import Line
@@ -36,6 +36,7 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
     Others get at the event loop every few milliseconds.
     """
     batch = Batch()
+    decode = EventDecoder().decode
     work = 0
     for index, raw in enumerate(events):
         work += _BYTES_OF_NOTHING + len(raw)

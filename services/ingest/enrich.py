@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 
 from uuid_utils import uuid7
 
+from libs.events.instants import instant_of
 from libs.events.models import (
     EVENT_ID_PATTERN,
     AnyEvent,
@@ -160,9 +161,12 @@ def _id(given: str | None, index: int, submission: Submission) -> str:
     return str(uuid7()) if submission.id_prefix is None else f"{submission.id_prefix}:{index}"
 
 
-def _occurred_at(occurred_at: datetime | None, submission: Submission) -> datetime:
-    if occurred_at is None:
+def _occurred_at(text: str | None, submission: Submission) -> datetime:
+    if text is None:
         return submission.accepted_at
+    occurred_at = instant_of(text)
+    if occurred_at is None:
+        raise invalid_field("occurredAt")
     if not submission.oldest <= occurred_at <= submission.newest:
         raise outside_window(occurred_at, submission.oldest, submission.newest)
     if beyond_us := occurred_at.microsecond % 1000:  # the table keeps milliseconds

@@ -3,8 +3,6 @@
 The schemas of events come from the structs that decode them; tests hold the rest against answers.
 """
 
-import msgspec
-
 from libs.access.api_keys import Scope
 from libs.http.budget import OVERLOADED
 from libs.http.connections import TOO_MANY_UNDER_WAY
@@ -21,7 +19,7 @@ from libs.http.openapi import (
 )
 from libs.http.problems import ProblemBody
 from services.ingest.answers import NoValidEvent, Verdicts
-from services.ingest.incoming import AnyIncoming
+from services.ingest.schemas import event_schema
 
 # Without `occurredAt`: an example must be taken whenever somebody sends it.
 _MESSAGE_EXAMPLE: Json = {
@@ -187,9 +185,7 @@ _RESPONSES: Json = {
 
 def document(path: str) -> Json:
     """The OpenAPI document of the service, with its one route at `path`."""
-    (event, *_), schemas = msgspec.json.schema_components(
-        (AnyIncoming, Verdicts, NoValidEvent, ProblemBody), ref_template=REFERENCE
-    )
+    event, schemas = event_schema(REFERENCE, Verdicts, NoValidEvent, ProblemBody)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -53,6 +53,7 @@ _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
 _NULL = re.compile(r"Expected .*, got `null`(?: - at|\Z)")
 _NUMBER = re.compile(r"\[\d+\]")
 _USUAL_LENGTH = 160
+_LONGEST_PATH = 100
 _REQUIRED = frozenset(
     {"sessionId", "conversationId", "role", "action", "hit", "durationMs", "sources[].id"}
 )
@@ -121,6 +122,13 @@ _usual_fault = lru_cache(maxsize=1_024)(_fault)
 def invalid_field(path: str) -> RefusedError:
     """A field whose value is of the right type and still not what its rule asks for."""
     return RefusedError(Refusal(RejectCode.INVALID_FIELD, f"`{path}` must be {_RULES[path]}"))
+
+
+def unknown_field(path: str, right: str) -> RefusedError:
+    """A name that is nearly one of ours. It consists of the letters of ours, `_` and `-`."""
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    message = f"`{shown}` is not known here: the name is `{right}`"
+    return RefusedError(Refusal(RejectCode.UNKNOWN_FIELD, message))
 
 
 def live_not_allowed() -> RefusedError:

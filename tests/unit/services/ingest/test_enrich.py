@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from libs.events.codec import decode_line, encode_event
 from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
-from services.ingest.decoding import decode
+from services.ingest.decoding import EventDecoder
 from services.ingest.enrich import Submission, enrich
 from services.ingest.verdicts import RefusedError
 from tests.golden_events import ACCEPTED_AT
@@ -23,7 +23,7 @@ _IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148"
 
 def _enrich(to: Submission, index: int = 0, **fields: Any) -> AnyEvent:
     sent = {"type": "session.started", "sessionId": "ses-1"} | fields
-    return enrich(index, decode(msgspec.json.encode(sent)), to)
+    return enrich(index, EventDecoder().decode(msgspec.json.encode(sent)), to)
 
 
 def test_country_and_device_are_the_callers_when_the_event_has_no_context() -> None:
@@ -176,7 +176,7 @@ def test_keys_beyond_the_limit_are_marked(fields: dict[str, Any], names: str) ->
     marked = []
     for letter in "abcdeabcde":
         sent = msgspec.json.encode(fields | {"sessionId": "s", "conversationId": "c"})
-        event = enrich(0, decode(sent.replace(b"{n}", letter.encode())), context)
+        event = enrich(0, EventDecoder().decode(sent.replace(b"{n}", letter.encode())), context)
         marked.append(event.other_keys)
     prefix = names[0]
     assert marked == [(), (), (), (f"{prefix}d",), (f"{prefix}e",)] * 2
