@@ -14,6 +14,8 @@ from services.ingest.incoming import (
     decode_with_own_fields,
 )
 from services.ingest.names import reject_near_misses, reject_nested_near_misses
+from services.ingest.repair import decode_repaired, is_of_a_description
+from services.ingest.verdicts import FieldWarning
 
 _UNKNOWN_FIELD = "Object contains unknown field"
 _NO_TYPE = "Object missing required field `type`"
@@ -26,35 +28,54 @@ class EventDecoder:
     They resemble each other: where one has fields of the producer's own, the next ones will.
     """
 
-    __slots__ = ("_have_own_fields",)
+    __slots__ = ("_decode",)
 
     def __init__(self) -> None:
-        self._have_own_fields = False
+        self._decode = decode_known
 
-    def decode(self, raw: RawEvent) -> AnyIncoming:
-        """The event. Raises RefusedError for a name that is nearly ours, or an UndecodableError."""
+    def decode(self, raw: RawEvent, warnings: list[FieldWarning]) -> AnyIncoming:
+        """The event; what is wrong with its descriptions is added to the warnings.
+
+        Raises RefusedError for a name that is nearly ours, or an UndecodableError.
+        """
         try:
             return self._decode(raw)
         except msgspec.ValidationError as error:
-            unusual = self._decode_with_care(raw, str(error))
+            if len(raw) < _SHORTEST_MISS:
+                raise
+            unusual = self._decode_with_care(raw, str(error), warnings)
             if unusual is None:
                 raise
             return unusual
 
-    def _decode(self, raw: RawEvent) -> AnyIncoming:
-        if not self._have_own_fields:
-            return decode_known(raw)
-        reject_near_misses(raw)
-        return decode_with_own_fields(raw)
-
-    def _decode_with_care(self, raw: RawEvent, fault: str) -> AnyIncoming | None:
+    def _decode_with_care(
+        self, raw: RawEvent, fault: str, warnings: list[FieldWarning]
+    ) -> AnyIncoming | None:
         """The event after all, or None where it has the fault that the decoder names."""
         if fault.startswith(_UNKNOWN_FIELD):
-            if not self._have_own_fields:
-                self._have_own_fields = True
-                return self.decode(raw)
+            if self._decode is decode_known:
+                self._decode = _decode_with_own_fields
+                return self.decode(raw, warnings)
             reject_nested_near_misses(raw)
-            return decode_incoming(raw)
-        if fault.startswith(_NO_TYPE) and len(raw) >= _SHORTEST_MISS:  # it is looked for first
+            return _decode_with_nested_fields(raw, warnings)
+        if fault.startswith(_NO_TYPE):  # it is looked for first
             reject_near_misses(raw)
+        if is_of_a_description(fault):  # it stopped before it had seen all names
+            reject_near_misses(raw)
+            reject_nested_near_misses(raw)
+            return decode_repaired(raw, warnings)
         return None
+
+
+def _decode_with_own_fields(raw: RawEvent) -> AnyIncoming:
+    reject_near_misses(raw)
+    return decode_with_own_fields(raw)
+
+
+def _decode_with_nested_fields(raw: RawEvent, warnings: list[FieldWarning]) -> AnyIncoming:
+    try:
+        return decode_incoming(raw)
+    except msgspec.ValidationError as error:
+        if not is_of_a_description(str(error)):
+            raise
+    return decode_repaired(raw, warnings)

@@ -17,32 +17,24 @@ from libs.events.models import (
     MAX_DURATION_MS,
     MAX_SOURCES,
     ActionSlug,
-    DeviceType,
     Duration,
     Key,
     Role,
-    SourceName,
     UserType,
 )
 
-# `enrich` checks these patterns: here each would cost 0.4 µs an event, a tenth of the whole.
+# `enrich` checks this pattern: here it would cost 0.4 µs an event, a tenth of the whole. And it
+# reads all descriptions (language, context, device, names): none of them rejects an event.
 ProducerId = Annotated[
     str,
     Meta(min_length=1, max_length=64, extra_json_schema={"pattern": r"^[A-Za-z0-9_.:-]+$"}),
 ]
-LanguageTag = Annotated[
-    str,
-    Meta(extra_json_schema={"maxLength": 64, "pattern": r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"}),
+SourceTitle = Annotated[
+    str, Meta(description="A longer one than of 512 characters counts as absent, with a warning.")
 ]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 # 93000.0 is whole too: that is what comes out when a producer multiplies seconds.
 WholeMs = Duration | Annotated[float, Meta(ge=0, le=MAX_DURATION_MS, multiple_of=1.0)]
-# `enrich` reads it. Schemas know no format for both.
-IpAddress = Annotated[
-    str, Meta(extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
-]
-CountryCode = Annotated[str, Meta(extra_json_schema={"pattern": r"^([A-Za-z]{2}|unknown)$"})]
-
 _FEW_SOURCES = Meta(max_length=MAX_SOURCES)
 
 
@@ -50,16 +42,16 @@ class IncomingSource(Struct, rename="camel", frozen=True, gc=False):
     """A knowledge source that a retrieval cited."""
 
     id: Key
-    name: SourceName | None = None
+    name: SourceTitle | None = None
 
 
 class IncomingContext(Struct, rename="camel", frozen=True):
     """Where the user sat. Address and user agent are used to derive what is missing, then gone."""
 
-    ip: IpAddress | None = None
+    ip: str | None = None
     user_agent: str | None = None
-    country: CountryCode | None = None
-    device_type: DeviceType | None = None
+    country: str | None = None
+    device_type: str | None = None
 
 
 class Incoming(Struct, rename="camel", frozen=True, kw_only=True, tag_field="type"):
@@ -69,9 +61,9 @@ class Incoming(Struct, rename="camel", frozen=True, kw_only=True, tag_field="typ
     id: ProducerId | None = None
     occurred_at: Time | None = None
     user_type: UserType | None = None
-    device_id: Key | None = None
+    device_id: str | None = None
     live: bool | None = None
-    language: LanguageTag | None = None
+    language: str | None = None
     context: IncomingContext | None = None
 
 

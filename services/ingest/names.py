@@ -24,10 +24,10 @@ from services.ingest.incoming import (
 from services.ingest.verdicts import unknown_field
 
 _LIST_AT_MOST = 10_000  # colons: each may be a name, and a name costs 250 bytes
+_LOOK_AT_AT_MOST = 200_000
 _SPELLINGS_AT_MOST = 16
 
 _SEPARATORS = str.maketrans("", "", "_-")
-_NAME = re.compile(rb'"([A-Za-z_-]{2,64})"\s*+:')
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_elements = msgspec.json.Decoder(list[Raw]).decode
@@ -53,6 +53,9 @@ OF_AN_EVENT = Names(
 OF_A_CONTEXT = Names(IncomingContext)
 OF_A_SOURCE = Names(IncomingSource)
 _ALL = (OF_AN_EVENT, OF_A_CONTEXT, OF_A_SOURCE)
+_EXACT = "|".join(sorted({name for names in _ALL for name in names.exact}))
+# Any name of letters but ours.
+_NAME = re.compile(rf'"(?!(?:{_EXACT})")([A-Za-z_-]{{2,64}})"\s*+:'.encode())
 
 
 def _is_nearly_ours(name: str) -> bool:
@@ -73,7 +76,7 @@ def reject_nested_near_misses(raw: RawEvent) -> None:
     if (context := fields.get("context")) and _begins(context, b"{"):
         _look_at(_fields(context), OF_A_CONTEXT, "context.")
     sources = fields.get("sources")
-    if sources and _begins(sources, b"[") and not _may_be_many(sources):
+    if sources and _begins(sources, b"[") and not may_be_many(sources):
         for index, source in enumerate(_decode_elements(sources)):
             if _begins(source, b"{"):
                 _look_at(_decode_fields(source), OF_A_SOURCE, f"sources[{index}].")
@@ -91,16 +94,17 @@ def _look_at(fields: Mapping[str, Raw], names: Names, path: str) -> None:
 
 
 def _fields(raw: RawEvent) -> Mapping[str, Raw]:
-    return _nearly_ours(raw) if _may_be_many(raw) else _decode_fields(raw)
+    return _nearly_ours(raw) if may_be_many(raw) else _decode_fields(raw)
 
 
-def _may_be_many(raw: RawEvent) -> bool:
+def may_be_many(raw: RawEvent) -> bool:
+    """Whether to list all fields in this could take too much memory."""
     return len(raw) > _LIST_AT_MOST and bytes(raw).count(b":") > _LIST_AT_MOST
 
 
 def _nearly_ours(raw: RawEvent) -> Mapping[str, Raw]:
     """The fields whose names are nearly ours, where to list all takes too much memory."""
-    found = set(map(itemgetter(1), _NAME.finditer(raw)))
+    found = set(map(itemgetter(1), islice(_NAME.finditer(raw), _LOOK_AT_AT_MOST)))
     nearly = filter(_is_nearly_ours, map(bytes.decode, found))
     names = ["context", "sources", *islice(nearly, _SPELLINGS_AT_MOST)]
     renamed = {f"field_{index}": name for index, name in enumerate(names)}

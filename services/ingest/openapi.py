@@ -57,7 +57,7 @@ _PARAMETERS: list[Json] = [
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Makes the ids of events that have none from this key and their index, so"
+        "description": "Makes the ids of events that have none from this key and their bytes, so"
         " that the same request may be sent again.",
         "schema": {
             "type": "string",
