@@ -19,6 +19,7 @@ from libs.http.openapi import (
 )
 from libs.http.problems import ProblemBody
 from services.ingest.answers import NoValidEvent, Verdicts
+from services.ingest.publisher import NOT_WRITTEN_IN_TIME
 from services.ingest.schemas import event_schema
 
 # Without `occurredAt`: an example must be taken whenever somebody sends it.
@@ -73,7 +74,7 @@ _PARAMETERS: list[Json] = [
         "in": "header",
         "required": False,
         "description": "How the body is compressed; empty like `identity`. In any letter case.",
-        "schema": {"type": "string", "enum": ["identity", "gzip", "zstd", ""]},
+        "schema": {"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]},
         "example": "identity",
     },
 ]
@@ -174,7 +175,7 @@ _RESPONSES: Json = {
     "503": problem_response(
         503,
         {
-            "unavailable": "The events could not be written in time; send them again.",
+            "unavailable": NOT_WRITTEN_IN_TIME,
             "overloaded": OVERLOADED,
         }
         | EARLY_PROBLEMS["503"],
@@ -221,8 +222,15 @@ def document(path: str) -> Json:
 
 def _request_body() -> Json:
     several = [_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE]
+    # The media type says how the elements are written: a line each, no brackets, no commas.
+    lines = {
+        "schema": _EVENTS | {"description": "One event a line."},
+        "examples": {"lines": {"summary": "Two lines", "value": several}},
+    }
     return {
         "required": True,
+        "description": "Any other `application/*+json` is taken like `application/json`. A byte"
+        " order mark before the body is skipped.",
         "content": {
             "application/json": {
                 "schema": {"oneOf": [_EVENT, _EVENTS]},
@@ -231,11 +239,9 @@ def _request_body() -> Json:
                     "several": {"summary": "An array of events", "value": several},
                 },
             },
-            # The media type says how the elements are written: a line each, no brackets, no commas.
-            "application/x-ndjson": {
-                "schema": _EVENTS | {"description": "One event a line."},
-                "examples": {"lines": {"summary": "Two lines", "value": several}},
-            },
+            "application/x-ndjson": lines,
+            "application/ndjson": lines,
+            "application/jsonl": lines,
         },
     }
 

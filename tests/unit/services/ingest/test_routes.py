@@ -67,8 +67,17 @@ def _published(running: Service) -> list[dict[str, Any]]:
             3,
         ),
         (_NDJSON | {"Content-Encoding": "ZSTD"}, zstd.compress(json.dumps(_MESSAGE).encode()), 1),
+        (_JSON, b"\xef\xbb\xbf%s" % json.dumps(_MESSAGE).encode(), 1),
+        (_NDJSON, b"\xef\xbb\xbf%s\n" % json.dumps(_MESSAGE).encode(), 1),
+        ({"Content-Encoding": "X-Gzip"}, gzip.compress(json.dumps(_MESSAGE).encode()), 1),
+        ({"Content-Type": "application/ndjson"}, b"%s\n" % json.dumps(_MESSAGE).encode() * 2, 2),
+        ({"Content-Type": "application/jsonl"}, b"%s\n" % json.dumps(_MESSAGE).encode() * 2, 2),
+        ({"Content-Type": "application/vnd.museum+JSON"}, json.dumps([_MESSAGE] * 2).encode(), 2),
     ],
-    ids=["object", "array", "ndjson", "gzip", "zstd"],
+    ids=[
+        *("object", "array", "ndjson", "gzip", "zstd", "byte order mark", "byte order mark, lines"),
+        *("x-gzip", "application/ndjson", "application/jsonl", "another +json"),
+    ],
 )
 async def test_events_are_accepted_in_every_form(
     headers: dict[str, str], body: bytes, accepted: int
@@ -126,6 +135,11 @@ async def test_request_is_refused_when_not_one_event_is_valid() -> None:
         (b"{}", {"Content-Encoding": "gzip"}, (400, "broken_compression")),
         (b"{}", {"Content-Encoding": "br"}, (415, "unsupported_content_encoding")),
         (b"{}", {"Content-Type": "text/plain"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Type": "application/x+y"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Type": "text/x+json"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Encoding": "x-zstd"}, (415, "unsupported_content_encoding")),
+        (b"{}", {"Content-Encoding": "xx-gzip"}, (415, "unsupported_content_encoding")),
+        (b"\xef\xbb\xbf \n", {}, (400, "empty_body")),
         (b"{}", {"Content-Type": ""}, (415, "unsupported_media_type")),
         (b"{}", {"Idempotency-Key": ""}, (400, "invalid_idempotency_key")),
         (b"{}", {"Idempotency-Key": "k" * 256}, (400, "invalid_idempotency_key")),
@@ -275,6 +289,7 @@ async def test_request_is_unavailable_when_kafka_does_not_acknowledge(failure: s
         running.kafka.release()
 
     assert _problem(response) == (503, "unavailable")
+    assert "Idempotency-Key" in response.json()["detail"]
     assert int(response.headers["Retry-After"]) >= 1
 
 
