@@ -53,9 +53,9 @@ class RateLimiter:
         self._addresses = (Windows(_MAX_ADDRESSES), Windows(_MAX_NEIGHBOURHOODS), Windows())
         self._store_is_ahead_ms = 0
 
-    async def take(self, identity: str, most: int) -> RateLimitState:
-        """Take one of a key's minute."""
-        return await self.take_all((Limit(identity, most),))
+    async def take(self, identity: str, most: int, amount: int = 1) -> RateLimitState:
+        """Take of a key's minute; an amount of 0 tells how it stands."""
+        return await self.take_all((Limit(identity, most),), amount)
 
     async def take_all(
         self, limits: Sequence[Limit], amount: int = 1, fee: int = 0
@@ -66,12 +66,14 @@ class RateLimiter:
         """
         return await self._take(self._keys, limits, amount, fee)
 
-    async def take_address(self, names: Iterable[str], most: int) -> RateLimitState:
-        """Count a request of a stranger. `names`: its address's, then its neighbourhood's."""
+    async def take_address(
+        self, names: Iterable[str], most: int, amount: int = 1
+    ) -> RateLimitState:
+        """Count requests of a stranger. `names`: its address's, then its neighbourhood's."""
         now_ms = self._now_ms()
         for windows, name in zip(self._addresses, chain(names, (_EVERYBODY_ELSE,)), strict=False):
             if windows.has_room(name, now_ms):
-                return await self._take(windows, (Limit(name, most),), 1, 0)
+                return await self._take(windows, (Limit(name, most),), amount, 0)
         raise AssertionError("the last of them has room for everybody")
 
     def refused_here(self, limits: Sequence[Limit]) -> RateLimitState | None:

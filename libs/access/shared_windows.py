@@ -73,12 +73,15 @@ class SharedWindows:
 
     async def run(self) -> None:
         """Look for the store and serve, until cancelled."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
         try:
-            while True:
+            while not task.cancelling():
                 if self._is_there:
                     await self._serve()
                 else:
                     await self._look()
+            raise asyncio.CancelledError  # which the driver has swallowed, as its time ended too
         finally:
             await self._client.aclose()
 

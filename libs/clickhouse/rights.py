@@ -73,6 +73,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _on("events", SELECT),
         _on("daily_counts", SELECT),
         _on("source_names", SELECT),
+        _on("retention", SELECT),  # of which days all raw events are there
         _on("api_keys", SELECT),
         _READS_MIGRATIONS,
         _WRITES_KEY_USES,

@@ -89,6 +89,19 @@ class Admission:
             )
         return key
 
+    async def look(self, request: Request) -> None:
+        """Leave the state of the caller's limit for an answer that takes nothing of it."""
+        token = bearer_token(header_values(request.scope, b"authorization"))
+        key = None if token is None else self._keys.find(token, self._clock())
+        if key is None:
+            names = self._names(request)
+            state = await self._limiter.take_address(names, self._rates.per_address, amount=0)
+        elif self._rates.per_key is not None:
+            state = await self._limiter.take(*_minute_of(key, self._rates.per_key), amount=0)
+        else:
+            return
+        request.state.rate_limit = state._replace(allowed=True)
+
     def _may_be_known(self, token: str | None) -> bool:
         """Whether nobody can tell: the keys have not been read since the start, or for too long."""
         return token is not None and not self._keys.can_judge
@@ -105,8 +118,7 @@ class Admission:
 
     async def _limit_key(self, request: Request, key: ActiveKey, default: int) -> None:
         """Count a request by its key; raises the Problem of one too many."""
-        rate = default if key.rate_per_minute is None else key.rate_per_minute
-        state = await self._limiter.take(f"key:{key.id}", rate)
+        state = await self._limiter.take(*_minute_of(key, default))
         request.state.rate_limit = state
         if not state.allowed:
             _BY_KEY.inc()
@@ -137,7 +149,8 @@ class Admission:
 
     def _refusal(self, request: Request, token: str | None) -> Problem:
         challenge = {"WWW-Authenticate": "Bearer"}
-        if not header_values(request.scope, b"authorization"):
+        shown = header_values(request.scope, b"authorization")
+        if not shown:
             detail = "The request needs the header `Authorization: Bearer <API key>`."
             return Problem(401, "missing_key", detail, challenge)
         if self._may_be_known(token):
@@ -147,7 +160,15 @@ class Admission:
                 "API keys cannot be checked at the moment.",
                 {"Retry-After": str(_KEYS_RETRY_AFTER_S)},
             )
+        if token is None:
+            detail = "The header Authorization must be `Bearer <API key>`, once."
+            return Problem(401, "invalid_key", detail, challenge)
         return Problem(401, "invalid_key", "The API key is not valid.", challenge)
+
+
+def _minute_of(key: ActiveKey, default: int) -> tuple[str, int]:
+    """By what a key's requests are counted over all replicas, and how many may come."""
+    return f"key:{key.id}", default if key.rate_per_minute is None else key.rate_per_minute
 
 
 @lru_cache(maxsize=4_096)

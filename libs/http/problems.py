@@ -3,7 +3,7 @@
 Never a trace and never 422: what a caller did wrong is told by name, what we did wrong is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -75,8 +75,13 @@ def body_of(problem: Problem, request_id: str) -> ProblemBody:
     )
 
 
-def install_problems(app: FastAPI) -> None:
-    """Let every error of the app answer in the one shape."""
+def install_problems(
+    app: FastAPI, look: Callable[[Request], Awaitable[None]] | None = None
+) -> None:
+    """Let every error of the app answer in the one shape.
+
+    `look` finds the state of a caller's limit for what a project's path does not take.
+    """
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
@@ -85,6 +90,8 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
+            if look is not None and "projectId" in request.path_params:
+                await look(request)
             return _answer_other_method(request, error)
         code = _CODES.get(error.status_code, "refused")
         problem = Problem(error.status_code, code, _detail(error), error.headers)
@@ -120,7 +127,7 @@ def _answer_other_method(request: Request, error: HTTPException) -> Response:
     taken = (error.headers or {}).get("Allow", "").split(", ")
     allow = {"Allow": ", ".join(sorted({*taken, "OPTIONS"}))}
     if request.method == "OPTIONS":
-        return Response(status_code=204, headers=allow)
+        return Response(status_code=204, headers=_rate_headers(request) | allow)
     detail = f"This path does not take {request.method}."
     return answer_problem(request, Problem(405, "method_not_allowed", detail, allow))
 
@@ -137,12 +144,14 @@ def request_id_in(request: Request) -> str:
     return new_request_id() if request_id is None else request_id
 
 
+def _rate_headers(request: Request) -> dict[str, str]:
+    """Of the caller's limit, where that is known."""
+    rate_limit = getattr(request.state, "rate_limit", None)
+    return {} if rate_limit is None else dict(rate_limit.headers())
+
+
 def answer_problem(request: Request, problem: Problem) -> Response:
     """The answer, with the headers of the caller's rate limit where that is known."""
-    rate_limit = getattr(request.state, "rate_limit", None)
-    headers = {
-        **({} if rate_limit is None else rate_limit.headers()),
-        **problem.headers,
-    }
+    headers = _rate_headers(request) | problem.headers
     body = body_of(problem, request_id_in(request))
     return Response(msgspec.json.encode(body), problem.status, headers, media_type=MEDIA_TYPE)

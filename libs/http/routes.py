@@ -1,9 +1,11 @@
-"""Routes that take a path to its very end."""
+"""Routes that take a path to its very end, and the API's with or without a slash there."""
 
 import re
 from collections.abc import Iterable
 
 from starlette.routing import BaseRoute, Route
+
+_API = "/api/"
 
 
 def take_whole_paths(routes: Iterable[BaseRoute]) -> None:
@@ -12,6 +14,7 @@ def take_whole_paths(routes: Iterable[BaseRoute]) -> None:
     `/metrics%0A` would be answered where a proxy keeps `/metrics` from strangers.
     """
     for route in routes:
-        if isinstance(route, Route):
+        if isinstance(route, Route) and route.path_regex.pattern.endswith("$"):
             pattern = route.path_regex.pattern.removesuffix("$")
-            route.path_regex = re.compile(pattern + r"\Z")
+            slash = "/?" if route.path.startswith(_API) else ""
+            route.path_regex = re.compile(pattern + slash + r"\Z")

@@ -2,13 +2,22 @@
 
 In the tables: no place in Kafka has two rows, no event counts twice, each conversation has one
 first message a day, and the rollups hold what the raw table gives; for the days of which the
-retention has left all. In Kafka: each record that has no row holds nothing that should have one.
+retention has left all. In Kafka: each record that has no row holds nothing that should have one;
+what ClickHouse refused stands in the dead letters.
 What is being inserted at the moment may look like a difference: one counts when it is still the
 same some looks later.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -17,12 +26,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.kept_days import complete_since, noted
 from libs.events.codec import InvalidLine, decode_record
 from libs.events.models import AnyEvent
+from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import identity_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
-from services.admin.retention import complete_since, noted
+from services.admin.dead_letters import read_letters
 from services.admin.statements import statement
 from services.admin.topics import reading
 
@@ -73,7 +84,7 @@ async def audit(
     since = max(since, complete_since(await noted(client), datetime.now(UTC)) or since)
     async with reading(kafka, kafka.events_topic) as consumer:
         numbers: set[int] = consumer.partitions_for_topic(kafka.events_topic) or set()
-        topic = _Topic(consumer, client, kafka.events_topic, every_record=every_record)
+        topic = _Topic(consumer, client, kafka, every_record=every_record)
         parameters = {
             "since": since,
             "topic": kafka.events_topic,
@@ -118,14 +129,23 @@ async def first_row(client: AsyncClient, sql: str, parameters: dict[str, Any]) -
     return ", ".join(f"{name}={value!r}" for name, value in named)
 
 
+_Place = tuple[str | None, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     """An event in Kafka that left no row."""
 
+    partition: int
     offset: int
     number: int
     event: AnyEvent
     appended_at_ms: int
+
+    @property
+    def place(self) -> "_Place":
+        """As the headers of a dead letter have it."""
+        return str(self.partition), str(self.offset), str(self.number)
 
     @property
     def identity(self) -> int:
@@ -142,11 +162,17 @@ class _Topic:
     """The records that Kafka still holds, against the rows that they left."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, client: AsyncClient, name: str, *, every_record: bool
+        self,
+        consumer: AIOKafkaConsumer,
+        client: AsyncClient,
+        kafka: KafkaSettings,
+        *,
+        every_record: bool,
     ) -> None:
         self._consumer = consumer
         self._client = client
-        self._name = name
+        self._kafka = kafka
+        self._name = kafka.events_topic
         self._every_record = every_record
         self.read = 0
 
@@ -195,7 +221,7 @@ class _Topic:
         return {offset: set(lines) for offset, lines in result.result_rows}
 
     async def _first_missing(self, lines: list[_Line]) -> str:
-        """Each must be a duplicate, of a copy in the window before it or, if it is late, before."""
+        """Each must be a duplicate, or refused by ClickHouse."""
         if not lines:
             return ""
         result = await self._client.query(
@@ -206,16 +232,34 @@ class _Topic:
             },
         )
         counted = {int(identity): times for identity, times in result.result_rows}
-        for line in lines:
-            ages_ms = [line.appended_at_ms - at_ms for at_ms in counted.get(line.identity, ())]
-            if not any(
-                age_ms >= 0 and (age_ms < _LONGEST_MS or line.is_late) for age_ms in ages_ms
-            ):
+        missing = [line for line in lines if not _is_duplicate(line, counted)]
+        refused = await self._refused() if missing else set()
+        for line in missing:
+            if line.place not in refused:
                 return (
                     f"offset {line.offset}, line {line.number}:"
                     f" event {line.event.id!r} of {line.event.project_id!r} is not counted"
                 )
         return ""
+
+    async def _refused(self) -> set[_Place]:
+        """The places of the events that ClickHouse refused: they were dead-lettered first."""
+        return {
+            (
+                letter.headers.get("partition"),
+                letter.headers.get("offset"),
+                letter.headers.get("line"),
+            )
+            for letter in await read_letters(self._kafka)
+            if letter.headers.get("topic") == self._name
+            and letter.headers.get("reason") == DeadLetterReason.REFUSED_BY_CLICKHOUSE
+        }
+
+
+def _is_duplicate(line: _Line, counted: Mapping[int, Sequence[int]]) -> bool:
+    """Whether a copy was counted in the window before it or, if it is late, before."""
+    ages_ms = [line.appended_at_ms - at_ms for at_ms in counted.get(line.identity, ())]
+    return any(age_ms >= 0 and (age_ms < _LONGEST_MS or line.is_late) for age_ms in ages_ms)
 
 
 def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noqa: ANN401
@@ -226,4 +270,4 @@ def _lines_without_rows(record: Any, lines: set[int]) -> Iterator[_Line]:  # noq
         if number in lines or isinstance(event, InvalidLine):
             continue
         if oldest <= event.occurred_at <= newest:
-            yield _Line(record.offset, number, event, record.timestamp)
+            yield _Line(record.partition, record.offset, number, event, record.timestamp)

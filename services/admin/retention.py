@@ -6,13 +6,12 @@ once is made by `ragtime retention --apply` alone, not by an update or a forgott
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.events.window import FARTHEST_AHEAD
+from libs.clickhouse.kept_days import cut, noted
 from services.admin.statements import statement
 
 FOR_EVER = 0
@@ -23,7 +22,6 @@ _ENGINE = (
 _TTL = re.compile(r"\bTTL (?:toDateTime\(appended_at\) \+ toIntervalDay\((\d+)\)|)")
 _OLDEST = "SELECT min(appended_at) FROM events HAVING count() > 0"
 _MONTHS = statement("retention_months")
-_NOTED = "SELECT noted_at, events_days FROM retention ORDER BY noted_at"
 _NOTE = "INSERT INTO retention SELECT {days:UInt32}, now64(3)"
 _MODIFY = "ALTER TABLE events MODIFY TTL toDateTime(appended_at) + INTERVAL {days} DAY"
 _REMOVE = "ALTER TABLE events REMOVE TTL"
@@ -41,23 +39,7 @@ class Kept:
 
     def would_delete(self, days: int, now: datetime) -> bool:
         """Whether another number of days makes rows too old that are there now."""
-        return days != FOR_EVER and self.oldest is not None and self.oldest < _cut(days, now)
-
-
-def _cut(days: int, now: datetime) -> datetime:
-    """What was appended before this is too old."""
-    return now - timedelta(days=days)
-
-
-def complete_since(noted: Sequence[tuple[datetime, int]], now: datetime) -> date | None:
-    """The first day of which the raw table holds all events; None where it has deleted none.
-
-    `noted`: from when on how many days were kept, in order. An event is appended an hour before it
-    occurs at most; the day beyond that is for clocks that differ.
-    """
-    ends = [at for at, _ in noted[1:]] + [now]
-    cuts = [_cut(days, end) for (_, days), end in zip(noted, ends, strict=False) if days]
-    return (max(cuts) + FARTHEST_AHEAD).date() + timedelta(days=2) if cuts else None
+        return days != FOR_EVER and self.oldest is not None and self.oldest < cut(days, now)
 
 
 def words(days: int | None) -> str:
@@ -76,12 +58,6 @@ async def kept(client: AsyncClient) -> Kept:
         days=FOR_EVER if ttl is None else int(ttl[1]) if ttl[1] else None,
         oldest=_utc(oldest[0][0]) if oldest else None,
     )
-
-
-async def noted(client: AsyncClient) -> list[tuple[datetime, int]]:
-    """What was kept from when on, in order."""
-    result = await client.query(_NOTED)
-    return [(_utc(at), days) for at, days in result.result_rows]
 
 
 async def months(client: AsyncClient) -> list[tuple[str, datetime, int, int]]:

@@ -146,7 +146,7 @@ def build(
     write = Guarded(admission, Writer, route.post)
     traces = publisher.traces
     app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest", traces), lifespan)
-    install_problems(app)
+    install_problems(app, admission.look)
     add_health(
         app,
         "ingest",

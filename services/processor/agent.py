@@ -2,8 +2,8 @@
 
 An insert that failed has, as a rule, an unknown outcome and is never repeated blindly: its
 partitions are recovered, which tells what arrived, and the batch goes through the pipeline again.
-One that fails again and again is cut in two, down to a record; what of that the server cannot read
-is dead-lettered, and all else goes on.
+Of one that fails again and again the rows that the server cannot read are found and dead-lettered,
+and all else goes on. Where it can read them all, the batch is cut in two, down to a record.
 """
 
 import asyncio
@@ -153,10 +153,12 @@ class Agent:
         self, records: Sequence[Record], partitions: dict[int, Partition], attempt: Attempt
     ) -> None:
         """Count these records, as often as it takes; in halves where they are refused together."""
-        while not attempt.is_in_vain or len(records) == 1:
+        while True:
             try:
                 if attempt.is_in_vain:
-                    await self._isolate(records[0], partitions, attempt)
+                    is_isolated = await self._isolate(records, partitions, attempt)
+                    if not is_isolated and len(records) > 1:
+                        break
                 await self._try(records, partitions, attempt)
             except WrongIndexError:
                 log.error("index.mismatch", records=len(records))
@@ -169,7 +171,7 @@ class Agent:
         BATCHES_SPLIT.inc()
         middle = len(records) // 2
         for half in (records[:middle], records[middle:]):
-            await self._count(half, partitions, Attempt(attempt.sent))
+            await self._count(half, partitions, attempt.anew())
 
     async def _try(
         self, records: Sequence[Record], partitions: dict[int, Partition], attempt: Attempt
@@ -194,19 +196,26 @@ class Agent:
                 await self._table.writer.insert(body, numbers)
 
     async def _isolate(
-        self, record: Record, partitions: dict[int, Partition], attempt: Attempt
-    ) -> None:
-        """Find the lines of a record that ClickHouse cannot read."""
-        batch = pipeline.prepare(decode([record], partitions, trusting=attempt.is_trusting))
-        rows = pipeline.rows(batch, self._topic.name, NO_LEASE)
+        self, records: Sequence[Record], partitions: dict[int, Partition], attempt: Attempt
+    ) -> bool:
+        """Find the lines that ClickHouse cannot read; whether there were any that nobody knew of.
+
+        Duplicates are looked at too: the first of them is as unreadable as the others.
+        """
+        batch = decode(records, partitions, trusting=attempt.is_trusting)
+        batch.refuse(attempt.refused)
+        rows = pipeline.rows(pipeline.mark_first_of_day(batch), self._topic.name, NO_LEASE)
 
         async def insert(some: Sequence[bytes]) -> None:
+            self._ownership.check()
             await self._table.writer.insert([b"\n".join(some)], batch.partition_numbers())
 
         refused = await refused_rows(rows, insert)
-        attempt.refused = {int(batch.line_numbers[at]): what for at, what in refused.items()}
+        attempt.refused |= {batch.line(at): what for at, what in refused.items()}
         say = log.warning if refused else log.error
-        say("record.isolated", partition=record.partition, offset=record.offset, bad=len(refused))
+        where = {"partition": records[0].partition, "offset": records[0].offset}
+        say("batch.isolated", records=len(records), bad=len(refused), **where)
+        return bool(refused)
 
     async def _after(
         self, error: Error, partitions: dict[int, Partition], attempt: Attempt

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from clickhouse_connect.driver.exceptions import Error
 
-from services.processor.batch import Record
+from services.processor.batch import Line, Record
 from services.processor.reactions import may_be_of_rows
 
 _FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-# So often ClickHouse must have refused a batch, each time after a recovery, before it is cut.
-_FAILURES_BEFORE_CUT = 3
+# So often ClickHouse must have refused a batch, each time after a recovery, before its rows are
+# looked at.
+_FAILURES_IN_VAIN = 3
 
 
 class Attempt:
@@ -18,9 +19,15 @@ class Attempt:
     def __init__(self, sent: set[tuple[Record, int | None]]) -> None:
         self.is_trusting = True  # whether the records' indexes are believed
         self.sent = sent
-        self.refused: dict[int, str] = {}  # lines of its one record, with what was said of them
+        self.refused: dict[Line, str] = {}  # lines that cannot be read, with what was said of them
         self._failures = 0
         self._pauses = pauses()
+
+    def anew(self) -> "Attempt":
+        """The first at a part of the batch, with what is known of its lines."""
+        part = Attempt(self.sent)
+        part.refused = self.refused
+        return part
 
     def failed(self, error: Error) -> float:
         """Note a failure; how long to wait now, in seconds."""
@@ -30,7 +37,7 @@ class Attempt:
     @property
     def is_in_vain(self) -> bool:
         """Whether the same batch will probably be refused again."""
-        return self._failures >= _FAILURES_BEFORE_CUT
+        return self._failures >= _FAILURES_IN_VAIN
 
 
 def pauses() -> Iterator[float]:

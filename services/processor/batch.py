@@ -32,6 +32,7 @@ ENTRY = np.dtype(
 EPOCH = date(1970, 1, 1)
 DAY_S = 86_400
 _TAG_BITS = np.uint64(32)
+_LINE_BITS = 32
 
 Places = NDArray[np.intp]
 
@@ -45,6 +46,9 @@ class Record:
     appended_at_ms: int
     value: bytes | None
     index: bytes | None = None
+
+
+Line = tuple[Record, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +169,29 @@ class Batch:
         self.is_counted = self.is_counted[kept]
         self.has_begun = self.has_begun[kept]
 
-    def refuse(self, lines: Mapping[int, str]) -> None:
-        """Make dead letters of these lines of the one record; what ClickHouse said is told."""
+    def refuse(self, lines: Mapping[Line, str]) -> None:
+        """Make dead letters of these lines; what ClickHouse said is told."""
         if not lines:
             return
-        (record,) = self.records
-        values = (record.value or b"").split(b"\n")
-        self.leave_out(np.isin(self.line_numbers, list(lines)))
+        numbers = {record: at for at, record in enumerate(self.records)}
+        found = [(record, line) for record, line in lines if record in numbers]
+        places = self.record_at.astype(np.int64) << _LINE_BITS | self.line_numbers
+        refused = [numbers[record] << _LINE_BITS | line for record, line in found]
+        self.leave_out(np.isin(places, refused))
         self.dead_letters += [
-            DeadLetter(record, line, values[line], DeadLetterReason.REFUSED_BY_CLICKHOUSE, detail)
-            for line, detail in sorted(lines.items())
+            DeadLetter(
+                record,
+                line,
+                (record.value or b"").split(b"\n")[line],
+                DeadLetterReason.REFUSED_BY_CLICKHOUSE,
+                lines[record, line],
+            )
+            for record, line in found
         ]
+
+    def line(self, at: int) -> Line:
+        """Where an event stands: its record, and the number of its line there."""
+        return self.records[int(self.record_at[at])], int(self.line_numbers[at])
 
 
 def day_of(number: int) -> date:

@@ -82,7 +82,7 @@ def build(
         telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # it would send keys to whatever scheme and host we see
     )
-    install_problems(app)
+    install_problems(app, admission.look)
     add_health(app, "query", settings.http, checks)
     add_openapi(app, document(PATH))
     analytics = Analytics(database, settings.query, share, clock)

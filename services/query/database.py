@@ -19,6 +19,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.clickhouse.connection import first_line
+from libs.clickhouse.kept_days import Noted, noted
 from libs.clickhouse.migrations import MigrationError, missing, read_ledger, read_migrations
 from libs.http.budget import Budget
 from libs.http.problems import Problem
@@ -87,6 +88,7 @@ class Database:
         self._sends_limits = True
         self._is_reachable = False
         self._fits = False
+        self.noted: Noted = ()  # what was kept of the raw events, as of a few seconds ago
 
     def checks(self) -> dict[str, bool]:
         """What readiness needs to know, as of a few seconds ago."""
@@ -155,6 +157,9 @@ class Database:
             self._fits = not lacking
             if lacking:
                 log.warning("migrations.waiting", missing=lacking)
+            else:
+                async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                    self.noted = await noted(client)
         except MigrationError as error:
             self._fits = False
             log.warning("migrations.waiting", error=first_line(error))

@@ -150,6 +150,8 @@ _RESPONSES: Json = {
             "invalid_date": "from must be a real date written YYYY-MM-DD.",
             "invalid_range": "from (2026-03-25) must not be after to (2026-03-01).",
             "unknown_parameter": "There is no parameter 'device_id'; it is written deviceId.",
+            "days_not_kept": "Answers for one device are made from raw events, which are kept from"
+            " 2025-10-23 on; ask for no day before.",
             "answer_too_large": "The answer is too large; ask for fewer days, or one category.",
             "unknown_category": f"category must be one of {', '.join(Category)}.",
             "invalid_live": "live must be true or false.",

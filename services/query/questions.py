@@ -46,17 +46,34 @@ class Question:
     device_id: str | None
 
 
-def parse_question(project_id: str, parameters: Sequence[tuple[str, str]], today: date) -> Question:
-    """The question of these query parameters. Raises a Problem with status 400."""
+def parse_question(
+    project_id: str,
+    parameters: Sequence[tuple[str, str]],
+    today: date,
+    kept_since: date | None = None,
+) -> Question:
+    """The question of these query parameters. Raises a Problem with status 400.
+
+    `kept_since`: the first day of which all raw events are there, which alone tell of a device.
+    """
     given = _once_each(parameters)
     first_day, last_day = _day("from", given.get("from")), _day("to", given.get("to"))
+    device_id = _device_id(given.get("deviceId"))
+    oldest = date.min if device_id is None or kept_since is None else kept_since
     if last_day is None:
         last_day = max(today, first_day or today)
     if first_day is None:
-        first_day = _days_before(last_day)
+        first_day = min(max(_days_before(last_day), oldest), last_day)
     if first_day > last_day:
         raise Problem(
             400, "invalid_range", f"from ({first_day}) must not be after to ({last_day})."
+        )
+    if first_day < oldest:
+        raise Problem(
+            400,
+            "days_not_kept",
+            "Answers for one device are made from raw events, which are kept from"
+            f" {oldest} on; ask for no day before.",
         )
     return Question(
         project_id=project_id,
@@ -64,7 +81,7 @@ def parse_question(project_id: str, parameters: Sequence[tuple[str, str]], today
         last_day=last_day,
         category=_category(given.get("category")),
         live_only=_live(given.get("live")),
-        device_id=_device_id(given.get("deviceId")),
+        device_id=device_id,
     )
 
 

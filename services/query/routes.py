@@ -7,9 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.access.callers import Reader
+from libs.clickhouse.kept_days import complete_since
 from libs.http.backpressure import BackpressuredResponse
 from libs.http.budget import Budget, Reservation
 from libs.http.disconnects import cancel_on_disconnect
+from libs.http.headers import header_values
+from libs.http.packing import pack
 from services.query.answers import cites_sources, encode_answer, sources_of, stats_of
 from services.query.database import Database, NotSmallError, Session
 from services.query.questions import Question, parse_question
@@ -18,6 +21,7 @@ from services.query.statements import counts, source_names
 
 PATH = "/api/v1/projects/{projectId}/analytics"
 
+_MEDIA_TYPE = "application/json; charset=utf-8"
 # An answer up to this size is given away at once; a larger one stays reserved until it is read.
 _SMALL_BYTES = 64 * 1024
 _MAX_UNREAD_BYTES = 48 * 1024 * 1024
@@ -46,21 +50,25 @@ class Analytics:
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
+        now = self._clock()
         question = parse_question(
             reader.key.project_id,
             request.query_params.multi_items(),
-            self._clock().date(),
+            now.date(),
+            complete_since(self._database.noted, now),
         )
         unread = self._unread.reservation(reader.key.id)
         try:
             body = await cancel_on_disconnect(request, self._answer(question, unread))
+            body, packed = await pack(body, header_values(request.scope, b"accept-encoding"))
         except BaseException:
             unread.release()
             raise
-        headers = request.state.rate_limit.headers()
+        headers = request.state.rate_limit.headers() | packed
         if unread.amount:
-            return BackpressuredResponse(body, unread, headers, "application/json")
-        return Response(body, headers=headers, media_type="application/json")
+            unread.resize(len(body))
+            return BackpressuredResponse(body, unread, headers, _MEDIA_TYPE)
+        return Response(body, headers=headers, media_type=_MEDIA_TYPE)
 
     async def _answer(self, question: Question, unread: Reservation) -> bytes:
         """The body; of one that is not given away at once, as much is reserved.

@@ -1,9 +1,10 @@
 """`python -m tests.chaos --rounds N --seed S`: kills at random, and counts.
 
-Each round: producers send (and repeat themselves), faults come as the seed says, everything is
-healed, and when all is read, every category is compared with an independent count, for the project
-of this round and for that of the round before, of which some events were sent once more. Then
-`ragtime audit`. Stops at the first difference, and leaves logs and data where they are.
+Each round: producers send (and repeat themselves, by keys of both modes, under Idempotency-Keys),
+faults come as the seed says, everything is healed, and when all is read, every category is compared
+with an independent count, for the project of this round and for that of the round before, of which
+some events were sent once more. Then `ragtime audit`. Stops at the first difference, and leaves
+logs and data where they are. Beside all that another tenant attacks, as much as its key allows.
 """
 
 import argparse
@@ -16,20 +17,39 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from tests.chaos.attack import Attack
 from tests.chaos.cluster import Cluster, running_cluster
 from tests.chaos.faults import Fault, plan, steps
 from tests.chaos.load import Load, send
+from tests.chaos.twice import Twice
 from tests.e2e.model import Row, Sent, answer, source_names
 from tests.e2e.random_events import DEVICES
 from tests.e2e.stack import Project
+from tests.e2e.traffic import Repeatedly
 from tests.servers import Servers
 
-_COUNTED_WITHIN_S = 120.0
+# An attacker may have brought a minute's allowance just before.
+_COUNTED_WITHIN_S = 300.0
 _WHOLE_TOPIC_EACH = 20
+_REQUESTS_AGAIN = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The project of a round, and all that was sent to it."""
+
+    project: Project
+    load: Load
+    twice: Twice
+
+    def sent(self) -> list[Sent]:
+        return self.load.sent() + self.twice.sent()
 
 
 class Chaos:
@@ -39,7 +59,7 @@ class Chaos:
         self._cluster = cluster
         self._servers = servers
         self._seed = seed
-        self._before: tuple[Project, Load] | None = None
+        self._before: Measured | None = None
         self.faults: Counter[str] = Counter()
         self.events = 0
 
@@ -49,21 +69,22 @@ class Chaos:
         faults = plan(self._seed, number)
         stack = self._cluster.stack
         (project,) = stack.new_projects(1)
-        load = Load(stack.events_url(project.id), project.live_key, f"r{number}")
-        with load:
+        url, name = stack.events_url(project.id), f"r{number}"
+        load = Load(url, project.live_key, name)
+        measured = Measured(project, load, Twice(stack.http, url, project, name))
+        with measured.load, Repeatedly(measured.twice.step):
             self._let_happen(faults)
             self._cluster.heal(self._servers)
         self._repeat_some(number)
         stack.wait_until_counted(_COUNTED_WITHIN_S)
-        self._compare(project, load.sent())
-        if self._before is not None:
-            self._compare(self._before[0], self._before[1].sent())
-        self._before = project, load
+        for one in filter(None, (measured, self._before)):
+            self._compare(one.project, one.sent())
+        self._before = measured
         self._audit(whole_topic=number % _WHOLE_TOPIC_EACH == 0)
         self.faults.update(f"{fault.kind} {fault.target.partition('-')[0]}" for fault in faults)
-        self.events += len(load.sent())
+        self.events += len(measured.sent())
         say(
-            f"round {number}: {len(load.sent())} events in {time.monotonic() - started:.0f} s; "
+            f"round {number}: {len(measured.sent())} events in {time.monotonic() - started:.0f} s; "
             + "; ".join(map(str, faults))
         )
 
@@ -75,10 +96,12 @@ class Chaos:
 
     def _repeat_some(self, number: int) -> None:
         if self._before is not None:
-            project, load = self._before
-            events = load.some(random.Random(number))
+            chance, project = random.Random(number), self._before.project
+            events = self._before.load.some(chance)
             with httpx.Client(timeout=30, trust_env=False) as http:
                 send(http, self._cluster.stack.events_url(project.id), project.live_key, events)
+            for _ in range(_REQUESTS_AGAIN):
+                self._before.twice.repeat_one(chance)
 
     def _compare(self, project: Project, sent: list[Sent]) -> None:
         for device in (None, *DEVICES):
@@ -103,18 +126,23 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(folder: Path, rounds: int, seed: int) -> Chaos:
+def run(folder: Path, rounds: int, seed: int, *, attacked: bool = True) -> Chaos:
     """So many rounds. Raises AssertionError at the first difference."""
-    with running_cluster(folder) as (cluster, servers):
+    with running_cluster(folder) as (cluster, servers), ExitStack() as beside:
+        attack = beside.enter_context(Attack(cluster.stack)) if attacked else None
         chaos = Chaos(cluster, servers, seed)
         for number in range(1, rounds + 1):
             try:
                 chaos.round(number)
+                if attack is not None:
+                    attack.check()
             except BaseException:
                 faults = "; ".join(map(str, plan(seed, number)))
                 say(f"round {number} of seed {seed} failed: {faults}; logs in {folder}")
                 raise
         say(f"{rounds} rounds, {chaos.events} events, {cluster.slow_stops} slow stops: all exact")
+        if attack is not None:
+            say(f"  beside {attack}")
         for fault, times in sorted(chaos.faults.items()):
             say(f"  {times:4} × {fault}")
         return chaos
@@ -125,12 +153,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--no-attacker", action="store_true", help="nobody else is there")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is away as often as not
     say(f"seed {arguments.seed}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is stopped
     folder = Path(tempfile.mkdtemp(prefix="ragtime-chaos-"))
-    run(folder, arguments.rounds, arguments.seed)
+    run(folder, arguments.rounds, arguments.seed, attacked=not arguments.no_attacker)
     shutil.rmtree(folder)
     return 0
 

@@ -23,14 +23,14 @@ _CONVERSATIONS = 40
 _REPEATED_SHARE = 0.2
 _PAUSE_S = 0.1
 _LANGUAGES = ("de", "en", "fr", None)
-_GIVES_UP_AFTER_S = 180.0
+GIVES_UP_AFTER_S = 180.0
 
 
 class Load:
     """Clients that send random events to one project while the block runs."""
 
     def __init__(
-        self, url: str, key: str, name: str, *, patience_s: float = _GIVES_UP_AFTER_S
+        self, url: str, key: str, name: str, *, patience_s: float = GIVES_UP_AFTER_S
     ) -> None:
         self._patience_s = patience_s
         self._url = url
@@ -91,7 +91,7 @@ def send(
     url: str,
     key: str,
     events: Sequence[Event],
-    patience_s: float = _GIVES_UP_AFTER_S,
+    patience_s: float = GIVES_UP_AFTER_S,
 ) -> None:
     """Send events until they are answered 202."""
     send_patiently(http, url, key, list(events), gives_up_after_s=patience_s)

@@ -1,4 +1,4 @@
-"""A few rounds of chaos, as a part of all tests: kills and freezes, then every count.
+"""A few rounds of chaos beside an attacker, as a part of all tests: kills, then every count.
 
 The seed is always the same here, so that a failure is one of the product and not of the dice;
 `make chaos` throws them.

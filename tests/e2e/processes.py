@@ -16,6 +16,7 @@ from tests.ports import free_port
 CHECKOUT = Path(__file__).parents[2]
 STOPS_WITHIN_S = 10.0
 _READY_WITHIN_S = 60.0
+_COMMAND_ENDS_WITHIN_S = 300.0  # an audit after hours of chaos looks at millions of rows
 _TAIL_LINES = 40
 
 
@@ -56,7 +57,7 @@ def try_command(environment: dict[str, str], *arguments: str, release: Release =
         cwd=release.folder,
         env=_inherited() | environment,
         capture_output=True,
-        timeout=60,
+        timeout=_COMMAND_ENDS_WITHIN_S,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr.decode())

@@ -113,7 +113,7 @@ def test_answer_has_the_shape_of_the_documentation_to_the_letter(
         headers={"Authorization": f"Bearer {project.live_key}"},
     )
 
-    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     answer = json.loads(response.content, object_pairs_hook=list)
     assert [name for name, _ in answer] == [
         "projectId",

@@ -35,8 +35,10 @@ SELECT {project:String}, true, {category:String}, toDate('2026-03-01') - number 
 FROM numbers({rows:UInt32})
 """
 NAMES = """
-INSERT INTO sources (project_id, id, name, seen_at)
-SELECT {project:String}, leftPad(toString(number), 9, 'k'), repeat(toString(number), 80), now64(3)
+INSERT INTO source_names (project_id, id, is_live, latest)
+SELECT
+    {project:String}, leftPad(toString(number), 9, 'k'), true,
+    (now64(3), now64(3), 0, 0, repeat(toString(number), 80))
 FROM numbers({rows:UInt32})
 """
 

@@ -79,10 +79,13 @@ def send_patiently(
     events: Batch,
     *,
     gives_up_after_s: float = _GIVES_UP_AFTER_S,
+    idempotency_key: str | None = None,
 ) -> int:
     """Send a batch until it is answered 202, as a producer does; returns how many were accepted."""
     body = json.dumps(events)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    if idempotency_key is not None:
+        headers["Idempotency-Key"] = idempotency_key
     deadline = time.monotonic() + gives_up_after_s
     while time.monotonic() < deadline:
         try:

@@ -41,7 +41,8 @@ def test_every_answer_is_bare_and_kept_by_nobody(
         assert answer.headers["Cache-Control"] == "private, no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Request-Id"]
-        assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
+        media_type = answer.headers["Content-Type"].removesuffix("; charset=utf-8")
+        assert media_type in ("application/json", "application/problem+json")
         assert not {"Server", "X-Powered-By", "Set-Cookie"} & set(answer.headers)
 
 

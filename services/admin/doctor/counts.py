@@ -4,10 +4,10 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from libs.clickhouse.kept_days import complete_since, noted
 from services.admin.audit import TABLE_CHECKS, first_row, steady
 from services.admin.doctor.findings import Finding, fail, ok
 from services.admin.doctor.installation import Installation
-from services.admin.retention import complete_since, noted
 from services.admin.statements import statement
 
 _DAYS = statement("doctor_days")

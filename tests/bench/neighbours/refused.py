@@ -20,7 +20,8 @@ async def refused_bodies(target: Target, run: Run) -> None:
             answer = await caller.ask(requests[at % len(requests)])
             run.told[answer.word] += 1
             at += 1
-            await asyncio.sleep(min(answer.retry_after_s, 1.0))
+            # Nobody listens where there was no answer at all: it would only ask the faster.
+            await asyncio.sleep(min(answer.retry_after_s, 1.0) if answer.status else 0.1)
         caller.close()
 
     await asyncio.gather(*(client(at) for at in range(16)))

@@ -76,17 +76,17 @@ def staged_beside(real: Servers, folder: Path, keys: int) -> Iterator[Stage]:
     # The tests' stacks let any address ask as often as it likes; here it is as an operator has it.
     defaults = {"RAGTIME_RATE_LIMIT__PER_ADDRESS": str(RateLimitSettings().per_address)}
     with running_stack(real, folder, PARTITIONS, defaults) as stack:
-        keys_of_a = [_new_key(stack, A, None).text for _ in range(keys)]
-        key_of_b, spare = (_new_key(stack, B, _RATE_OF_B) for _ in range(2))
+        keys_of_a = [new_key(stack, A, None).text for _ in range(keys)]
+        key_of_b, spare = (new_key(stack, B, _RATE_OF_B) for _ in range(2))
         for service in ("ingest", "query"):
             wait_until(partial(_knows, stack, service, spare.text), f"{service} knows B", 60)
         yield Stage(real, stack, keys_of_a, key_of_b.text, spare)
 
 
-def _new_key(stack: Stack, project: str, rate: int | None) -> Key:
-    """A live key of both scopes. `rate`: questions a minute; None: the default."""
+def new_key(stack: Stack, project: str, rate: int | None, events_rate: int | None = None) -> Key:
+    """A live key of both scopes. Questions and events a minute; None: the default."""
     pepper = stack.environment["RAGTIME_ACCESS__PEPPER"].encode()
-    request = KeyRequest(project, frozenset(Scope), Mode.LIVE, rate, "", None)
+    request = KeyRequest(project, frozenset(Scope), Mode.LIVE, rate, "", None, events_rate)
     text, stored = make_key(request, pepper, datetime.now(UTC))
 
     async def add() -> None:

@@ -38,6 +38,8 @@ WHERE project_id = {project:String} AND category = 'action' AND startsWith(key, 
 class Seen:
     """What B has seen. Times in seconds; `unseen`: events that were not counted in the end.
 
+    `written_s`: until an event was accepted; `visible_s`: until it was counted.
+
     Of an event that was never counted, and of an answer that never came, the time is that until B
     gave up: at least so long.
     """
@@ -46,6 +48,7 @@ class Seen:
     read_s: list[float] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     unseen: int = 0
+    written_s: list[float] = field(default_factory=list)
 
     def visible(self, share: float) -> float:
         return percentile(self.visible_s, share)
@@ -109,14 +112,18 @@ class _Victim:
             "sessionId": name,
             "conversationId": name,
         }
-        await self._patiently(self._ingest, _post(self._key, event, packed=packed), 202)
+        request = _post(self._key, event, packed=packed)
+        await self._timed(self._result.written_s, self._ingest, request, 202)
 
     async def _read(self, days: str) -> None:
+        await self._timed(self._result.read_s, self._query, _get(self._key, days), 200)
+
+    async def _timed(self, times_s: list[float], port: int, request: bytes, status: int) -> None:
         asked = time.monotonic()
         try:
-            await self._patiently(self._query, _get(self._key, days), 200)
+            await self._patiently(port, request, status)
         finally:
-            self._result.read_s.append(time.monotonic() - asked)
+            times_s.append(time.monotonic() - asked)
 
     async def _patiently(self, port: int, request: bytes, status: int) -> None:
         """Over a new connection each time: that of somebody who was not here before."""

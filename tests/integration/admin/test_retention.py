@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.kept_days import complete_since, noted
 from services.admin.audit import TABLE_CHECKS, first_row
-from services.admin.retention import carry_out, complete_since, keep, kept, months, noted
+from services.admin.retention import carry_out, keep, kept, months
 from tests.polling import until_answered
 
 pytestmark = pytest.mark.integration

@@ -103,3 +103,29 @@ async def test_everything_is_counted_when_many_lines_of_many_records_cannot_be_r
     )
     assert (await counts(clickhouse))["_events", ""] == 16
     assert len(letters.letters) == 2 * (0 + 1 + 2 + 0)
+
+
+async def test_events_that_clickhouse_alone_refuses_are_found_in_a_full_batch_at_once(
+    clickhouse: AsyncClient, processor: AsyncClient
+) -> None:
+    await clickhouse.command(
+        "ALTER TABLE events ADD COLUMN trap UInt8 DEFAULT throwIf(id = 'refused')"
+    )
+    letters = KeptLetters()
+    agent = agent_of(processor, letters=letters)
+    await agent.take_over({0})
+    refused = good("refused")  # and what a producer sent twice
+    records = [
+        Record(
+            0, at, NOW_MS, join_lines([*good(f"a{at}"), *(refused * 2 if at in (7, 300) else ())])
+        )
+        for at in range(400)
+    ]
+    with capture_logs() as lines:
+        await agent.process(records)
+    assert (await counts(clickhouse))["_events", ""] == 400
+    places = [(letter.record.offset, letter.line) for letter in letters.letters]
+    assert places == [(7, 1), (7, 2), (300, 1), (300, 2)]
+    assert {letter.reason for letter in letters.letters} == {"refused_by_clickhouse"}
+    # Three before its rows are looked at; none for each half of the batch.
+    assert sum(line["event"] == "recovery.done" for line in lines) == 3

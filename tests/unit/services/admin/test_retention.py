@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.admin.retention import Kept, complete_since
+from libs.clickhouse.kept_days import complete_since
+from services.admin.retention import Kept
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -440,7 +440,8 @@ async def test_address_and_user_agent_reach_neither_topic_nor_log(
     [
         ("GET", PATH, (405, "method_not_allowed")),
         ("POST", "/nowhere", (404, "not_found")),
-        ("POST", f"{PATH}/", (404, "not_found")),
+        ("POST", f"{PATH}//", (404, "not_found")),
+        ("POST", f"{PATH}/", (401, "missing_key")),
         ("POST", "/healthz/live", (405, "method_not_allowed")),
     ],
 )

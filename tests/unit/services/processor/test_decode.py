@@ -1,6 +1,7 @@
 """With an index or without one: the same events are counted."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -126,12 +127,15 @@ def test_record_of_the_release_before_is_read_line_by_line(*, trusting: bool) ->
 
 
 def test_lines_that_clickhouse_refused_are_dead_lettered_as_they_stand() -> None:
-    batch = decode([record(event("a"), event("b"), b"{oops", event("c"))], {0: partition(0)})
-    value = batch.records[0].value
-    assert value is not None
-    batch.refuse({1: "Code: 27", 3: "Code: 6"})
-    assert [(one.line, one.value, one.reason, one.detail) for one in batch.dead_letters[1:]] == [
-        (1, value.split(b"\n")[1], "refused_by_clickhouse", "Code: 27"),
-        (3, value.split(b"\n")[3], "refused_by_clickhouse", "Code: 6"),
+    first = record(event("a"), event("b"), b"{oops", event("c"))
+    second = replace(record(event("d"), event("e")), offset=first.offset + 1)
+    gone = replace(first, offset=first.offset + 2)
+    batch = decode([first, second], {0: partition(0)})
+    batch.refuse({(first, 1): "Code: 27", (second, 0): "Code: 6", (gone, 0): "Code: 6"})
+    assert [(one.record, one.line, one.reason, one.detail) for one in batch.dead_letters[1:]] == [
+        (first, 1, "refused_by_clickhouse", "Code: 27"),
+        (second, 0, "refused_by_clickhouse", "Code: 6"),
     ]
-    assert [row["id"] for row in rows(prepare(batch))] == ["a"]
+    assert batch.dead_letters[1].value == (first.value or b"").split(b"\n")[1]
+    assert [batch.line(at) for at in range(3)] == [(first, 0), (first, 3), (second, 1)]
+    assert [row["id"] for row in rows(prepare(batch))] == ["a", "c", "e"]

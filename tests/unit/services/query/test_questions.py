@@ -1,6 +1,6 @@
 """From query parameters to a question or a problem."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -97,6 +97,36 @@ def test_name_that_is_nearly_one_of_ours_is_refused_with_the_right_one(
 @pytest.mark.parametrize("query", ["page=2", "fromm=x", "fr.om=x", "device=kiosk", "_=1", "[]=1"])
 def test_other_names_are_ignored(query: str) -> None:
     assert parse(query) == DEFAULT
+
+
+KEPT_SINCE = TODAY - timedelta(days=10)
+
+
+@pytest.mark.parametrize(
+    ("query", "first_day"),
+    [
+        ("deviceId=kiosk", KEPT_SINCE),
+        (f"deviceId=kiosk&to={KEPT_SINCE}", KEPT_SINCE),
+        (f"deviceId=kiosk&from={KEPT_SINCE}", KEPT_SINCE),
+        ("", TODAY - timedelta(days=30)),
+        ("from=2020-01-01", date(2020, 1, 1)),
+        ("deviceId=&from=2020-01-01", date(2020, 1, 1)),
+    ],
+)
+def test_device_is_answered_for_the_days_whose_raw_events_are_kept(
+    query: str, first_day: date
+) -> None:
+    parameters = QueryParams(query).multi_items()
+    assert parse_question("museum", parameters, TODAY, KEPT_SINCE).first_day == first_day
+
+
+@pytest.mark.parametrize("query", ["from=2020-01-01", f"to={KEPT_SINCE - timedelta(days=1)}"])
+def test_device_is_refused_for_days_whose_raw_events_are_not_kept(query: str) -> None:
+    parameters = QueryParams(f"deviceId=kiosk&{query}").multi_items()
+    with pytest.raises(Problem) as caught:
+        parse_question("museum", parameters, TODAY, KEPT_SINCE)
+    assert (caught.value.status, caught.value.code) == (400, "days_not_kept")
+    assert str(KEPT_SINCE) in caught.value.detail
 
 
 @pytest.mark.parametrize("category", Category)

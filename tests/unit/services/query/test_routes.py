@@ -46,7 +46,7 @@ async def test_answer_is_the_documented_one_when_asked_like_the_documentation(
             f"{PATH}?from=2026-03-01&to=2026-03-25&category=usage", headers=bearer(token)
         )
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert limits(answer) == (5, 4)
     assert answer.json() == {
         "projectId": PROJECT,
@@ -459,11 +459,73 @@ async def test_bug_is_a_500_problem_with_limits_when_something_unforeseen_happen
 async def test_other_paths_are_problems_when_asked(service: Service) -> None:
     async with service.run() as http:
         nowhere = await http.get("/api/v1/projects/museum")
-        with_slash = await http.get(f"{PATH}/")
-        posted = await http.post(PATH)
+        with_slashes = await http.get(f"{PATH}//")
+        posted = await http.post("/healthz/live")
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
-    assert (with_slash.status_code, with_slash.json()["code"]) == (404, "not_found")
+    assert (with_slashes.status_code, with_slashes.json()["code"]) == (404, "not_found")
     assert (posted.status_code, posted.json()["code"]) == (405, "method_not_allowed")
+    assert not set(RATE_HEADERS) & {*nowhere.headers, *posted.headers}
+
+
+async def test_trailing_slash_changes_nothing(service: Service) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        answers = [await http.get(path, headers=bearer(token)) for path in (PATH, f"{PATH}/")]
+    assert answers[0].status_code == 200
+    assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "BREW"])
+async def test_other_method_tells_the_limit_and_takes_nothing_of_it(
+    service: Service, method: str
+) -> None:
+    token = service.add_key()
+    async with service.run() as http:
+        with_key = [await http.request(method, PATH, headers=bearer(token)) for _ in range(2)]
+        without_key = [await http.request(method, PATH) for _ in range(2)]
+        answer = await http.get(PATH, headers=bearer(token))
+    assert [limits(one) for one in with_key] == [(5, 5)] * 2
+    assert [limits(one) for one in without_key] == [(3, 3)] * 2
+    assert limits(answer) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("offered", "coding"),
+    [("gzip, deflate, br", "gzip"), ("gzip, zstd", "zstd"), ("br", None), ("", None)],
+)
+async def test_answer_is_packed_when_that_is_offered_and_saves_something(
+    service: Service, offered: str, coding: str | None
+) -> None:
+    token = service.add_key()
+    head = bearer(token) | {"Accept-Encoding": offered}
+    async with service.run() as http:
+        small = await http.get(PATH, headers=head)
+        service.clickhouse.rows["FROM daily_counts"] = _MANY
+        large = await http.get(PATH, headers=head)
+    assert (small.status_code, small.headers.get("content-encoding")) == (200, None)
+    assert large.headers.get("content-encoding") == coding
+    assert large.headers["vary"] == small.headers["vary"] == "Accept-Encoding"
+    assert len(large.json()["stats"]) == len(_MANY)
+    if coding is not None:
+        assert int(large.headers["content-length"]) < len(large.content) / 3
+
+
+async def test_device_is_refused_when_its_raw_events_are_gone(service: Service) -> None:
+    token = service.add_key()
+    service.clickhouse.rows["FROM retention"] = [(datetime(2026, 1, 1), 60)]  # noqa: DTZ001
+    async with service.run() as http:
+        await until(lambda: bool(service.clickhouse.parameters_of("FROM retention")))
+        old = await http.get(f"{PATH}?deviceId=k&from=2026-01-01", headers=bearer(token))
+        project = await http.get(f"{PATH}?from=2026-01-01", headers=bearer(token))
+    assert (old.status_code, old.json()["code"]) == (400, "days_not_kept")
+    assert "2026-01-26" in old.json()["detail"]
+    assert project.status_code == 200
+
+
+async def test_header_that_is_no_bearer_token_is_told_so(service: Service) -> None:
+    async with service.run() as http:
+        answer = await http.get(PATH, headers={"Authorization": "rt_live_nonsense"})
+    assert "Bearer <API key>" in answer.json()["detail"]
 
 
 _MANY: list[Row] = [
