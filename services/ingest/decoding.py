@@ -13,7 +13,7 @@ from services.ingest.incoming import (
     decode_known,
     decode_with_own_fields,
 )
-from services.ingest.names import reject_near_misses, reject_nested_near_misses
+from services.ingest.names import may_be_many, reject_near_misses, reject_nested_near_misses
 from services.ingest.repair import decode_repaired, is_of_a_description
 from services.ingest.verdicts import FieldWarning
 
@@ -56,6 +56,7 @@ class EventDecoder:
             if self._decode is decode_known:
                 self._decode = _decode_with_own_fields
                 return self.decode(raw, warnings)
+            reject_near_misses(raw)
             reject_nested_near_misses(raw)
             return _decode_with_nested_fields(raw, warnings)
         if fault.startswith(_NO_TYPE):  # it is looked for first
@@ -68,8 +69,14 @@ class EventDecoder:
 
 
 def _decode_with_own_fields(raw: RawEvent) -> AnyIncoming:
+    try:
+        incoming = decode_with_own_fields(raw)
+    except msgspec.ValidationError:
+        if not may_be_many(raw):  # else it has its fault, and may have 250,000 sources
+            reject_near_misses(raw)
+        raise
     reject_near_misses(raw)
-    return decode_with_own_fields(raw)
+    return incoming
 
 
 def _decode_with_nested_fields(raw: RawEvent, warnings: list[FieldWarning]) -> AnyIncoming:
