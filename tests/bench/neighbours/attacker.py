@@ -25,6 +25,7 @@ class Attacker:
     """The process, from outside."""
 
     def __init__(self, kind: str, target: Target) -> None:
+        self._ends_within_s = target.seconds + _ENDS_WITHIN_S
         self._process = Popen(
             [sys.executable, "-m", "tests.bench.neighbours.attacker", kind],
             cwd=CHECKOUT,
@@ -36,8 +37,8 @@ class Attacker:
         self._process.stdout.readline()  # it says when it begins
 
     def report(self) -> Report:
-        """What it has achieved, when its time is over."""
-        said, _ = self._process.communicate(timeout=_ENDS_WITHIN_S)
+        """What it has achieved, when its time is over and it has let go of all it holds."""
+        said, _ = self._process.communicate(timeout=self._ends_within_s)
         return msgspec.json.decode(said, type=Report)
 
     def kill(self) -> None:
