@@ -16,8 +16,8 @@ from deploy.metrics_table import metrics_document
 from libs.events import asyncapi
 from libs.events.models import AnyEvent
 from services.ingest import openapi as ingest
-from services.ingest.incoming import AnyIncoming
 from services.ingest.routes import EVENTS_PATH
+from services.ingest.schemas import event_schema
 from services.query import openapi as query
 from services.query.routes import PATH as ANALYTICS_PATH
 
@@ -36,13 +36,21 @@ def documents() -> dict[str, Json]:
         "query.openapi.json": query.document(ANALYTICS_PATH),
         "ingest.openapi.json": ingest.document(EVENTS_PATH),
         "topics.asyncapi.json": asyncapi.document(),
-        "event.schema.json": _schema("event", "An event, as a producer sends it", AnyIncoming),
-        "line.schema.json": _schema("line", "An event, as a line of a record in Kafka", AnyEvent),
+        "event.schema.json": _schema(
+            "event", "An event, as a producer sends it", *event_schema(_IN_DEFS + "{name}")
+        ),
+        "line.schema.json": _schema(
+            "line", "An event, as a line of a record in Kafka", *_schema_of(AnyEvent)
+        ),
     }
 
 
-def _schema(name: str, title: str, type_: object) -> Json:
+def _schema_of(type_: object) -> tuple[Json, Json]:
     (schema,), types = msgspec.json.schema_components((type_,), ref_template=_IN_DEFS + "{name}")
+    return schema, types
+
+
+def _schema(name: str, title: str, schema: Json, types: Json) -> Json:
     head = {"$schema": _DRAFT, "$id": f"urn:ragtime:{name}", "title": title}
     return head | asyncapi.portable(schema | {"$defs": types})
 

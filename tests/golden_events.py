@@ -14,13 +14,14 @@ ACCEPTED_AT = datetime(2026, 3, 25, 9, 30, 5, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Example:
-    """One file: what was sent, by which key, and the line or the refusal that it becomes."""
+    """One file: what was sent, by which key, and the line (with warnings) or the refusal."""
 
     name: str
     sent: Any
     by_test_key: bool
     line: dict[str, Any]
     refused: dict[str, str]
+    warnings: list[dict[str, str]]
 
     def __str__(self) -> str:
         return self.name
@@ -39,4 +40,5 @@ def _read(path: Path) -> Example:
         by_test_key=content.get("key") == "test",
         line=content.get("line", {}),
         refused=content.get("refused", {}),
+        warnings=content.get("warnings", []),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from libs.events.instants import has_long_fraction, with_plain_instants
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
 
@@ -36,11 +37,21 @@ def join_lines(lines: Iterable[bytes]) -> bytes:
 def decode_line(number: int, line: bytes) -> AnyEvent | InvalidLine:
     """One line of a record: its event, or why it is none. Never raises, whatever the bytes."""
     try:
-        return _decoder.decode(line)
+        return _decode(line)
     except msgspec.ValidationError as error:
         return InvalidLine(number, line, DeadLetterReason.INVALID_EVENT, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return InvalidLine(number, line, DeadLetterReason.NOT_JSON, str(error))
+
+
+def _decode(line: bytes) -> AnyEvent:
+    try:
+        return _decoder.decode(with_plain_instants(line) if has_long_fraction(line) else line)
+    except msgspec.ValidationError:
+        plain = with_plain_instants(line)
+        if plain == line:
+            raise
+        return _decoder.decode(plain)
 
 
 def decode_record(value: bytes) -> Iterator[tuple[int, AnyEvent | InvalidLine]]:

@@ -15,6 +15,7 @@ class RejectCode(StrEnum):
     MISSING_FIELD = "missing_field"
     INVALID_FIELD = "invalid_field"
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_FIELD = "unknown_field"
     OCCURRED_AT_TOO_OLD = "occurred_at_too_old"
     OCCURRED_AT_IN_FUTURE = "occurred_at_in_future"
     LIVE_NOT_ALLOWED = "live_not_allowed"

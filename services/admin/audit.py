@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.clickhouse.kept_days import complete_since, noted
@@ -243,14 +244,21 @@ class _Topic:
         return ""
 
     async def _refused(self) -> set[_Place]:
-        """The places of the events that ClickHouse refused: they were dead-lettered first."""
+        """The places of the events that ClickHouse refused: they were dead-lettered first.
+
+        Where the topic of dead letters is gone nobody can tell.
+        """
+        try:
+            letters = await read_letters(self._kafka)
+        except UnknownTopicOrPartitionError:
+            return set()
         return {
             (
                 letter.headers.get("partition"),
                 letter.headers.get("offset"),
                 letter.headers.get("line"),
             )
-            for letter in await read_letters(self._kafka)
+            for letter in letters
             if letter.headers.get("topic") == self._name
             and letter.headers.get("reason") == DeadLetterReason.REFUSED_BY_CLICKHOUSE
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_line, encode_event
@@ -53,6 +54,9 @@ class Replay:
 
 async def read_letters(kafka: KafkaSettings) -> list[Letter]:
     """All dead letters that Kafka holds, by age. Raises KafkaError."""
+    async with reading(kafka) as consumer:  # told at once: a reader of no topic waits for minutes
+        if kafka.dead_letter_topic not in await consumer.topics():
+            raise UnknownTopicOrPartitionError(kafka.dead_letter_topic)
     async with reading(kafka, kafka.dead_letter_topic) as consumer:
         letters: list[Letter] = []
         for number in sorted(consumer.partitions_for_topic(kafka.dead_letter_topic) or ()):

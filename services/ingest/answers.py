@@ -10,7 +10,7 @@ from starlette.responses import Response
 from libs.access.windows import RateLimitState
 from libs.events.reasons import RejectCode
 from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, request_id_in
-from services.ingest.verdicts import Refusal
+from services.ingest.verdicts import FieldWarning, Refusal
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -21,11 +21,20 @@ class Rejection(msgspec.Struct, frozen=True):
     message: str
 
 
-class Verdicts(msgspec.Struct, frozen=True):
-    """The body of 202."""
+class Notice(msgspec.Struct, frozen=True):
+    """What is wrong with a description of an event that was accepted; `field` is its path."""
+
+    index: int
+    field: str
+    message: str
+
+
+class Verdicts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of 202. There are no `warnings` where nothing is to be warned of."""
 
     accepted: int
     rejected: list[Rejection]
+    warnings: list[Notice] = []
 
 
 class NoValidEvent(ProblemBody, frozen=True, kw_only=True):
@@ -37,6 +46,7 @@ class NoValidEvent(ProblemBody, frozen=True, kw_only=True):
 def answer(
     accepted: int,
     refused: Iterable[tuple[int, Refusal]],
+    warned: Iterable[tuple[int, FieldWarning]],
     limit: RateLimitState | None,
     request: Request,
 ) -> Response:
@@ -45,12 +55,13 @@ def answer(
     `limit`: what is left of the key's events, where those are limited.
     """
     rejected = [Rejection(index, refusal.code, refusal.message) for index, refusal in refused]
-    if not rejected:
+    warnings = [Notice(index, one.field, one.message) for index, one in warned]
+    if not (rejected or warnings):
         usual = _all_accepted(accepted)
         return usual if limit is None else _Accepted(usual, limit)
     headers = {} if limit is None else limit.headers()
     if accepted:
-        return _verdicts(Verdicts(accepted, rejected), headers)
+        return _verdicts(Verdicts(accepted, rejected, warnings), headers)
     problem = Problem(400, "no_valid_event", "Not one event of the request is valid.")
     fields = msgspec.structs.asdict(body_of(problem, request_id_in(request)))
     refusal = NoValidEvent(**fields, rejected=rejected)

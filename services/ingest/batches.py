@@ -9,24 +9,35 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key
 from libs.events.record_index import entry_of
 from services.ingest.bodies import RawEvent
+from services.ingest.decoding import EventDecoder
 from services.ingest.enrich import Submission, enrich
-from services.ingest.incoming import UndecodableError, decode_incoming
+from services.ingest.incoming import UndecodableError
 from services.ingest.publisher import Line
-from services.ingest.verdicts import Refusal, RefusedError, explain
+from services.ingest.verdicts import FieldWarning, Refusal, RefusedError, explain
 
 # What is worked off before others get their turn, in bytes; an event costs something whatever is
 # in it.
 _BYTES_IN_A_TURN = 128 * 1024
 _BYTES_OF_NOTHING = 256
 
+# Of a request: beyond that nobody reads them, and they would be larger than the request.
+_MOST_WARNINGS = 10_000
+
 
 @dataclass(slots=True)
 class Batch:
-    """The lines of the valid events, and what was refused, by index."""
+    """The lines of the valid events, what was refused, and what is odd about others, by index."""
 
     lines: list[Line] = field(default_factory=list)
     rejected: list[tuple[int, Refusal]] = field(default_factory=list)
+    warnings: list[tuple[int, FieldWarning]] = field(default_factory=list)
     types: dict[type[AnyEvent], int] = field(default_factory=dict)
+
+    def warn(self, index: int, warnings: Iterable[FieldWarning]) -> None:
+        """Tell what is wrong with an event's descriptions, unless it is refused anyway."""
+        is_refused = bool(self.rejected) and self.rejected[-1][0] == index
+        if not is_refused and len(self.warnings) < _MOST_WARNINGS:
+            self.warnings += [(index, warning) for warning in warnings]
 
 
 async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:
@@ -35,6 +46,8 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
     Others get at the event loop every few milliseconds.
     """
     batch = Batch()
+    decode = EventDecoder().decode
+    warnings: list[FieldWarning] = []  # of one event
     work = 0
     for index, raw in enumerate(events):
         work += _BYTES_OF_NOTHING + len(raw)
@@ -42,10 +55,13 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
             work = 0
             await asyncio.sleep(0)
         try:
-            event = enrich(index, decode_incoming(raw), submission)
+            event = enrich(raw, decode(raw, warnings), submission, warnings)
         except (*UndecodableError, RefusedError) as error:
             batch.rejected.append((index, explain(error)))
         else:
             batch.lines.append(Line(partition_key(event), encode_event(event), entry_of(event)))
             batch.types[type(event)] = batch.types.get(type(event), 0) + 1
+        if warnings:
+            batch.warn(index, warnings)
+            warnings.clear()
     return batch

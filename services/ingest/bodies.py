@@ -52,12 +52,18 @@ _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 RawEvent = bytes | msgspec.Raw
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_OTHER_JSON = re.compile(r"application/[a-z0-9!#$&^_.*-]+\+json")
+
 
 class MediaType(Enum):
     """How a body carries events."""
 
     JSON = "application/json"
     NDJSON = "application/x-ndjson"
+
+
+_NAMES_OF_NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
 
 
 class Compression(Enum):
@@ -83,22 +89,25 @@ class Received:
 
 @lru_cache(maxsize=64)
 def media_type_of(content_type: str) -> MediaType:
-    """The media type in a Content-Type header; parameters do not matter."""
-    try:
-        return MediaType(content_type.partition(";")[0].strip().lower())
-    except ValueError:
-        raise Problem(
-            415,
-            "unsupported_media_type",
-            "Content-Type must be application/json or application/x-ndjson.",
-        ) from None
+    """How the media type in a Content-Type header carries events; parameters do not matter."""
+    name = content_type.partition(";")[0].strip().lower()
+    if name == "application/json" or _OTHER_JSON.fullmatch(name):
+        return MediaType.JSON
+    if name in _NAMES_OF_NDJSON:
+        return MediaType.NDJSON
+    raise Problem(
+        415,
+        "unsupported_media_type",
+        "Content-Type must be application/json or application/x-ndjson.",
+    )
 
 
 @lru_cache(maxsize=64)
 def compression_of(content_encoding: str) -> Compression:
     """The one compression in a Content-Encoding header; an empty header is none."""
+    name = content_encoding.strip().lower() or "identity"
     try:
-        return Compression(content_encoding.strip().lower() or "identity")
+        return Compression("gzip" if name == "x-gzip" else name)
     except ValueError:
         raise Problem(
             415,
@@ -173,6 +182,7 @@ async def split_events(body: bytes, media_type: MediaType, max_events: int) -> l
 
     Raises Problem where the body as a whole is no JSON, holds nothing, or too much.
     """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     ndjson = media_type is MediaType.NDJSON
     events = _lines(body, max_events) if ndjson else await _elements(body, max_events)
     if len(events) > max_events:

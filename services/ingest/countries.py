@@ -13,8 +13,19 @@ from iptocc import country_code
 
 UNKNOWN = "unknown"
 
-# Codes of registries that name no country: Europe, Asia/Pacific, reserved.
-_NO_COUNTRIES = frozenset({"EU", "AP", "ZZ"})
+# What ISO 3166-1 assigns: not what it reserves (EU, UK), nor what registries and proxies use for
+# themselves (AP, XX, ZZ, T1).
+_ASSIGNED = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT
+BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH
+ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT
+HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS
+LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI
+NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG
+SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG
+UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+"""
+ASSIGNED = frozenset(_ASSIGNED.split())
 
 CountryOf = Callable[[str], str | None]
 
@@ -27,7 +38,7 @@ def country_by_registry(address: str) -> str | None:
         if plain is None or plain == address:
             return plain and UNKNOWN
         code = country_code(plain)
-    return UNKNOWN if code is None or code in _NO_COUNTRIES else code
+    return code if code in ASSIGNED else UNKNOWN
 
 
 def _plain_address(address: str) -> str | None:
@@ -53,7 +64,7 @@ def open_country_database(path: Path) -> CountryOf:
             return None
         record = reader.get(plain.partition("%")[0])
         country = record.get("country") if isinstance(record, dict) else None
-        code = country.get("iso_code") if isinstance(country, dict) else None
-        return code if isinstance(code, str) and len(code) == 2 else UNKNOWN
+        code = str(country.get("iso_code")) if isinstance(country, dict) else UNKNOWN
+        return code if code in ASSIGNED else UNKNOWN
 
     return country_by_database

@@ -8,11 +8,14 @@ ends here: the event has no field for it.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Literal, get_args
 
 from uuid_utils import uuid7
 
+from libs.access.client_address import parse_address
+from libs.events.instants import instant_of
 from libs.events.models import (
     EVENT_ID_PATTERN,
     AnyEvent,
@@ -24,8 +27,9 @@ from libs.events.models import (
     SessionStarted,
     Source,
 )
+from services.ingest.bodies import RawEvent
 from services.ingest.cardinality import Cardinality
-from services.ingest.countries import UNKNOWN, CountryOf
+from services.ingest.countries import ASSIGNED, UNKNOWN, CountryOf
 from services.ingest.devices import device_type_of
 from services.ingest.incoming import (
     AnyIncoming,
@@ -36,19 +40,30 @@ from services.ingest.incoming import (
     IncomingSource,
     IncomingStart,
 )
+from services.ingest.languages import LONGEST, primary_language
+from services.ingest.made_ids import MadeIds
 from services.ingest.verdicts import (
     MAX_AGE,
     MAX_AHEAD,
+    FieldWarning,
     invalid_field,
     live_not_allowed,
     outside_window,
+    warning,
 )
 
 _EVENT_ID = re.compile(EVENT_ID_PATTERN)
-_COUNTRY = re.compile(r"(?:[A-Za-z]{2}|unknown)\Z")
-_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
-_LONGEST_TAG = 64
-_LONGEST_ADDRESS = 64  # IPv6 with IPv4 at its end and a zone; to read a longer one takes long
+_DEVICE_TYPES: dict[str, DeviceType] = {type_: type_ for type_ in get_args(DeviceType)}
+_COUNTRIES = {UNKNOWN: UNKNOWN} | {
+    spelling: code
+    for code in ASSIGNED
+    for spelling in (code, code.lower(), code.capitalize(), code.swapcase().capitalize().swapcase())
+}
+_LONGEST_DEVICE_TYPE = 16
+_LONGEST_DEVICE_ID = 128
+_LONGEST_NAME = 512
+# IPv6 with IPv4 at its end, a zone, brackets and a port; to read a longer one takes long.
+_LONGEST_ADDRESS = 72
 
 
 class Caller:
@@ -80,7 +95,7 @@ class Submission:
     caller: Caller
     country_of: CountryOf
     cardinality: Cardinality
-    id_prefix: str | None = None
+    made_ids: MadeIds | None = None
     oldest: datetime = field(init=False)
     newest: datetime = field(init=False)
 
@@ -89,24 +104,37 @@ class Submission:
         self.newest = self.accepted_at + MAX_AHEAD
 
 
-def enrich(index: int, incoming: AnyIncoming, submission: Submission) -> AnyEvent:
-    """The complete event. Raises RefusedError when a rule beyond the single field is broken."""
+def enrich(
+    raw: RawEvent, incoming: AnyIncoming, submission: Submission, warnings: list[FieldWarning]
+) -> AnyEvent:
+    """The complete event; what is wrong with its descriptions is added to the warnings.
+
+    Raises RefusedError when a rule beyond the single field is broken.
+    """
     context = incoming.context
     tag = incoming.language
-    language = UNKNOWN if tag is None else _primary_language(tag)
+    if tag is None:
+        language = UNKNOWN
+    else:
+        language = primary_language(tag[:LONGEST]) or _unknown("language", warnings)
+    device_id = incoming.device_id
+    if device_id is None:
+        device_id = ""
+    elif not 0 < len(device_id) <= _LONGEST_DEVICE_ID:
+        device_id = _absent("deviceId", warnings)
     is_live = _is_live(incoming.live, submission)
     occurred_at = _occurred_at(incoming.occurred_at, submission)
     shared = (  # in the order of libs.events.models.Event
         submission.project_id,
         is_live,
-        _id(incoming.id, index, submission),
+        _id(incoming.id, raw, submission),
         occurred_at,
         submission.accepted_at,
         incoming.session_id,
         incoming.user_type or "public",
-        incoming.device_id or "",
-        _country(context, submission),
-        _device_type(context, submission),
+        device_id,
+        _country(context, submission, warnings),
+        _device_type(context, submission, warnings),
         language,
     )
 
@@ -118,7 +146,7 @@ def enrich(index: int, incoming: AnyIncoming, submission: Submission) -> AnyEven
             role=incoming.role,
         )
     if isinstance(incoming, IncomingRetrieval):
-        sources = _distinct(incoming.sources or ())
+        sources = _distinct(incoming.sources or (), warnings)
         ids = [source.id for source in sources]
         return RagRetrieval(
             *shared,
@@ -152,63 +180,85 @@ def _is_live(live: bool | None, submission: Submission) -> bool:
     return submission.may_be_live if live is None else live
 
 
-def _id(given: str | None, index: int, submission: Submission) -> str:
+def _id(given: str | None, raw: RawEvent, submission: Submission) -> str:
     if given is not None:
         if _EVENT_ID.match(given) is None:
             raise invalid_field("id")
         return given
-    return str(uuid7()) if submission.id_prefix is None else f"{submission.id_prefix}:{index}"
+    return str(uuid7()) if submission.made_ids is None else submission.made_ids.next(bytes(raw))
 
 
-def _occurred_at(occurred_at: datetime | None, submission: Submission) -> datetime:
-    if occurred_at is None:
+def _occurred_at(text: str | None, submission: Submission) -> datetime:
+    if text is None:
         return submission.accepted_at
+    occurred_at = instant_of(text)
+    if occurred_at is None:
+        raise invalid_field("occurredAt")
     if not submission.oldest <= occurred_at <= submission.newest:
         raise outside_window(occurred_at, submission.oldest, submission.newest)
+    if beyond_us := occurred_at.microsecond % 1000:  # the table keeps milliseconds
+        occurred_at -= timedelta(microseconds=beyond_us)
     return occurred_at if occurred_at.tzinfo is UTC else occurred_at.astimezone(UTC)
 
 
-def _country(context: IncomingContext | None, submission: Submission) -> str:
+def _unknown(path: str, warnings: list[FieldWarning]) -> Literal["unknown"]:
+    warnings.append(warning(path))
+    return "unknown"
+
+
+def _absent(path: str, warnings: list[FieldWarning]) -> Literal[""]:
+    warnings.append(warning(path))
+    return ""
+
+
+def _country(
+    context: IncomingContext | None, submission: Submission, warnings: list[FieldWarning]
+) -> str:
     if context is None:
         return submission.caller.country
     derived = None
     if context.ip is not None:
-        if len(context.ip) <= _LONGEST_ADDRESS:
-            derived = submission.country_of(context.ip)
-        if derived is None:
-            raise invalid_field("context.ip")
+        # Not the caller's: that one forwards users' addresses.
+        derived = _country_by_ip(context.ip, submission) or _unknown("context.ip", warnings)
     if context.country is not None:
-        return _given_country(context.country)
+        return _COUNTRIES.get(context.country) or _unknown("context.country", warnings)
     return submission.caller.country if derived is None else derived
 
 
-@lru_cache(maxsize=1_024)
-def _given_country(code: str) -> str:
-    if _COUNTRY.match(code) is None:
-        raise invalid_field("context.country")
-    return UNKNOWN if code == UNKNOWN else code.upper()
+def _country_by_ip(text: str, submission: Submission) -> str | None:
+    """None where this is no address, even as proxies write them."""
+    if len(text) > _LONGEST_ADDRESS:
+        return None
+    country = submission.country_of(text)
+    if country is None and (address := parse_address(text)):
+        return submission.country_of(str(address))
+    return country
 
 
-@lru_cache(maxsize=4_096)
-def _primary_language(tag: str) -> str:
-    if len(tag) > _LONGEST_TAG or _LANGUAGE_TAG.match(tag) is None:
-        raise invalid_field("language")
-    return tag.partition("-")[0].lower()
-
-
-def _device_type(context: IncomingContext | None, submission: Submission) -> DeviceType:
+def _device_type(
+    context: IncomingContext | None, submission: Submission, warnings: list[FieldWarning]
+) -> DeviceType:
     if context is not None:
-        if context.device_type is not None:
-            return context.device_type
+        given = context.device_type
+        if given is not None:
+            return (
+                _DEVICE_TYPES.get(given)
+                or _DEVICE_TYPES.get(given[:_LONGEST_DEVICE_TYPE].lower())
+                or _unknown("context.deviceType", warnings)
+            )
         if context.user_agent is not None:
             return device_type_of(context.user_agent)
     return submission.caller.device_type
 
 
-def _distinct(sources: tuple[IncomingSource, ...]) -> tuple[Source, ...]:
+def _distinct(
+    sources: tuple[IncomingSource, ...], warnings: list[FieldWarning]
+) -> tuple[Source, ...]:
     """Each source once, at its first place, under the last name that is not blank."""
     names: dict[str, str] = {}
-    for source in sources:
+    for index, source in enumerate(sources):
         name = source.name if source.name and not source.name.isspace() else ""
+        if len(name) > _LONGEST_NAME:
+            name = _absent(f"sources[{index}].name", warnings)
         names[source.id] = name or names.get(source.id, "")
     return tuple(Source(id_, name) for id_, name in names.items())

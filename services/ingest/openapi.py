@@ -3,8 +3,6 @@
 The schemas of events come from the structs that decode them; tests hold the rest against answers.
 """
 
-import msgspec
-
 from libs.access.api_keys import Scope
 from libs.http.budget import OVERLOADED
 from libs.http.connections import TOO_MANY_UNDER_WAY
@@ -21,7 +19,8 @@ from libs.http.openapi import (
 )
 from libs.http.problems import ProblemBody
 from services.ingest.answers import NoValidEvent, Verdicts
-from services.ingest.incoming import AnyIncoming
+from services.ingest.publisher import NOT_WRITTEN_IN_TIME
+from services.ingest.schemas import event_schema
 
 # Without `occurredAt`: an example must be taken whenever somebody sends it.
 _MESSAGE_EXAMPLE: Json = {
@@ -59,7 +58,7 @@ _PARAMETERS: list[Json] = [
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Makes the ids of events that have none from this key and their index, so"
+        "description": "Makes the ids of events that have none from this key and their bytes, so"
         " that the same request may be sent again.",
         "schema": {
             "type": "string",
@@ -75,7 +74,7 @@ _PARAMETERS: list[Json] = [
         "in": "header",
         "required": False,
         "description": "How the body is compressed; empty like `identity`. In any letter case.",
-        "schema": {"type": "string", "enum": ["identity", "gzip", "zstd", ""]},
+        "schema": {"type": "string", "enum": ["identity", "gzip", "x-gzip", "zstd", ""]},
         "example": "identity",
     },
 ]
@@ -176,7 +175,7 @@ _RESPONSES: Json = {
     "503": problem_response(
         503,
         {
-            "unavailable": "The events could not be written in time; send them again.",
+            "unavailable": NOT_WRITTEN_IN_TIME,
             "overloaded": OVERLOADED,
         }
         | EARLY_PROBLEMS["503"],
@@ -187,9 +186,7 @@ _RESPONSES: Json = {
 
 def document(path: str) -> Json:
     """The OpenAPI document of the service, with its one route at `path`."""
-    (event, *_), schemas = msgspec.json.schema_components(
-        (AnyIncoming, Verdicts, NoValidEvent, ProblemBody), ref_template=REFERENCE
-    )
+    event, schemas = event_schema(REFERENCE, Verdicts, NoValidEvent, ProblemBody)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -225,8 +222,15 @@ def document(path: str) -> Json:
 
 def _request_body() -> Json:
     several = [_MESSAGE_EXAMPLE, _RETRIEVAL_EXAMPLE]
+    # The media type says how the elements are written: a line each, no brackets, no commas.
+    lines = {
+        "schema": _EVENTS | {"description": "One event a line."},
+        "examples": {"lines": {"summary": "Two lines", "value": several}},
+    }
     return {
         "required": True,
+        "description": "Any other `application/*+json` is taken like `application/json`. A byte"
+        " order mark before the body is skipped.",
         "content": {
             "application/json": {
                 "schema": {"oneOf": [_EVENT, _EVENTS]},
@@ -235,11 +239,9 @@ def _request_body() -> Json:
                     "several": {"summary": "An array of events", "value": several},
                 },
             },
-            # The media type says how the elements are written: a line each, no brackets, no commas.
-            "application/x-ndjson": {
-                "schema": _EVENTS | {"description": "One event a line."},
-                "examples": {"lines": {"summary": "Two lines", "value": several}},
-            },
+            "application/x-ndjson": lines,
+            "application/ndjson": lines,
+            "application/jsonl": lines,
         },
     }
 

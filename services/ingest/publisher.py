@@ -47,6 +47,12 @@ _MAX_BATCH_BYTES = 512 * 1024
 log = get_logger()
 
 
+NOT_WRITTEN_IN_TIME = (
+    "Not all events could be written in time; some may have been. Send the same request again if"
+    " the events have ids, or the request an Idempotency-Key; else they may count twice."
+)
+
+
 class UnavailableError(Problem):
     """Kafka did not acknowledge in time, or there is no room to wait: the outcome is unknown."""
 
@@ -54,7 +60,7 @@ class UnavailableError(Problem):
         super().__init__(
             503,
             "unavailable",
-            "The events could not be written in time; send them again.",
+            NOT_WRITTEN_IN_TIME,
             {"Retry-After": _RETRY_AFTER_S},
         )
 

@@ -1,6 +1,5 @@
 """The one route of ingest: from a request to its verdicts, through Kafka's acknowledgement."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ from services.ingest.bodies import (
 from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
+from services.ingest.made_ids import MadeIds
 from services.ingest.publisher import Publisher, size_of
 from services.ingest.quota import WriteQuota
 from services.ingest.reading import read_body
@@ -53,8 +53,8 @@ _HEADERS = frozenset({b"content-type", b"content-encoding", b"user-agent", b"ide
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
 
 
-def id_prefix(project_id: str, idempotency_keys: Sequence[str]) -> str | None:
-    """What the ids of a request's events begin with: the same for the same key of a project."""
+def made_ids(project_id: str, idempotency_keys: Sequence[str]) -> MadeIds | None:
+    """What makes the ids of a request's events; None where they need not be the same again."""
     if not idempotency_keys:
         return None
     if len(idempotency_keys) > 1 or _IDEMPOTENCY_KEY.match(idempotency_keys[0]) is None:
@@ -63,8 +63,7 @@ def id_prefix(project_id: str, idempotency_keys: Sequence[str]) -> str | None:
             "invalid_idempotency_key",
             "Idempotency-Key must be given once, with 1 to 255 printable ASCII characters.",
         )
-    text = f"{project_id}\0{idempotency_keys[0]}"
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+    return MadeIds(project_id, idempotency_keys[0])
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class EventsRoute:
         finally:
             reservation.release()
         _measure(batch)
-        return answer(len(batch.lines), batch.rejected, state, request)
+        return answer(len(batch.lines), batch.rejected, batch.warnings, state, request)
 
     async def _read(
         self, request: Request, key: ActiveKey, limits: Sequence[Limit], reservation: Reservation
@@ -142,7 +141,7 @@ class EventsRoute:
             ),
             country_of=self.country_of,
             cardinality=self.cardinality,
-            id_prefix=id_prefix(key.project_id, headers.get(b"idempotency-key", ())),
+            made_ids=made_ids(key.project_id, headers.get(b"idempotency-key", ())),
         )
 
 

@@ -31,11 +31,11 @@ _RULES = {
     "userType": "public or logged_in",
     "deviceId": _text(1, 128),
     "live": "true or false",
-    "language": "a BCP 47 language tag, such as de or en-GB",
+    "language": "a BCP 47 language tag such as de or en-GB, or an Accept-Language list",
     "context": "an object with any of ip, userAgent, country, deviceType",
-    "context.ip": "an IPv4 or IPv6 address",
+    "context.ip": "an IPv4 or IPv6 address, perhaps with a port",
     "context.userAgent": "a string",
-    "context.country": "an ISO 3166-1 alpha-2 code such as DE, or unknown",
+    "context.country": "an assigned ISO 3166-1 alpha-2 code such as DE, or unknown",
     "context.deviceType": "one of desktop, mobile, tablet, unknown",
     "role": "user or assistant",
     "action": _text(1, 64),
@@ -53,9 +53,12 @@ _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
 _NULL = re.compile(r"Expected .*, got `null`(?: - at|\Z)")
 _NUMBER = re.compile(r"\[\d+\]")
 _USUAL_LENGTH = 160
+_LONGEST_PATH = 100
 _REQUIRED = frozenset(
     {"sessionId", "conversationId", "role", "action", "hit", "durationMs", "sources[].id"}
 )
+# Descriptions that have no `unknown`.
+_ABSENT = frozenset({"deviceId", "context", "sources[].name"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Refusal:
     """What is wrong with an event."""
 
     code: RejectCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWarning:
+    """What is wrong with a description of an event that counts all the same."""
+
+    field: str
     message: str
 
 
@@ -121,6 +132,21 @@ _usual_fault = lru_cache(maxsize=1_024)(_fault)
 def invalid_field(path: str) -> RefusedError:
     """A field whose value is of the right type and still not what its rule asks for."""
     return RefusedError(Refusal(RejectCode.INVALID_FIELD, f"`{path}` must be {_RULES[path]}"))
+
+
+@lru_cache(maxsize=1_024)
+def warning(path: str) -> FieldWarning:
+    """A description that breaks its rule, and what it counts as."""
+    rule = _NUMBER.sub("[]", path)
+    counts_as = "absent" if rule in _ABSENT else "unknown"
+    return FieldWarning(path, f"`{path}` must be {_RULES[rule]}; it counts as {counts_as}")
+
+
+def unknown_field(path: str, right: str) -> RefusedError:
+    """A name that is nearly one of ours. It consists of the letters of ours, `_` and `-`."""
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    message = f"`{shown}` is not known here: the name is `{right}`"
+    return RefusedError(Refusal(RejectCode.UNKNOWN_FIELD, message))
 
 
 def live_not_allowed() -> RefusedError:

@@ -55,7 +55,8 @@ async def _handle(body: Body) -> tuple[int, int]:
     except Problem:
         return received.kib, received.kib
     batch = await prepare_batch(events, _submission())
-    answer(len(batch.lines), batch.rejected, None, Request({"type": "http", "state": {}}))
+    request = Request({"type": "http", "state": {}})
+    answer(len(batch.lines), batch.rejected, batch.warnings, None, request)
     return received.kib, max(len(events), received.kib)
 
 

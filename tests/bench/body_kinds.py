@@ -17,6 +17,11 @@ _DEEP = b"[" * 1_000 + b"]" * 1_000
 _NO_TYPE = b'{"sessionId":"s","conversationId":"c","role":"user",%b}'
 _START = b'{"type":"session.started",%b"sessionId":"s"}'
 _END = b'{"type":"session.ended","sessionId":"s","durationMs":%b}'
+_BROKEN = {
+    "language": 1,
+    "deviceId": 2,
+    "context": {"ip": 3, "userAgent": 4, "country": 5, "deviceType": 6},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ def _honest(number: int) -> bytes:
         language="de-CH",
         context={"country": "CH", "deviceType": "mobile"},
     )
+
+
+def _own_fields(number: int) -> bytes:
+    return _honest(number)[:-1] + b', "build": 7, "text": "Where are the toilets?"}'
 
 
 def _retrieval(sources: int) -> bytes:
@@ -178,6 +187,12 @@ _PACKED = {
 KINDS: dict[str, Body] = {
     HONEST: _all_differ(_honest),
     "honest, small events": _full(_message()),
+    "honest, own fields": _all_differ(_own_fields),
+    "near misses": _full(_message(user_type="public")),
+    "descriptions, all broken": _full(_message(**_BROKEN)),
+    "names of fields, 400,000": _array(
+        [_START % b"".join(b'"k%06d":0,' % n for n in range(400_000))]
+    ),
     **_REFUSED,
     **_HALVES,
     **_STRUCTURE,

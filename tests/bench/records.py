@@ -29,7 +29,6 @@ def lines_of(project_id: str, events: Sequence[Event]) -> list[Line]:
         caller=Caller(lambda: "127.0.0.1", "", _no_country),
         country_of=_no_country,
         cardinality=Cardinality(20_000, 1 << 25),
-        id_prefix=None,
     )
     batch = finish(prepare_batch([msgspec.json.encode(event) for event in events], submission))
     assert not batch.rejected

@@ -19,7 +19,11 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}
+_PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "zstd": zstd.compress,
+}
 
 # As long as a run at most: what is recent when it is made must be so when it is sent.
 _RUN = timedelta(hours=1)
@@ -79,7 +83,7 @@ def json_body(context: Any, value: Any) -> bytes:
     return _packed(context, _encode(value))
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/ndjson", "application/jsonl")
 def lines_body(context: Any, value: Any) -> bytes:
     """A line an element; what is no array is a line of its own."""
     elements = value if isinstance(value, list) else [value]

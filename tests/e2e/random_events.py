@@ -9,6 +9,11 @@ DEVICES = ("lobby-kiosk", "garden-kiosk", "Θήκη 🏛️")
 _LANGUAGES = ("de", "de-AT", "en", "EN-gb", "fr", None)
 _COUNTRIES = ("DE", "at", "CH", "unknown", None)
 _DEVICE_TYPES = ("desktop", "mobile", "tablet", "unknown", None)
+_ODD_LANGUAGES = ("en_US", "de-CH,de;q=0.9,en;q=0.8", "x-museum", "plain English", "", 7)
+_ODD_COUNTRIES = ("XX", "T1", "UK", "EU", "Austria", "", 7)
+_ODD_DEVICE_TYPES = ("Desktop", "TABLET", "phone", "", 7)
+_ODD_DEVICES = ("", 7)
+_ODD_ENDS = ("23:59:59.9999999Z", "23:59:59.999500Z", "23:59:60Z", "23:59:60.5Z")
 _ACTIONS = ("book-ticket", "show-map", "hilfe-für-alle", "🛟")
 _SOURCES = ("src-1", "src-2", "src-3", "quelle ä", "_events", "total")
 _TYPES = (
@@ -25,9 +30,13 @@ _DAYS = 6
 
 
 class RandomEvents:
-    """Makes events. All of a conversation bear its name, so that one client can send them all."""
+    """Makes events. All of a conversation bear its name, so that one client can send them all.
 
-    def __init__(self, seed: int, name: str, conversations: int) -> None:
+    `odd`: some with descriptions that cannot be understood, or in the last instant of a day.
+    """
+
+    def __init__(self, seed: int, name: str, conversations: int, *, odd: bool = False) -> None:
+        self._odd = odd
         self._chance = random.Random(f"{seed}-{name}")
         self._name = name
         self._conversations = conversations
@@ -60,7 +69,18 @@ class RandomEvents:
         }
         if not kind.startswith("session."):
             event["conversationId"] = f"c-{conversation}"
-        return event
+        return self._spoilt(event) if self._odd and chance.random() < 0.5 else event
+
+    def _spoilt(self, event: Event) -> Event:
+        chance = self._chance
+        if chance.random() < 0.5:
+            event["occurredAt"] = f"{event['occurredAt'][:11]}{chance.choice(_ODD_ENDS)}"
+        if chance.random() < 0.3:
+            event["deviceId"] = chance.choice(_ODD_DEVICES)
+        if "context" in event:
+            context = (chance.choice(_ODD_COUNTRIES), chance.choice(_ODD_DEVICE_TYPES))
+            event["context"] = dict(zip(("country", "deviceType"), context, strict=True))
+        return event | {"language": chance.choice(_ODD_LANGUAGES), "museum": "a field of its own"}
 
     def _fields(self, kind: str) -> Event:
         chance = self._chance

@@ -88,7 +88,9 @@ def test_valid_events_are_counted_when_others_in_the_request_are_refused(stack: 
         message("ahead", occurredAt=(now + timedelta(minutes=6)).isoformat()),
         message("id with space"),
         message("live", live=True),
-        message("good-2"),
+        message("good-2", language="en_US", deviceId="", context={"ip": "1.2.3", "country": "XX"}),
+        message("near", user_type="logged_in"),
+        message("mode", isLive=False),
     ]
     response = stack.http.post(
         stack.events_url(project.id), json=events, headers=bearer(project.test_key)
@@ -104,7 +106,11 @@ def test_valid_events_are_counted_when_others_in_the_request_are_refused(stack: 
         (4, "occurred_at_in_future"),
         (5, "invalid_field"),
         (6, "live_not_allowed"),
+        (8, "unknown_field"),
+        (9, "unknown_field"),
     ]
+    warned = [(one["index"], one["field"]) for one in verdicts["warnings"]]
+    assert warned == [(7, "deviceId"), (7, "context.ip"), (7, "context.country")]
     stack.wait_until_counted()
     assert stack.analytics(project, category="usage")["stats"] == []
     (row,) = stack.analytics(project, category="usage", live="false")["stats"]
@@ -160,3 +166,23 @@ def test_events_count_once_when_the_request_is_repeated_under_its_idempotency_ke
     stack.wait_until_counted()
     (row,) = stack.analytics(project, category="usage")["stats"]
     assert row["value"] == 3
+
+
+def test_next_page_counts_in_full_when_it_comes_under_the_same_idempotency_key(
+    stack: Stack,
+) -> None:
+    (project,) = stack.new_projects(1)
+    nameless = {key: value for key, value in message("").items() if key != "id"}
+    page = [nameless, {}, nameless, nameless | {"conversationId": "another"}]
+    next_page = [nameless | {"sessionId": "next"}] * 2
+    for events in (page, page[:1] + page[2:], next_page):
+        response = stack.http.post(
+            stack.events_url(project.id),
+            json=events,
+            headers=bearer(project.live_key) | {"Idempotency-Key": "import"},
+        )
+        assert response.status_code == 202, response.text
+
+    stack.wait_until_counted()
+    (row,) = stack.analytics(project, category="usage")["stats"]
+    assert row["value"] == 3 + 2

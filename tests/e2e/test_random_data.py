@@ -34,7 +34,7 @@ def _requests(
     seed: int, conversations: int, plan: list[tuple[bool, int, float]]
 ) -> list[tuple[bool, list[Event]]]:
     """What is sent: for each request by which key, new events and some of those sent before."""
-    source = RandomEvents(seed, "r", conversations)
+    source = RandomEvents(seed, "r", conversations, odd=True)
     requests: list[tuple[bool, list[Event]]] = []
     for by_test_key, number, repeats in plan:
         new = source.make(number)

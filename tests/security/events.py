@@ -25,9 +25,9 @@ def resolve(schema: Schema, components: Components) -> Schema:
 
 
 def is_free(schema: Schema) -> bool:
-    """Whether a string may hold whatever a producer likes."""
+    """Whether a string may hold whatever a producer likes; a description may be anything."""
     bound = {"enum", "pattern", "format", "anyOf"} & set(schema)
-    return schema.get("type") == "string" and not bound
+    return (schema.get("type") == "string" and not bound) or set(schema) == {"description"}
 
 
 def every_event_with(components: Components, text: str) -> list[dict[str, Any]]:

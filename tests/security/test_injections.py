@@ -54,7 +54,10 @@ def test_every_free_string_comes_back_when_it_holds_an_injection(
         for event in every_event_with(operation.components, text)
     ]
     answer = operation.ask(stack, project.id, project.live_key, body=sent)
-    assert answer.json() == {"accepted": len(sent), "rejected": []}
+    told = answer.json()
+    assert (told["accepted"], told["rejected"]) == (len(sent), [])
+    assert not [one for one in told["warnings"] if one["field"] == "deviceId"]
+    assert not [text for text in ("DROP TABLE", "jndi", "script") if text in answer.text]
     stack.wait_until_counted()
 
     kept = _rows(stack, project.id)
@@ -112,7 +115,7 @@ def test_every_bound_string_is_refused_when_it_holds_an_injection(
                 place = place.setdefault(name, {})
             place[path[-1]] = text
             events.append(event)
-    assert len(events) > 100 * len(INJECTIONS) / 4
+    assert len(events) > 20 * len(INJECTIONS)
 
     answer = operation.ask(stack, tenants.a.id, tenants.a.live_key, body=events)
 

@@ -12,8 +12,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_traces")]
 
 # Columns and inner fields that no producer may set.
 _INNER: dict[str, Any] = {
-    "is_live": True,
-    "isLive": True,
     "accepted_at": "2001-01-01T00:00:00Z",
     "acceptedAt": "2001-01-01T00:00:00Z",
     "appended_at": "2001-01-01T00:00:00Z",
@@ -24,6 +22,11 @@ _INNER: dict[str, Any] = {
     "ko": 9,
     "line": 9,
     "topic": "another",
+}
+# Those that are nearly a field of ours are refused.
+_NEARLY_OURS: dict[str, Any] = {
+    "is_live": True,
+    "isLive": True,
     "session_id": "inner",
     "user_type": "logged_in",
 }
@@ -48,6 +51,16 @@ def test_inner_fields_are_not_set_when_an_event_brings_them(
     assert all(2001 < year < 2099 for year in row[1:4])
     assert row[4:7] == ("ses-1", "public", True)
     assert row[7] == stack.topics.events
+
+
+@each_writing
+@pytest.mark.parametrize("name", _NEARLY_OURS)
+def test_event_is_refused_when_an_inner_field_is_nearly_one_of_ours(
+    stack: Stack, tenants: Tenants, operation: Operation, name: str
+) -> None:
+    body = {name: _NEARLY_OURS[name]} | operation.body
+    answer = operation.ask(stack, tenants.a.id, tenants.a.test_key, body=body)
+    assert [one["code"] for one in answer.json()["rejected"]] == ["unknown_field"]
 
 
 @each_operation

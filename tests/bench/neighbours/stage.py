@@ -12,8 +12,8 @@ from pathlib import Path
 from libs.access.api_keys import Mode, Scope
 from libs.access.key_store import add_key
 from libs.clickhouse.connection import connect
-from libs.settings import RateLimitSettings
 from services.admin.keys import KeyRequest, make_key
+from services.ingest.settings import WriteLimitSettings
 from tests.bench.neighbours.target import Target
 from tests.bench.systems import PARTITIONS
 from tests.e2e.asking import bearer
@@ -73,8 +73,13 @@ def staged(folder: Path, keys: int) -> Iterator[Stage]:
 @contextmanager
 def staged_beside(real: Servers, folder: Path, keys: int) -> Iterator[Stage]:
     """The same, beside servers that run already."""
-    # The tests' stacks let any address ask as often as it likes; here it is as an operator has it.
-    defaults = {"RAGTIME_RATE_LIMIT__PER_ADDRESS": str(RateLimitSettings().per_address)}
+    # The tests' stacks let anybody send as much as he likes; here it is as an operator has it.
+    limits = WriteLimitSettings()
+    defaults = {
+        "RAGTIME_RATE_LIMIT__PER_ADDRESS": str(limits.per_address),
+        "RAGTIME_RATE_LIMIT__EVENTS_PER_KEY": str(limits.events_per_key),
+        "RAGTIME_RATE_LIMIT__REQUESTS_PER_KEY": str(limits.requests_per_key),
+    }
     with running_stack(real, folder, PARTITIONS, defaults) as stack:
         keys_of_a = [new_key(stack, A, None).text for _ in range(keys)]
         key_of_b, spare = (new_key(stack, B, _RATE_OF_B) for _ in range(2))

@@ -3,13 +3,14 @@
 from services.ingest.cardinality import Cardinality
 from services.ingest.countries import country_by_registry
 from services.ingest.enrich import Caller, Submission
+from services.ingest.made_ids import MadeIds
 from tests.golden_events import ACCEPTED_AT, PROJECT
 
 
 def submission(
     *,
     may_be_live: bool = True,
-    id_prefix: str | None = None,
+    idempotency_key: str | None = None,
     address: str = "127.0.0.1",
     user_agent: str = "",
     max_keys: int = 1_000,
@@ -21,5 +22,5 @@ def submission(
         caller=Caller(lambda: address, user_agent, country_by_registry),
         country_of=country_by_registry,
         cardinality=Cardinality(max_keys, 1 << 20),
-        id_prefix=id_prefix,
+        made_ids=None if idempotency_key is None else MadeIds(PROJECT, idempotency_key),
     )

@@ -97,13 +97,12 @@ def test_event_is_refused_when_it_is_nested_deep() -> None:
     assert "deep" in refusal.message
 
 
-@pytest.mark.parametrize("field", ["type", "role", "userType", "context"])
+@pytest.mark.parametrize("field", ["type", "role", "userType"])
 @pytest.mark.parametrize("text", [" - at `$.foo", " - at `$.sessionId`", ", got `null` - at"])
 def test_event_is_refused_when_its_value_reads_like_the_decoders_message(
     field: str, text: str
 ) -> None:
-    value = {"deviceType": text} if field == "context" else text
-    batch = finish(prepare_batch([json.dumps(_MESSAGE | {field: value}).encode()], submission()))
+    batch = finish(prepare_batch([json.dumps(_MESSAGE | {field: text}).encode()], submission()))
 
     [(_, refusal)] = batch.rejected
     place = "context.deviceType" if field == "context" else field

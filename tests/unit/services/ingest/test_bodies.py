@@ -245,12 +245,15 @@ def test_bytes_become_events_or_a_problem_whatever_they_are(
 )
 def test_body_is_refused_in_little_memory_when_it_brings_countless_events(body: bytes) -> None:
     media_type = MediaType.JSON if body.startswith(b"[") else MediaType.NDJSON
-    tracemalloc.start()
-    try:
-        assert _problem(lambda: _split(body, media_type, 1_000)) == (413, "too_many_events")
-        assert tracemalloc.get_traced_memory()[1] < 4 * _LIMIT
-    finally:
-        tracemalloc.stop()
+    peaks = []
+    for _ in range(3):  # what other threads take meanwhile is counted too
+        tracemalloc.start()
+        try:
+            assert _problem(lambda: _split(body, media_type, 1_000)) == (413, "too_many_events")
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert min(peaks) < 4 * _LIMIT
 
 
 @pytest.mark.parametrize("number", [1_000, 1_001])

@@ -101,6 +101,23 @@ def test_refused_event_costs_less_than_a_third_of_one_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "at_most"),
+    [
+        ({"build": 7, "text": "Where are the toilets?"}, 3),
+        ({"user_type": "public"}, 3),
+        ({"language": 1, "deviceId": 2, "context": {"ip": 3, "userAgent": 4, "country": 5}}, 12),
+    ],
+    ids=["own fields", "near miss", "broken descriptions"],
+)
+def test_unusual_event_costs_little_more_than_an_honest_one(
+    fields: dict[str, object], at_most: float
+) -> None:
+    event = json.dumps(_MESSAGE | {"id": "i" * 32} | fields).encode()
+
+    assert _cost_s(b"[" + b",".join([event] * 2_500) + b"]") < at_most * _cost_s(_HONEST) / 4
+
+
+@pytest.mark.parametrize(
     "body",
     [_HONEST, b'["' + _HALF * 400_000 + b'"]', b'["' + rb"\\" * 1_000_000 + _HALF + b'"]'],
     ids=["10,000 events", "halves", "backslashes"],

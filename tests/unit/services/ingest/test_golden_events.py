@@ -1,6 +1,7 @@
 """Golden events, from what a producer sends to the line or the refusal that it becomes."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -23,6 +24,7 @@ def test_event_becomes_its_line_when_valid(example: Example) -> None:
     )
 
     assert batch.rejected == []
+    assert [asdict(warning) for _, warning in batch.warnings] == example.warnings
     [(_, line, _)] = batch.lines
     assert json.loads(line) == example.line
     assert list(json.loads(line)) == list(example.line)

@@ -67,8 +67,17 @@ def _published(running: Service) -> list[dict[str, Any]]:
             3,
         ),
         (_NDJSON | {"Content-Encoding": "ZSTD"}, zstd.compress(json.dumps(_MESSAGE).encode()), 1),
+        (_JSON, b"\xef\xbb\xbf%s" % json.dumps(_MESSAGE).encode(), 1),
+        (_NDJSON, b"\xef\xbb\xbf%s\n" % json.dumps(_MESSAGE).encode(), 1),
+        ({"Content-Encoding": "X-Gzip"}, gzip.compress(json.dumps(_MESSAGE).encode()), 1),
+        ({"Content-Type": "application/ndjson"}, b"%s\n" % json.dumps(_MESSAGE).encode() * 2, 2),
+        ({"Content-Type": "application/jsonl"}, b"%s\n" % json.dumps(_MESSAGE).encode() * 2, 2),
+        ({"Content-Type": "application/vnd.museum+JSON"}, json.dumps([_MESSAGE] * 2).encode(), 2),
     ],
-    ids=["object", "array", "ndjson", "gzip", "zstd"],
+    ids=[
+        *("object", "array", "ndjson", "gzip", "zstd", "byte order mark", "byte order mark, lines"),
+        *("x-gzip", "application/ndjson", "application/jsonl", "another +json"),
+    ],
 )
 async def test_events_are_accepted_in_every_form(
     headers: dict[str, str], body: bytes, accepted: int
@@ -126,6 +135,11 @@ async def test_request_is_refused_when_not_one_event_is_valid() -> None:
         (b"{}", {"Content-Encoding": "gzip"}, (400, "broken_compression")),
         (b"{}", {"Content-Encoding": "br"}, (415, "unsupported_content_encoding")),
         (b"{}", {"Content-Type": "text/plain"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Type": "application/x+y"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Type": "text/x+json"}, (415, "unsupported_media_type")),
+        (b"{}", {"Content-Encoding": "x-zstd"}, (415, "unsupported_content_encoding")),
+        (b"{}", {"Content-Encoding": "xx-gzip"}, (415, "unsupported_content_encoding")),
+        (b"\xef\xbb\xbf \n", {}, (400, "empty_body")),
         (b"{}", {"Content-Type": ""}, (415, "unsupported_media_type")),
         (b"{}", {"Idempotency-Key": ""}, (400, "invalid_idempotency_key")),
         (b"{}", {"Idempotency-Key": "k" * 256}, (400, "invalid_idempotency_key")),
@@ -275,6 +289,7 @@ async def test_request_is_unavailable_when_kafka_does_not_acknowledge(failure: s
         running.kafka.release()
 
     assert _problem(response) == (503, "unavailable")
+    assert "Idempotency-Key" in response.json()["detail"]
     assert int(response.headers["Retry-After"]) >= 1
 
 
@@ -288,22 +303,70 @@ async def test_events_are_test_events_when_the_key_is_a_test_key() -> None:
     assert [event["is_live"] for event in _published(running)] == [False]
 
 
-async def test_ids_are_the_same_when_an_idempotency_key_is_repeated() -> None:
-    nameless = {k: v for k, v in _MESSAGE.items() if k != "id"}
+async def _made_ids(*requests: tuple[str, list[Any]]) -> list[list[str]]:
+    """The ids that reach the topic for each of these requests with its Idempotency-Key."""
+    made = []
     async with service() as running:
         shown = running.keys.add()
-        for key in ("a", "a", "b"):
-            await _post(
-                running, [nameless, _BAD, _MESSAGE, nameless], shown | {"Idempotency-Key": key}
-            )
+        for key, events in requests:
+            before = len(running.kafka.lines)
+            await _post(running, events, shown | {"Idempotency-Key": key})
+            made.append([event["id"] for event in _published(running)[before:]])
+    assert all(len(id_) <= 64 for ids in made for id_ in ids)
+    return made
 
-    ids = [event["id"] for event in _published(running)]
-    first, again, other = ids[0:3], ids[3:6], ids[6:9]
+
+_NAMELESS = {key: value for key, value in _MESSAGE.items() if key != "id"}
+_ANOTHER = _NAMELESS | {"role": "assistant"}
+
+
+async def test_ids_are_the_same_when_an_idempotency_key_is_repeated() -> None:
+    events = [_NAMELESS, _MESSAGE, _NAMELESS, _ANOTHER]
+    first, again, other = await _made_ids(("a", events), ("a", events), ("b", events))
+
     assert first == again
-    assert [id_.partition(":")[2] for id_ in first] == ["0", "", "3"]
     assert first[1] == other[1] == "evt-1"
-    assert not {first[0], first[2]} & set(other)
-    assert all(len(id_) <= 64 for id_ in ids)
+    assert len({*first, *other}) == 7
+
+
+async def test_ids_are_the_same_when_the_refused_events_are_left_out() -> None:
+    whole, rest = await _made_ids(
+        ("a", [_BAD, _NAMELESS, 7, _ANOTHER, _NAMELESS]), ("a", [_NAMELESS, _ANOTHER, _NAMELESS])
+    )
+
+    assert whole == rest
+
+
+async def test_ids_are_others_when_another_body_comes_under_the_same_idempotency_key() -> None:
+    page, next_page = await _made_ids(("a", [_NAMELESS, _NAMELESS]), ("a", [_ANOTHER, _ANOTHER]))
+
+    assert len({*page, *next_page}) == 4
+
+
+async def test_ids_are_the_same_when_events_come_as_lines_or_in_an_array() -> None:
+    line = json.dumps(_NAMELESS).encode()
+    async with service() as running:
+        shown = running.keys.add() | {"Idempotency-Key": "a"}
+        await _post(running, b"[ %s ]" % line, shown)
+        await _post(running, b" %s \r\n" % line, shown | _NDJSON)
+
+    assert len({event["id"] for event in _published(running)}) == 1
+
+
+async def test_answer_warns_of_descriptions_that_cannot_be_understood() -> None:
+    events = [_MESSAGE, _MESSAGE | {"language": "?", "deviceId": ""}, 7]
+    async with service() as running:
+        response = await _post(running, events, running.keys.add())
+        without = await _post(running, _MESSAGE, running.keys.add())
+
+    body = response.json()
+    assert (response.status_code, body["accepted"]) == (202, 2)
+    assert [(one["index"], one["field"]) for one in body["warnings"]] == [
+        (1, "language"),
+        (1, "deviceId"),
+    ]
+    assert "X-RateLimit-Limit" in response.headers
+    assert "warnings" not in without.json()
 
 
 @pytest.mark.parametrize(
