@@ -200,7 +200,7 @@ class Publisher:
         self._broken = asyncio.Event()
         self._open: dict[int, Record] = {}
         self._sending: dict[int, int] = {}
-        self._sent_at: dict[Record, float] = {}  # of those without an outcome, the oldest first
+        self._sent_at: dict[Record, float] = {}  # of those without an outcome; monotonic
         self._linger: asyncio.TimerHandle | None = None
         self._pending = Shares(settings.max_pending_bytes, share)
         PENDING_BYTES.set_function(lambda: self._pending.used)
@@ -212,9 +212,8 @@ class Publisher:
 
         A record that a dead broker should take has no outcome until a broker lives again.
         """
-        oldest = next(iter(self._sent_at.values()), None)
-        now = asyncio.get_running_loop().time()
-        is_late = oldest is not None and now - oldest > self._settings.timeout_s
+        oldest = min([*self._sent_at.values()], default=None)  # the metrics ask in another thread
+        is_late = oldest is not None and time.monotonic() - oldest > self._settings.timeout_s
         return self._producer is not None and not is_late
 
     async def run(self) -> None:
@@ -323,7 +322,7 @@ class Publisher:
 
     async def _send(self, partition: int, record: Record) -> None:
         producer = self._producer
-        self._sent_at[record] = asyncio.get_running_loop().time()
+        self._sent_at[record] = time.monotonic()
         span = self._trace(record)
         try:
             if producer is None:
