@@ -57,7 +57,8 @@ class Analytics:
             now.date(),
             complete_since(self._database.noted, now),
         )
-        unread = self._unread.reservation(reader.key.id)
+        # A project may have any number of keys: it is what others share with.
+        unread = self._unread.reservation(reader.key.project_id)
         try:
             body = await cancel_on_disconnect(request, self._answer(question, unread))
             body, packed = await pack(body, header_values(request.scope, b"accept-encoding"))

@@ -1,4 +1,4 @@
-"""What one key asks for keeps no other key from its answer."""
+"""What one project asks for, by however many keys, keeps no other project from its answer."""
 
 import asyncio
 
@@ -7,8 +7,9 @@ import pytest
 from services.query import routes
 from tests.fakes import Row
 from tests.polling import until
-from tests.unit.services.query.conftest import PATH, Service, bearer
+from tests.unit.services.query.conftest import PATH, PROJECT, Service, bearer
 
+_PATH_OF_VICTIM = PATH.replace(PROJECT, "zoo")
 _MANY: list[Row] = [("2026-03-25", "action", f"a{number:05}", True, 1) for number in range(12_000)]
 
 
@@ -18,8 +19,14 @@ def attacker(service: Service) -> str:
 
 
 @pytest.fixture
-def victim(service: Service) -> str:
+def accomplice(service: Service) -> str:
+    """Another key of the attacker's project."""
     return service.add_key(rate_per_minute=1_000)
+
+
+@pytest.fixture
+def victim(service: Service) -> str:
+    return service.add_key(rate_per_minute=1_000, project_id="zoo")
 
 
 async def test_victim_is_asked_for_at_once_when_an_attacker_has_queued_many_questions(
@@ -31,7 +38,7 @@ async def test_victim_is_asked_for_at_once_when_an_attacker_has_queued_many_ques
         service.clickhouse.slow = {"FROM daily_counts": 60}
         heavy = [asyncio.create_task(http.get(PATH, headers=bearer(attacker))) for _ in range(30)]
         await until(lambda: service.clickhouse.running == 2)
-        mine = asyncio.create_task(http.get(PATH, headers=bearer(victim)))
+        mine = asyncio.create_task(http.get(_PATH_OF_VICTIM, headers=bearer(victim)))
         await until(lambda: service.clickhouse.running == 3)
         for task in (*heavy, mine):
             task.cancel()
@@ -48,7 +55,7 @@ def little_unread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("little_unread")
 @pytest.mark.parametrize(("rows", "unread"), [(9_000, 2), (12_000, 1)])
 async def test_victim_gets_a_large_answer_when_an_attacker_reads_none_of_its_own(
-    service: Service, attacker: str, victim: str, rows: int, unread: int
+    service: Service, attacker: str, accomplice: str, victim: str, rows: int, unread: int
 ) -> None:
     service.clickhouse.rows["FROM daily_counts"] = list(_MANY[:rows])
     limit = service.settings.query.model_copy(update={"timeout_s": 2.0})
@@ -56,8 +63,8 @@ async def test_victim_gets_a_large_answer_when_an_attacker_reads_none_of_its_own
     async with service.run() as http, asyncio.timeout(20):
         asked = [asyncio.create_task(service.ask_and_stall(attacker)) for _ in range(unread)]
         await until(lambda: len(service.stalled) == unread)
-        refused = await http.get(PATH, headers=bearer(attacker))
-        answer = await http.get(PATH, headers=bearer(victim))
+        refused = await http.get(PATH, headers=bearer(accomplice))
+        answer = await http.get(_PATH_OF_VICTIM, headers=bearer(victim))
         for stalled in service.stalled:
             stalled.set()
         await asyncio.gather(*asked)
