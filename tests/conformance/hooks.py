@@ -29,6 +29,8 @@ _PACK: dict[str, Callable[[bytes], bytes]] = {
 _RUN = timedelta(hours=1)
 _started_at = datetime.now(UTC)
 _today = _started_at.date()
+# Raw events are kept for 400 days.
+_KEPT_SINCE = (_today - timedelta(days=390)).isoformat()
 
 
 def _instants() -> st.SearchStrategy[str]:
@@ -54,7 +56,11 @@ schemathesis.openapi.format("date", _days())
 
 @schemathesis.hook
 def map_query(context: Any, query: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Two days in their order; what is no day stays as it is."""
+    """Two days in their order, of one device such as are kept; what is no day stays as it is."""
+    if query and query.get("deviceId"):
+        for name in {"from", "to"} & query.keys():
+            if _are_days(query[name]):
+                query[name] = max(query[name], _KEPT_SINCE)
     if query and {"from", "to"} <= query.keys() and _are_days(query["from"], query["to"]):
         query["from"], query["to"] = sorted((query["from"], query["to"]))
     return query
