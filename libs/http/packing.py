@@ -5,6 +5,7 @@ import gzip
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -15,6 +16,8 @@ else:
 _MIN_BYTES = 1024
 # A larger one is packed beside the loop, which serves others meanwhile.
 _MAX_IN_LOOP_BYTES = 64 * 1024
+# One after the other: each takes megabytes beside the answer while it is at work.
+_ONE = ThreadPoolExecutor(1, "packing")
 _GZIP_LEVEL = 5
 _PACK = {"zstd": zstd.compress, "gzip": lambda body: gzip.compress(body, _GZIP_LEVEL, mtime=0)}
 _OFFER = re.compile(r"\s*([^\s;]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?\Z", re.IGNORECASE)
@@ -27,7 +30,7 @@ async def pack(body: bytes, accepted: Iterable[str]) -> tuple[bytes, Mapping[str
     if coding is None:
         return body, headers
     if len(body) > _MAX_IN_LOOP_BYTES:
-        packed = await asyncio.to_thread(_PACK[coding], body)
+        packed = await asyncio.get_running_loop().run_in_executor(_ONE, _PACK[coding], body)
     else:
         packed = _PACK[coding](body)
     return packed, headers | {"Content-Encoding": coding}

@@ -1,6 +1,6 @@
 """The analytics endpoint: the question, the rows, the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from starlette.requests import Request
@@ -60,19 +60,22 @@ class Analytics:
         # A project may have any number of keys: it is what others share with.
         unread = self._unread.reservation(reader.key.project_id)
         try:
-            body = await cancel_on_disconnect(request, self._answer(question, unread))
-            body, packed = await pack(body, header_values(request.scope, b"accept-encoding"))
+            accepted = header_values(request.scope, b"accept-encoding")
+            answering = self._answer(question, unread, accepted)
+            body, packed = await cancel_on_disconnect(request, answering)
         except BaseException:
             unread.release()
             raise
         headers = request.state.rate_limit.headers() | packed
         if unread.amount:
-            unread.resize(len(body))
             return BackpressuredResponse(body, unread, headers, _MEDIA_TYPE)
         return Response(body, headers=headers, media_type=_MEDIA_TYPE)
 
-    async def _answer(self, question: Question, unread: Reservation) -> bytes:
-        """The body; of one that is not given away at once, as much is reserved.
+    async def _answer(
+        self, question: Question, unread: Reservation, accepted: Sequence[str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """The body as it is sent, and what tells how it is packed; of one that is not given away at
+        once, as much is reserved.
 
         One of many rows is made while hardly another is. How many there are is known when
         ClickHouse has looked: then it looks once more.
@@ -82,12 +85,15 @@ class Analytics:
                 body = await _body(session, question, if_small=True)
                 if len(body) > _SMALL_BYTES:
                     await unread.acquire(len(body))
+                body, packed = await pack(body, accepted)
             except NotSmallError:
                 await unread.acquire(_LARGE_BYTES)
                 async with self._large.acquired(unread.holder, 1):
                     body = await _body(session, question, if_small=False)
+                    body, packed = await pack(body, accepted)
+            if unread.amount:
                 unread.resize(len(body))
-        return body
+        return body, packed
 
 
 async def _body(session: Session, question: Question, *, if_small: bool) -> bytes:
