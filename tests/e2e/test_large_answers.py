@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 log = logging.getLogger(__name__)  # figures: --log-cli-level=info
 
-MAX_MB = 256
+MAX_MB = 300
 MOST_ROWS = 200_000
 MIDDLING_ROWS = 9_000  # as many as are answered beside others
 DAYS = "?from=2024-03-01&to=2026-03-25"
