@@ -14,13 +14,15 @@ EVENT_ID_PATTERN = r"^[A-Za-z0-9_.:-]+\Z"
 PROJECT_ID_PATTERN = r"^[A-Za-z0-9_.-]+\Z"
 MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 MAX_SOURCES = 100
+MAX_KEY_LENGTH = 128
+MAX_NAME_LENGTH = 512
 
 EventId = Annotated[str, Meta(min_length=1, max_length=64, pattern=EVENT_ID_PATTERN)]
 ProjectId = Annotated[str, Meta(min_length=1, max_length=64, pattern=PROJECT_ID_PATTERN)]
-Key = Annotated[str, Meta(min_length=1, max_length=128)]
-OptionalKey = Annotated[str, Meta(max_length=128)]
+Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_LENGTH)]
+OptionalKey = Annotated[str, Meta(max_length=MAX_KEY_LENGTH)]
 ActionSlug = Annotated[str, Meta(min_length=1, max_length=64)]
-SourceName = Annotated[str, Meta(max_length=512)]
+SourceName = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Country = Annotated[str, Meta(pattern=r"^(?:[A-Z]{2}|unknown)\Z")]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{1,8}\Z")]

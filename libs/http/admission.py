@@ -149,8 +149,7 @@ class Admission:
 
     def _refusal(self, request: Request, token: str | None) -> Problem:
         challenge = {"WWW-Authenticate": "Bearer"}
-        shown = header_values(request.scope, b"authorization")
-        if not shown:
+        if not header_values(request.scope, b"authorization"):
             detail = "The request needs the header `Authorization: Bearer <API key>`."
             return Problem(401, "missing_key", detail, challenge)
         if self._may_be_known(token):

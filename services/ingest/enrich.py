@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import product
 from typing import Literal, get_args
 
 from uuid_utils import uuid7
@@ -18,6 +19,8 @@ from libs.access.client_address import parse_address
 from libs.events.instants import instant_of
 from libs.events.models import (
     EVENT_ID_PATTERN,
+    MAX_KEY_LENGTH,
+    MAX_NAME_LENGTH,
     AnyEvent,
     ChatAction,
     ChatMessage,
@@ -57,11 +60,9 @@ _DEVICE_TYPES: dict[str, DeviceType] = {type_: type_ for type_ in get_args(Devic
 _COUNTRIES = {UNKNOWN: UNKNOWN} | {
     spelling: code
     for code in ASSIGNED
-    for spelling in (code, code.lower(), code.capitalize(), code.swapcase().capitalize().swapcase())
+    for spelling in map("".join, product(*zip(code, code.lower(), strict=True)))
 }
 _LONGEST_DEVICE_TYPE = 16
-_LONGEST_DEVICE_ID = 128
-_LONGEST_NAME = 512
 # IPv6 with IPv4 at its end, a zone, brackets and a port; to read a longer one takes long.
 _LONGEST_ADDRESS = 72
 
@@ -120,7 +121,7 @@ def enrich(
     device_id = incoming.device_id
     if device_id is None:
         device_id = ""
-    elif not 0 < len(device_id) <= _LONGEST_DEVICE_ID:
+    elif not 0 < len(device_id) <= MAX_KEY_LENGTH:
         device_id = _absent("deviceId", warnings)
     is_live = _is_live(incoming.live, submission)
     occurred_at = _occurred_at(incoming.occurred_at, submission)
@@ -258,7 +259,7 @@ def _distinct(
     names: dict[str, str] = {}
     for index, source in enumerate(sources):
         name = source.name if source.name and not source.name.isspace() else ""
-        if len(name) > _LONGEST_NAME:
+        if len(name) > MAX_NAME_LENGTH:
             name = _absent(f"sources[{index}].name", warnings)
         names[source.id] = name or names.get(source.id, "")
     return tuple(Source(id_, name) for id_, name in names.items())

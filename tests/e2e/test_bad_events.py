@@ -150,18 +150,24 @@ def test_strange_texts_come_back_as_they_were_sent(stack: Stack) -> None:
         assert {row["value"] for row in rows if row["category"] == "conversation"} == {1}
 
 
+def _post_under(
+    stack: Stack, project: Project, idempotency_key: str, events: list[dict[str, Any]]
+) -> None:
+    response = stack.http.post(
+        stack.events_url(project.id),
+        json=events,
+        headers=bearer(project.live_key) | {"Idempotency-Key": idempotency_key},
+    )
+    assert response.status_code == 202, response.text
+
+
 def test_events_count_once_when_the_request_is_repeated_under_its_idempotency_key(
     stack: Stack,
 ) -> None:
     (project,) = stack.new_projects(1)
     events = [{key: value for key, value in message("").items() if key != "id"}] * 3
     for _ in range(2):
-        response = stack.http.post(
-            stack.events_url(project.id),
-            json=events,
-            headers=bearer(project.live_key) | {"Idempotency-Key": "try-again"},
-        )
-        assert response.status_code == 202, response.text
+        _post_under(stack, project, "try-again", events)
 
     stack.wait_until_counted()
     (row,) = stack.analytics(project, category="usage")["stats"]
@@ -176,12 +182,7 @@ def test_next_page_counts_in_full_when_it_comes_under_the_same_idempotency_key(
     page = [nameless, {}, nameless, nameless | {"conversationId": "another"}]
     next_page = [nameless | {"sessionId": "next"}] * 2
     for events in (page, page[:1] + page[2:], next_page):
-        response = stack.http.post(
-            stack.events_url(project.id),
-            json=events,
-            headers=bearer(project.live_key) | {"Idempotency-Key": "import"},
-        )
-        assert response.status_code == 202, response.text
+        _post_under(stack, project, "import", events)
 
     stack.wait_until_counted()
     (row,) = stack.analytics(project, category="usage")["stats"]

@@ -1,14 +1,12 @@
 -- Sources that an event named and that have no name, or only an older one.
-SELECT project_id, id, is_live, tupleElement(named, 'name') AS name, tupleElement(kept, 'name') AS shown
+SELECT project_id, id, is_live, tupleElement(named, 5) AS name, tupleElement(kept, 5) AS shown
 FROM
 (
     SELECT
         project_id,
         source.id AS id,
         is_live,
-        max((occurred_at, appended_at, ko, line, source.name)::Tuple(
-            occurred_at DateTime64(3, 'UTC'), appended_at DateTime64(3, 'UTC'), ko UInt64, line UInt32, name String
-        )) AS named
+        max((occurred_at, appended_at, ko, line, source.name)) AS named
     FROM events
     ARRAY JOIN sources AS source
     WHERE kp = {partition:UInt16} AND date >= {since:Date}
