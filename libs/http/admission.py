@@ -30,7 +30,7 @@ from libs.access.client_address import (
 from libs.access.key_store import KeyStore
 from libs.access.rate_limits import RateLimiter
 from libs.access.windows import WINDOW_MS, Limit, RateLimitState
-from libs.http.connections import count_for_key
+from libs.http.connections import count_for_project
 from libs.http.headers import header_values
 from libs.http.problems import Problem
 from libs.telemetry.metrics import RATE_LIMITED
@@ -193,5 +193,5 @@ class Guarded(Generic[C]):
         """The endpoint."""
         project_id = request.path_params["projectId"]
         key = await self.admission.admit(request, project_id, self.caller.scope)
-        count_for_key(request.scope, key.id)
+        count_for_project(request.scope, key.project_id)
         return await self.route(request, self.caller(key))

@@ -1,9 +1,9 @@
 """What requests hold at once, shared fairly by those who send them: memory, statements.
 
-A request reserves for its key what it is about to hold, and releases it when it holds it no longer.
-Who finds nothing free waits. First comes who holds something already, or those that grow together
-would wait for each other; then the key that holds least, so that nobody waits behind what another
-has queued; then the oldest.
+A request reserves for its project what it is about to hold, and releases it when it holds it no
+longer. Who finds nothing free waits. First comes who holds something already, or those that grow
+together would wait for each other; then the project that holds least, so that nobody waits behind
+what another has queued; then the oldest.
 """
 
 import asyncio

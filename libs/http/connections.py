@@ -1,8 +1,8 @@
-"""Who is connected: from where, for which key, with how much in memory, and who makes room.
+"""Who is connected: from where, for which project, with how much in memory, and who makes room.
 
 Before its key is known, what a stranger can hold is a connection, and memory for what was not heard
 to its end, or is not read. Both are shared by address: an IPv4 address, or a /64 of IPv6. A request
-is counted for its key too, from when that is known until it is answered.
+is counted for its project too, from when its key is known until it is answered.
 
 A proxy that is trusted, or that comes by a Unix socket, is many callers: it has no share.
 """
@@ -20,7 +20,7 @@ from libs.telemetry.metrics import RATE_LIMITED
 # In memory for a connection, on average: what comes before and between requests, answers unread.
 _HELD_BYTES = 32 * 1024
 
-TOO_MANY_UNDER_WAY = "Too many requests of this key are under way; wait for their answers."
+TOO_MANY_UNDER_WAY = "Too many requests of this project are under way; wait for their answers."
 _BY_REQUESTS = RATE_LIMITED.labels("under_way")
 
 
@@ -112,30 +112,30 @@ class Connections:
 class Slot:
     """What one connection holds."""
 
-    __slots__ = ("_connections", "_key_id", "held_bytes", "holder")
+    __slots__ = ("_connections", "_project_id", "held_bytes", "holder")
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._key_id: str | None = None
+        self._project_id: str | None = None
         self.holder: Hashable = None
         self.held_bytes = 0
 
-    def count_for(self, key_id: str) -> None:
-        """A request of this key is under way. Raises a Problem where there are too many."""
-        if not self._connections.requests.try_to_take(key_id, 1):
+    def count_for(self, project_id: str) -> None:
+        """A request of this project is under way. Raises a Problem where there are too many."""
+        if not self._connections.requests.try_to_take(project_id, 1):
             _BY_REQUESTS.inc()
             raise Problem(429, "too_many_under_way", TOO_MANY_UNDER_WAY, {"Retry-After": "1"})
-        self._key_id = key_id
+        self._project_id = project_id
 
     def answered(self) -> None:
         """No request is under way."""
-        if self._key_id is not None:
-            self._connections.requests.give_back(self._key_id, 1)
-            self._key_id = None
+        if self._project_id is not None:
+            self._connections.requests.give_back(self._project_id, 1)
+            self._project_id = None
 
 
-def count_for_key(scope: Scope, key_id: str) -> None:
-    """Count a request for its key while it is under way, as far as the server knows connections."""
+def count_for_project(scope: Scope, project_id: str) -> None:
+    """Count a request for its project while it is under way, if the server knows connections."""
     slot: Slot | None = scope["state"].get("connection")
     if slot is not None:
-        slot.count_for(key_id)
+        slot.count_for(project_id)

@@ -179,7 +179,7 @@ def size_of(line: Line) -> int:
 class Publisher:
     """The one way into the topic: `run` keeps a producer, `publish` uses it.
 
-    `share`: of what may be pending, for one key; see Shares.
+    `share`: of what may be pending, for one project; see Shares.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class Publisher:
     async def publish(self, lines: Sequence[Line], holder: str, span: "Span | None" = None) -> None:
         """Send lines; returns when Kafka has acknowledged all of them.
 
-        `holder`: whose key they came with; `span`: of the request. Raises UnavailableError, at once
+        `holder`: whose lines they are; `span`: of the request. Raises UnavailableError, at once
         when there is no producer, or too much is pending, else after the timeout. Being cancelled
         concerns the caller alone: its lines go on.
         """

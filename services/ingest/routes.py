@@ -76,19 +76,20 @@ class EventsRoute:
     country_of: CountryOf
     cardinality: Cardinality
     limits: BodySettings
-    budget: Budget  # bytes of large bodies, by key
+    budget: Budget  # bytes of large bodies, by project
     clock: Callable[[], datetime]
 
     async def post(self, request: Request, writer: Writer) -> Response:
         """Take what is valid, refuse the rest, and answer when Kafka has it."""
         limits = self.quota.limits_of(writer.key)
         self.quota.check(request, limits)
-        reservation = self.budget.reservation(writer.key.id)
+        project_id = writer.key.project_id
+        reservation = self.budget.reservation(project_id)
         try:
             batch, state = await self._read(request, writer.key, limits, reservation)
             if batch.lines:
                 span = request.scope["state"].get("span")
-                await self.publisher.publish(batch.lines, writer.key.id, span)
+                await self.publisher.publish(batch.lines, project_id, span)
         finally:
             reservation.release()
         _measure(batch)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tests.bench.neighbours.bodies import head_of
@@ -12,13 +13,15 @@ _ANNOUNCED = 5 * 1024 * 1024
 _PIECE_EVERY_S = 1.0
 
 
-async def trickle(target: Target, run: Run, head: bytes, *, clients: int, piece: bytes) -> None:
+async def trickle(
+    target: Target, run: Run, heads: Sequence[bytes], *, clients: int, piece: bytes
+) -> None:
     """Send heads of large requests, and a piece of their body a second, until each is cut."""
 
     place = target.host, target.ingest_port, ADDRESS
     run.begin()
 
-    async def client() -> None:
+    async def client(head: bytes) -> None:
         await asyncio.sleep(random.uniform(0, 2))
         while run.goes_on:
             with suppress(OSError), await connected(*place) as connection:
@@ -30,23 +33,24 @@ async def trickle(target: Target, run: Run, head: bytes, *, clients: int, piece:
                         break
             await asyncio.sleep(0.1)
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(heads[number % len(heads)]) for number in range(clients)))
 
 
 async def uploads(target: Target, run: Run) -> None:
     """110 bodies of 5 MiB, of which 100 bytes come in a second."""
-    head = head_of(target, target.keys[0], _ANNOUNCED) + b"["
-    await trickle(target, run, head, clients=110, piece=b" " * 100)
+    heads = [head_of(target, key, _ANNOUNCED) + b"[" for key in target.keys]
+    await trickle(target, run, heads, clients=110, piece=b" " * 100)
 
 
 async def packed_uploads(target: Target, run: Run) -> None:
     """20 compressed bodies of 100 kB, which may become 5 MiB, likewise."""
-    head = head_of(target, target.keys[0], 100_000, Content_Encoding="gzip")
     start = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
-    await trickle(target, run, head + start, clients=20, piece=b"\x00" * 100)
+    packed = {"Content_Encoding": "gzip"}
+    heads = [head_of(target, key, 100_000, **packed) + start for key in target.keys]
+    await trickle(target, run, heads, clients=20, piece=b"\x00" * 100)
 
 
 async def small_bodies(target: Target, run: Run) -> None:
-    """900 bodies of 10 kB of one key, of which a byte comes in a second."""
-    head = head_of(target, target.keys[0], 10_000) + b"["
-    await trickle(target, run, head, clients=900, piece=b" ")
+    """900 bodies of 10 kB of one project, of which a byte comes in a second."""
+    heads = [head_of(target, key, 10_000) + b"[" for key in target.keys]
+    await trickle(target, run, heads, clients=900, piece=b" ")

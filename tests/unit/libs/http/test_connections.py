@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from libs.http.connections import Connections, Slot, count_for_key
+from libs.http.connections import Connections, Slot, count_for_project
 from libs.http.problems import Problem
 
 _ATTACKER, _OTHER, _VICTIM = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -175,7 +175,7 @@ def test_memory_of_a_connection_is_free_again_when_it_is_read_or_has_left() -> N
     assert party.gone == []
 
 
-def test_requests_of_a_key_are_refused_when_too_many_are_under_way() -> None:
+def test_requests_of_a_project_are_refused_when_too_many_are_under_way() -> None:
     party = Party(most=8)
     attacking = [party.comes(f"192.0.2.{number}") for number in range(6)]
     for one in attacking[:4]:
@@ -194,4 +194,4 @@ def test_requests_of_a_key_are_refused_when_too_many_are_under_way() -> None:
 
 
 def test_request_is_let_through_when_no_server_knows_its_connection() -> None:
-    count_for_key({"type": "http", "state": {}}, "key")
+    count_for_project({"type": "http", "state": {}}, "project")

@@ -87,12 +87,14 @@ class Service:
 
 
 @asynccontextmanager
-async def service(*, body: BodySettings | None = None, **more: Any) -> AsyncIterator[Service]:
+async def service(
+    *, body: BodySettings | None = None, publish: PublishSettings | None = None, **more: Any
+) -> AsyncIterator[Service]:
     """Ingest, ready to be asked."""
     settings = settings_of(body=body or BodySettings(), **more)
     kafka = FakeKafka()
     store = KeyStore(settings.access)
-    publish = PublishSettings(linger_ms=0, timeout_s=0.2)
+    publish = publish or PublishSettings(linger_ms=0, timeout_s=0.2)
     publisher = Publisher(kafka.topic, publish, kafka.make_producer, share=0.5)
     app = build(settings, store, publisher, _never_connect, lambda: ACCEPTED_AT)
     transport = httpx.ASGITransport(app, client=("8.8.8.8", 40_000))
