@@ -31,13 +31,13 @@ class Limit(NamedTuple):
 
 @lru_cache(maxsize=4_096)
 def minute_and_burst(kind: str, key_id: str, limit: int, least_burst: int) -> tuple[Limit, ...]:
-    """So much in a minute, and no more than a sixth of it in five seconds.
+    """So much in a minute, and no more than a tenth of it in five seconds.
 
     `least_burst`: what may always be taken at once; where that is the whole limit there is no
     window of five seconds.
     """
     identity = f"{kind}:{key_id}"
-    minute, burst = Limit(identity, limit), max(least_burst, limit // 6)
+    minute, burst = Limit(identity, limit), max(least_burst, limit // 10)
     if burst >= limit:
         return (minute,)
     return minute, Limit(f"{identity}:burst", burst, BURST_MS)

@@ -1,4 +1,4 @@
-"""How much a key may write: events by the minute, and no more than a sixth of them at once.
+"""How much a key may write: events by the minute, and no more than a tenth of them at once.
 
 An event counts one, and so does each KiB of an unpacked body where that is more. What is refused
 counts as well, by the KiB that were received or unpacked to find that out: else a caller could have
@@ -16,8 +16,6 @@ from libs.http.problems import Problem
 from libs.telemetry.metrics import RATE_LIMITED
 from services.ingest.bodies import Received
 
-# What a key with so high a limit may always write at once: two of the largest requests by default.
-_LEAST_BURST = 20_000
 _REFUSED = RATE_LIMITED.labels("events")
 
 
@@ -29,7 +27,7 @@ class WriteQuota:
     def __init__(self, limiter: RateLimiter, default: int, largest: int) -> None:
         self._limiter = limiter
         self._default = default or NO_LIMIT
-        self._least_burst = max(_LEAST_BURST, largest)
+        self._least_burst = largest
 
     def limits_of(self, key: ActiveKey) -> Sequence[Limit]:
         """The windows that a key's events are counted in; none where it has no limit."""
