@@ -1,8 +1,9 @@
 """Days of projects that were read whole, as many late events were asked about in them.
 
-Late is what occurred before the days that a partition remembers. A few such events are asked about,
-one statement a batch; where they are many, their day of their project is read once and answers from
-then on. It stays right because nobody but this process inserts into its partitions.
+Late is what occurred before the days that a partition remembers. A few such events are asked about
+by their ids; each such question looks through all of their days. Where they are many, their days of
+their project are read once, as many as one statement may tell, and answer from then on. It stays
+right because nobody but this process inserts into its partitions.
 """
 
 from collections import OrderedDict
@@ -17,7 +18,7 @@ from services.processor.dedup_index import BYTES_AN_IDENTITY, IdentityRuns
 DayKey = tuple[int, int]
 
 # A day is read when so many of its events were asked about, unless it holds more than so many.
-_ASKED = 1_000
+_ASKED = 300
 MAX_EVENTS = 500_000
 _MAX_COUNTERS = 100_000
 

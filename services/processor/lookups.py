@@ -12,7 +12,8 @@ conversations go by number.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from numpy.typing import NDArray
 
+from libs.events.models import AnyEvent
 from libs.events.window import FARTHEST_AHEAD
 from libs.telemetry.metrics import LOOKED_UP
 from services.processor.batch import Batch, Places, day_of
@@ -36,12 +38,14 @@ _AT_ONCE = 4
 _COUNTED_IDS = statement("counted_ids")
 _LATE_IDS = statement("late_ids")
 _BEGUN_CONVERSATIONS = statement("begun_conversations")
-_LATE_DAY = statement("late_day")
+_LATE_DAYS = statement("late_days")
 
 _IDENTITY = [("key", "<u8"), ("check", "<u8")]
 _IDENTITY_ROW = np.dtype(_IDENTITY)
 _BEGUN_ROW = np.dtype([("day", "<u2"), *_IDENTITY])
-_DAY_ROW = np.dtype([*_IDENTITY, ("conversation", "<u8"), ("conversation_check", "<u8")])
+_DAY_ROW = np.dtype(
+    [("day", "<u2"), *_IDENTITY, ("conversation", "<u8"), ("conversation_check", "<u8")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,46 +116,61 @@ class Lookups:
     async def _by_late_days(self, batch: Batch, asked: Uncertain) -> tuple[Places, Places]:
         """Answer from days that were read whole; what is left are the late events and messages."""
         late, messages = by_day(batch, asked.late), by_day(batch, asked.messages)
-        for key in sorted(late.keys() | messages.keys()):
-            of_day, in_day = late.get(key, _NONE), messages.get(key, _NONE)
-            day = await self._late_day(batch, key, np.concatenate([of_day, in_day]))
-            if day is not None:
-                batch.is_counted[of_day] |= day.ids.contains(*batch.identities(of_day))
-                batch.has_begun[in_day] = day.conversations.contains(*batch.conversations(in_day))
-                late.pop(key, None)
-                messages.pop(key, None)
+        places = {
+            key: np.concatenate([late.get(key, _NONE), messages.get(key, _NONE)])
+            for key in late.keys() | messages.keys()
+        }
+        async for key, day in self._late_days(batch, places):
+            of_day, in_day = late.pop(key, _NONE), messages.pop(key, _NONE)
+            batch.is_counted[of_day] |= day.ids.contains(*batch.identities(of_day))
+            batch.has_begun[in_day] = day.conversations.contains(*batch.conversations(in_day))
         return _all(late), _all(messages)
 
-    async def _late_day(self, batch: Batch, key: DayKey, at: Places) -> LateDay | None:
-        day = self.late_days.get(key)
-        if day is None and self.late_days.is_worth_reading(key, len(at)):
-            day = await self._read_day(batch, key, int(at[0]))
-        return day
+    async def _late_days(
+        self, batch: Batch, places: Mapping[DayKey, Places]
+    ) -> AsyncIterator[tuple[DayKey, LateDay]]:
+        """Those of these days that are known, and those that are worth reading now."""
+        wanted: defaultdict[int, list[DayKey]] = defaultdict(list)
+        for key, at in places.items():
+            day = self.late_days.get(key)
+            if day is not None:
+                yield key, day
+            elif self.late_days.is_worth_reading(key, len(at)):
+                wanted[key[0]].append(key)
+        for keys in wanted.values():
+            event = batch.event(int(places[keys[0]][0]))
+            async for found in self._read_days(batch, event, keys):
+                yield found
 
-    async def _read_day(self, batch: Batch, key: DayKey, at: int) -> LateDay | None:
-        event = batch.event(at)
+    async def _read_days(
+        self, batch: Batch, event: AnyEvent, keys: Sequence[DayKey]
+    ) -> AsyncIterator[tuple[DayKey, LateDay]]:
+        """Days of the event's project and mode, by one statement if that is not too much."""
         rows = await self._rows(
-            _LATE_DAY,
+            _LATE_DAYS,
             _DAY_ROW,
             {
                 "project": event.project_id,
                 "is_live": event.is_live,
-                "day": day_of(key[1]),
+                "days": [day_of(number) for _, number in keys],
                 "partitions": sorted(batch.partitions),
                 "topic": self._topic,
                 "number_of_partitions": self.number_of_partitions,
                 "limit": MAX_EVENTS + 1,
             },
         )
-        if len(rows) > MAX_EVENTS:
-            self.late_days.never_read(key)
-            return None
-        day = LateDay()
-        day.ids.add(rows["key"], rows["check"])
-        begun = rows[rows["conversation"] | rows["conversation_check"] != 0]
-        day.conversations.add(begun["conversation"], begun["conversation_check"])
-        self.late_days.put(key, day)
-        return day
+        if len(rows) <= MAX_EVENTS:
+            for key in keys:
+                day = _late_day(rows[rows["day"] == key[1]])
+                self.late_days.put(key, day)
+                yield key, day
+        elif len(keys) == 1:
+            self.late_days.never_read(keys[0])
+        else:
+            middle = len(keys) // 2
+            for half in (keys[:middle], keys[middle:]):
+                async for found in self._read_days(batch, event, half):
+                    yield found
 
     async def _late(self, batch: Batch, at: Places) -> None:
         days = sorted({day_of(one) for one in batch.days(at).tolist()})
@@ -186,6 +205,14 @@ class Lookups:
         async with self._places:
             raw = await self._client.raw_query(sql, parameters=values, fmt="RowBinary")
         return np.frombuffer(raw, dtype=row)
+
+
+def _late_day(rows: NDArray[Any]) -> LateDay:
+    day = LateDay()
+    day.ids.add(rows["key"], rows["check"])
+    begun = rows[rows["conversation"] | rows["conversation_check"] != 0]
+    day.conversations.add(begun["conversation"], begun["conversation_check"])
+    return day
 
 
 _NONE: Places = np.empty(0, dtype=np.intp)

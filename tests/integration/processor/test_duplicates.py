@@ -156,6 +156,26 @@ async def test_many_late_events_are_answered_from_their_day_read_once(
     assert (found["_events", ""], found["conversation", "total"]) == (1_501, 700)
 
 
+@pytest.mark.parametrize("limit", [3_200, 1_600, 500])
+async def test_late_days_are_read_in_as_many_statements_as_it_takes(
+    clickhouse: AsyncClient, processor: AsyncClient, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr("services.processor.lookups.MAX_EVENTS", limit)
+    stream = await stream_of(agent_of(processor))
+    sent = [
+        occurred(f"e-{n}", NOW - timedelta(days=5 + n % 8), conversation_id=f"c-{n % 1_600}")
+        for n in range(3_200)
+    ]
+    await stream.append(NOW - timedelta(hours=40), *sent)
+    await stream.append(NOW, occurred("later", NOW, conversation_id="c-0"))
+    await stream.hand_over(agent_of(processor))
+    before = lookups("late"), lookups("conversation")
+    await stream.append(NOW, *sent, occurred("new", NOW - timedelta(days=5), conversation_id="n"))
+    assert (lookups("late"), lookups("conversation")) == before
+    found = await counts(clickhouse)
+    assert (found["_events", ""], found["conversation", "total"]) == (3_202, 1_602)
+
+
 @pytest.mark.parametrize("limit", [0, 999])
 async def test_late_events_are_asked_one_by_one_when_their_day_is_too_large_to_be_read(
     clickhouse: AsyncClient,
