@@ -98,7 +98,7 @@ CREATE TABLE events
     `counts` Array(Tuple(
         category LowCardinality(String),
         key String,
-        value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', if(has(other_keys, language), '', toString(language)), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', if(has(other_keys, action), '', toString(action)), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(arrayMap(source_id -> if(has(other_keys, source_id), '', source_id), sources.id))), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
+        value Int64)) ALIAS arrayConcat([('_events', '', 1)], if((type = 'chat.message') AND (role = 'user'), [('usage', toString(user_type), 1), ('conversation', '_user_messages', 1)], []), if((type = 'chat.message') AND first_of_day, [('language', if(has(other_keys, language), '', toString(language)), 1), ('conversation', 'total', 1)], []), if(type = 'chat.action', [('action', if(has(other_keys, action), '', toString(action)), 1)], []), if(type = 'rag.retrieval', [('rag', if(hit, 'hit', 'miss'), 1)], []), if(type = 'rag.retrieval', arrayMap(source_id -> ('source', source_id, 1), arrayDistinct(arrayMap((source_id, place) -> if(place > length(arrayDistinct(other_keys)), source_id, ''), sources.id, arraySlice(arrayEnumerateDense(arrayConcat(other_keys, sources.id)), length(other_keys) + 1)))), []), if(type = 'session.started', [('session', 'total', 1), ('country', toString(country), 1), ('device', toString(device_type), 1)], []), if(type = 'session.ended', [('session', '_ended', 1), ('session', '_ended_ms', toInt64(duration_ms))], [])),
     `identity` UInt128 ALIAS bitOr(bitAnd(xxh3_128(concat(project_id, '\0', toString(toUInt8(is_live)), if(startsWith(type, 'session.'), concat('s', session_id), concat('c', conversation_id)), '\0', id)), bitShiftRight(toUInt128(-1), 32)), bitShiftLeft(toUInt128(xxh3(concat(project_id, '\0', toString(toUInt8(is_live))))), 96)),
     `conversation` UInt128 ALIAS bitOr(bitAnd(xxh3_128(concat(project_id, '\0', toString(toUInt8(is_live)), conversation_id)), bitShiftRight(toUInt128(-1), 32)), bitShiftLeft(toUInt128(xxh3(concat(project_id, '\0', toString(toUInt8(is_live))))), 96)),
     INDEX ids id TYPE bloom_filter(0.001) GRANULARITY 1,
@@ -193,8 +193,7 @@ AS SELECT
     is_live,
     max((occurred_at, appended_at, ko, line, source.name)) AS latest
 FROM events
-ARRAY JOIN sources AS source
-WHERE (source.name != '') AND (NOT has(other_keys, source.id))
+ARRAY JOIN arrayFilter((source, place) -> ((source.name != '') AND (place > length(arrayDistinct(other_keys)))), sources, arraySlice(arrayEnumerateDense(arrayConcat(other_keys, sources.id)), length(other_keys) + 1)) AS source
 GROUP BY
     project_id,
     id,

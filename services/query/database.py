@@ -61,6 +61,7 @@ def caps(settings: QuerySettings) -> dict[str, str]:
         "readonly": "1",
         "max_execution_time": str(math.ceil(settings.timeout_s)),
         "max_memory_usage": str(settings.max_memory_bytes),
+        "max_threads": str(settings.max_threads),
         "max_rows_to_read": str(settings.max_rows_read),
         "max_result_rows": str(settings.max_rows),
         "max_result_bytes": str(settings.max_result_bytes),

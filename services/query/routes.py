@@ -1,6 +1,7 @@
 """The analytics endpoint: the question, the rows, the answer."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 from starlette.requests import Request
@@ -28,6 +29,9 @@ _MAX_UNREAD_BYTES = 48 * 1024 * 1024
 # What an answer of many rows may become is reserved before it is made; so many are made at once.
 _LARGE_BYTES = 16 * 1024 * 1024
 _MAX_LARGE = 2
+# Questions about one device at once. They are answered from the raw events, for seconds where these
+# are millions; the rollups answer all others from a thousandth of that.
+_MAX_RAW = 2
 _MAX_WAITING = 64
 
 
@@ -47,6 +51,7 @@ class Analytics:
         wait_s = 0.8 * settings.timeout_s
         self._unread = Budget(_MAX_UNREAD_BYTES, share, max_waiting=_MAX_WAITING, wait_s=wait_s)
         self._large = Budget(_MAX_LARGE, share, max_waiting=_MAX_WAITING, wait_s=wait_s)
+        self._raw = Budget(_MAX_RAW, share, max_waiting=_MAX_WAITING, wait_s=wait_s)
 
     async def read(self, request: Request, reader: Reader) -> Response:
         """Answer one question."""
@@ -80,7 +85,7 @@ class Analytics:
         One of many rows is made while hardly another is. How many there are is known when
         ClickHouse has looked: then it looks once more.
         """
-        async with self._database.session(unread.holder) as session:
+        async with self._database.session(unread.holder) as session, self._turn(question):
             try:
                 body = await _body(session, question, if_small=True)
                 if len(body) > _SMALL_BYTES:
@@ -94,6 +99,12 @@ class Analytics:
             if unread.amount:
                 unread.resize(len(body))
         return body, packed
+
+    def _turn(self, question: Question) -> AbstractAsyncContextManager[None]:
+        """To be held while a question is answered; one about a device may have to wait for it."""
+        if question.device_id is None:
+            return nullcontext()
+        return self._raw.acquired(question.project_id, 1)
 
 
 async def _body(session: Session, question: Question, *, if_small: bool) -> bytes:

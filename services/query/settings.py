@@ -43,6 +43,9 @@ class QuerySettings(Block):
     max_memory_bytes: Annotated[int, Field(ge=16 * 1024 * 1024)] = Field(
         1024 * 1024 * 1024, description="that ClickHouse may take for one statement"
     )
+    max_threads: Annotated[int, Field(ge=1)] = Field(
+        1, description="that ClickHouse takes for one statement; inserts need the other cores"
+    )
     max_running: Annotated[int, Field(ge=1)] = Field(
         16, description="statements at once; the others wait, within the same time"
     )

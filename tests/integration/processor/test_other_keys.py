@@ -26,6 +26,14 @@ async def test_keys_beyond_the_limit_are_counted_under_the_empty_name(
             record(
                 event("r", "rag.retrieval", hit=True, sources=sources, other_keys=["b", "c"], **at),
                 event("s", "rag.retrieval", hit=True, sources=sources, **at),
+                event(
+                    "t",
+                    "rag.retrieval",
+                    hit=True,
+                    sources=sources,
+                    other_keys=["b", "b", "z"],
+                    **at,
+                ),
                 event("x", "chat.action", action="x", other_keys=["x"], **at),
                 event("y", "chat.action", action="y", **at),
                 message("m", language="aa", other_keys=["aa"]),
@@ -35,10 +43,10 @@ async def test_keys_beyond_the_limit_are_counted_under_the_empty_name(
         ]
     )
     expected = {
-        ("source", ""): 1,  # once an event
-        ("source", "a"): 2,
+        ("source", ""): 2,  # once an event
+        ("source", "a"): 3,
         ("source", "b"): 1,
-        ("source", "c"): 1,
+        ("source", "c"): 2,
         ("action", ""): 1,
         ("action", "y"): 1,
         ("language", ""): 1,

@@ -39,6 +39,32 @@ async def test_victim_is_asked_for_at_once_when_an_attacker_has_queued_many_ques
         await asyncio.gather(*heavy, mine, return_exceptions=True)
 
 
+async def test_questions_about_a_device_wait_for_each_other_and_nobody_else_for_them(
+    service: Service, attacker: str, victim: str
+) -> None:
+    limit = service.settings.query.model_copy(update={"timeout_s": 60})
+    service.settings = service.settings.model_copy(update={"query": limit})
+    accomplice = service.add_key(rate_per_minute=1_000)  # of the attacker's project
+    device = {"deviceId": "d"}
+    async with service.run() as http, asyncio.timeout(20):
+        service.clickhouse.slow = {"device_id": 60}
+        heavy = [
+            asyncio.create_task(http.get(PATH, params=device, headers=bearer(key)))
+            for key in (attacker, accomplice) * 5
+        ]
+        await until(lambda: service.clickhouse.running == 1)
+        plain = await http.get(PATH, headers=bearer(attacker))
+        mine = asyncio.create_task(http.get(_PATH_OF_VICTIM, params=device, headers=bearer(victim)))
+        await until(lambda: service.clickhouse.running == 2)
+        running = service.clickhouse.most_running
+        for task in (*heavy, mine):
+            task.cancel()
+        await asyncio.gather(*heavy, mine, return_exceptions=True)
+
+    assert plain.status_code == 200
+    assert running == 2
+
+
 @pytest.fixture
 def little_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much as four answers of 9,000 rows may be unread, or two of more than 10,000."""
