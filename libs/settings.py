@@ -41,6 +41,8 @@ Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 _NEARLY = 0.8
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _BLOCK = re.compile(r'field "(\w+)"')
+# As browsers write them; `null` is a page from a file or in a sandbox, others are apps.
+_ORIGIN = r"^(?:\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+)$"
 _STORE_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
 
 
@@ -283,10 +285,11 @@ class DoorSettings(HttpSettings):
         " [may hold at most](operating.md#shares)",
     )
     cors_origins: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")], ...], *Listed
+        tuple[Annotated[str, Field(pattern=_ORIGIN), AfterValidator(str.lower)], ...], *Listed
     ] = Field(
         (),
-        description="whose web pages may read answers: `https://a.example,https://b.example`",
+        description="whose [web pages](operating.md#web-pages) may read answers:"
+        " `https://a.example,https://b.example`; `*` for all",
     )
 
 

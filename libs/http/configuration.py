@@ -3,6 +3,7 @@
 import uvicorn
 
 from libs.http.connections import Connections
+from libs.http.cors import Origins
 from libs.settings import DoorSettings
 
 
@@ -11,4 +12,5 @@ class Configuration(uvicorn.Config):
 
     door: DoorSettings
     callers: Connections
+    origins: Origins
     is_stopping = False

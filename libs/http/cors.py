@@ -4,18 +4,19 @@ Without an origin's header a browser keeps an answer from the page that asked. N
 a browser holds on its own, for there are no cookies here: it must know a key.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.http.headers import header_values
+ANY = b"*"
 
 _VARY = (b"vary", b"origin")
 _ALLOWED = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
     (
         b"access-control-allow-headers",
-        b"authorization, content-encoding, content-type, idempotency-key, x-request-id",
+        b"authorization, content-encoding, content-type, idempotency-key, traceparent, tracestate,"
+        b" x-request-id",
     ),
     (
         b"access-control-expose-headers",
@@ -24,19 +25,40 @@ _ALLOWED = (
     (b"access-control-max-age", b"600"),
 )
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Origins:
+    """Those that an operator has named, as browsers write them; `*`: all of them."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._any = ((b"access-control-allow-origin", ANY), *_ALLOWED)
+
+    def headers_for(self, asked: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+        """What an answer to a request with these headers carries; their names in lower case."""
+        if not self._origins:
+            return ()
+        if ANY in self._origins:
+            return self._any
+        origins = [value for name, value in asked if name == b"origin"]
+        if len(origins) != 1 or origins[0] not in self._origins:
+            return (_VARY,)
+        return (_VARY, (b"access-control-allow-origin", origins[0]), *_ALLOWED)
+
 
 class Cors:
     """ASGI: around the whole app, where there are origins to allow."""
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
-        self._origins = frozenset(origins)
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = self._headers_for(header_values(scope, b"origin"))
+        headers = self._origins.headers_for(scope["headers"])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -44,8 +66,3 @@ class Cors:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-    def _headers_for(self, origins: list[str]) -> list[tuple[bytes, bytes]]:
-        if len(origins) != 1 or origins[0] not in self._origins:
-            return [_VARY]
-        return [_VARY, (b"access-control-allow-origin", origins[0].encode()), *_ALLOWED]

@@ -247,7 +247,10 @@ class Protocol(ParsingProtocol):
         request_id = state.get("request_id") or new_request_id()
         state["cut_with"] = problem.status
         log.warning("connection.refused", code=problem.code, request_id=request_id)
-        headers = self.server_state.default_headers
+        headers = [
+            *self.server_state.default_headers,
+            *self.config.origins.headers_for(self.headers or ()),
+        ]
         self.transport.write(refusal_bytes(problem, request_id, headers))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True

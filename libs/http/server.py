@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from libs.access.client_address import Network
 from libs.http.configuration import Configuration
 from libs.http.connections import Connections
-from libs.http.cors import Cors
+from libs.http.cors import Cors, Origins
 from libs.http.protocol import EVERY_ANSWER, Protocol
 from libs.settings import DoorSettings, DoorStopSettings
 from libs.stopping import exit_when_told
@@ -67,8 +67,9 @@ def configuration(
 ) -> Configuration:
     """How uvicorn is set: its own log and headers off, forwarded headers left to our own check."""
     grace_s = (stop or DoorStopSettings()).grace_s
+    origins = Origins(settings.cors_origins)
     config = Configuration(
-        Cors(app, settings.cors_origins) if settings.cors_origins else app,
+        Cors(app, origins) if settings.cors_origins else app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -84,6 +85,7 @@ def configuration(
         timeout_graceful_shutdown=math.ceil(grace_s) + 1,  # the server cuts off before that
     )
     config.door = settings
+    config.origins = origins
     config.callers = Connections(settings.max_connections, settings.share, trusted_proxies)
     return config
 

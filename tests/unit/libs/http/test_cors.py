@@ -66,7 +66,29 @@ async def test_page_may_not_read_when_its_origin_is_another(origin: str) -> None
     assert answer.headers["vary"] == "origin"
 
 
-@pytest.mark.parametrize("origin", ["*", "null", "https://a.example/", "a.example"])
+@pytest.mark.parametrize(
+    "origin", ["null", "capacitor://localhost", "chrome-extension://abcdef", "file://"]
+)
+async def test_page_without_a_host_may_read_when_its_origin_is_set(origin: str) -> None:
+    answer = await _ask(_app(origin), "GET", "/thing", origin)
+
+    assert answer.headers["access-control-allow-origin"] == origin
+
+
+async def test_every_page_may_read_when_all_are_allowed() -> None:
+    answer = await _ask(_app("*"), "GET", "/thing", "https://anybody.example")
+
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "traceparent" in answer.headers["access-control-allow-headers"]
+
+
+def test_origin_is_taken_as_browsers_write_it() -> None:
+    settings = DoorSettings(port=8099, cors_origins=("HTTPS://Dashboard.Example",))
+
+    assert settings.cors_origins == (_ORIGIN,)
+
+
+@pytest.mark.parametrize("origin", ["https://*.example", "https://a.example/", "a.example", "://a"])
 def test_origin_is_refused_when_it_is_none(origin: str) -> None:
     with pytest.raises(ValueError, match="cors_origins"):
         DoorSettings(port=8099, cors_origins=(origin,))

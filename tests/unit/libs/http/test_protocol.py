@@ -253,6 +253,19 @@ async def test_request_is_refused_by_a_limit_that_is_named_when_its_head_is_too_
     assert limit in answer[2]["detail"]
 
 
+async def test_page_may_read_why_its_request_was_refused_before_it_was_whole() -> None:
+    origin = b"Origin: https://dashboard.example\r\n"
+    door: dict[str, Any] = {"cors_origins": ("https://dashboard.example",)}
+    async with _connection(_read, **door) as connection, asyncio.timeout(10):
+        reading = asyncio.create_task(_answer(connection.reader))
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n" + origin
+        await _send(connection.writer, [head + _MANY_LINES])
+        status, headers, _ = await reading
+
+    assert status == 431
+    assert headers["access-control-allow-origin"] == "https://dashboard.example"
+
+
 async def test_request_is_answered_when_it_has_as_many_header_lines_as_are_allowed() -> None:
     lines = b"".join(b"X-%d: y\r\n" % number for number in range(99))
 
