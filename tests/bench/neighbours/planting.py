@@ -7,6 +7,7 @@ from datetime import date
 
 import httpx
 
+from libs.access.api_keys import NO_LIMIT
 from tests.bench.neighbours.reading import DEVICE, LAST_OF_LARGE, LAST_OF_MEDIUM
 from tests.bench.neighbours.stage import A, B, Stage, new_key
 from tests.bench.neighbours.writing import old_events
@@ -85,7 +86,7 @@ def _old_events(stage: Stage) -> None:
     portions = [events[at : at + 5_000] for at in range(0, len(events), 5_000)]
     url = stage.stack.events_url(A)
     # What lies there is no attack: it is not held back by what a key may write in a minute.
-    key = new_key(stage.stack, A, None, 0).text
+    key = new_key(stage.stack, A, None, NO_LIMIT).text
 
     def send(portion: list[Event]) -> None:
         with httpx.Client(timeout=60, trust_env=False) as http:
