@@ -15,6 +15,7 @@ from libs.telemetry.metrics import OTHER_KEYS
 _FEW = 1_000
 _BITS_A_KEY = 16
 _PROBES = 4
+_LOW = 0xFFFFFFFF
 _BYTES_A_KEY = 70  # in a set
 _BYTES_A_SCOPE = 600
 
@@ -35,7 +36,14 @@ class _Seen:
         bits = self.bits
         if bits is None:
             return key in self.few
-        return all(bits[place >> 3] >> (place & 7) & 1 for place in _places(key, len(bits) * 8))
+        size = len(bits) * 8
+        place, step = key & _LOW, key >> 32 | 1
+        for _ in range(_PROBES):  # the first of them tells of most that were not added
+            at = place % size
+            if not bits[at >> 3] >> (at & 7) & 1:
+                return False
+            place += step
+        return True
 
     def add(self, key: int, most: int) -> int:
         """Add a key; how much memory that takes, in bytes."""
@@ -54,13 +62,12 @@ class _Seen:
 
     @staticmethod
     def _mark(bits: bytearray, key: int) -> None:
-        for place in _places(key, len(bits) * 8):
-            bits[place >> 3] |= 1 << (place & 7)
-
-
-def _places(key: int, size: int) -> list[int]:
-    low, step = key & 0xFFFFFFFF, key >> 32 | 1
-    return [(low + probe * step) % size for probe in range(_PROBES)]
+        size = len(bits) * 8
+        place, step = key & _LOW, key >> 32 | 1
+        for _ in range(_PROBES):
+            at = place % size
+            bits[at >> 3] |= 1 << (at & 7)
+            place += step
 
 
 class Cardinality:
