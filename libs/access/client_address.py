@@ -29,7 +29,7 @@ def client_address(
     """
     address = parse_address(peer or "")
     for hop in _from_the_last(forwarded_for):
-        if address is None or not _is_in(address, trusted_proxies):
+        if address is None or not is_in(address, trusted_proxies):
             break
         before = parse_address(hop)
         if before is None:  # a proxy that writes no address tells nothing of what was before it
@@ -86,5 +86,6 @@ def _network(address: Address, bits: int) -> str:
     return f"{type(address)(int(address) >> host_bits << host_bits)}/{bits}"
 
 
-def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether the address belongs to one of these networks."""
     return any(address in network for network in networks)

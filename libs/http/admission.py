@@ -24,7 +24,9 @@ from libs.access.client_address import (
     Address,
     Network,
     client_address,
+    is_in,
     neighbourhood,
+    parse_address,
     wide_neighbourhood,
 )
 from libs.access.key_store import KeyStore
@@ -33,12 +35,15 @@ from libs.access.windows import WINDOW_MS, Limit, RateLimitState
 from libs.http.connections import count_for_project
 from libs.http.headers import header_values
 from libs.http.problems import Problem
+from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import RATE_LIMITED
 
 _KEYS_RETRY_AFTER_S = 3
 _BY_KEY, _BY_ADDRESS, _BY_REQUESTS = (
     RATE_LIMITED.labels(limit) for limit in ("key", "address", "requests")
 )
+
+log = get_logger()
 
 C = TypeVar("C", bound=Caller)
 
@@ -72,6 +77,7 @@ class Admission:
         self._rates = rates
         self._trusted_proxies = tuple(trusted_proxies)
         self._clock = clock
+        self._has_warned = False
 
     async def admit(self, request: Request, project_id: str, scope: Scope) -> ActiveKey:
         """The key that the request shows, when it may do this."""
@@ -141,11 +147,18 @@ class Admission:
 
     def caller_address(self, request: Request) -> Address | None:
         """Where the request comes from, as far as our own proxies tell."""
-        return client_address(
-            request.client.host if request.client else None,
-            header_values(request.scope, b"x-forwarded-for"),
-            self._trusted_proxies,
-        )
+        peer = request.client.host if request.client else None
+        forwarded_for = header_values(request.scope, b"x-forwarded-for")
+        if forwarded_for and not self._has_warned:
+            self._warn_of_proxy(peer)
+        return client_address(peer, forwarded_for, self._trusted_proxies)
+
+    def _warn_of_proxy(self, peer: str | None) -> None:
+        """Say once that somebody forwards requests whose word does not count: perhaps it should."""
+        address = parse_address(peer or "")
+        if address is not None and not is_in(address, self._trusted_proxies):
+            self._has_warned = True
+            log.warning("proxy.not_trusted", setting="RAGTIME_TRUSTED_PROXIES")
 
     def _refusal(self, request: Request, token: str | None) -> Problem:
         challenge = {"WWW-Authenticate": "Bearer"}

@@ -420,6 +420,21 @@ async def test_forwarded_address_counts_when_the_proxy_is_trusted(
     assert _published(running)[0]["country"] == country
 
 
+@pytest.mark.parametrize(("trusted", "warnings"), [((), 1), (("8.8.8.0/24",), 0)])
+async def test_proxy_is_told_of_once_when_its_word_does_not_count(
+    trusted: tuple[str, ...], warnings: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with service(trusted_proxies=trusted) as running:
+        shown = running.keys.add()
+        await _post(running, _MESSAGE, shown)
+        for _ in range(3):
+            await _post(running, _MESSAGE, shown | {"X-Forwarded-For": "194.232.104.150"})
+
+    written = "".join(capsys.readouterr())
+    assert written.count("proxy.not_trusted") == warnings
+    assert "194.232.104.150" not in written
+
+
 async def test_address_and_user_agent_reach_neither_topic_nor_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
