@@ -36,6 +36,7 @@ from libs.telemetry.tracing import tracing
 from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
+from services.ingest.pacing import Pace
 from services.ingest.publisher import Publisher, kafka_producer
 from services.ingest.quota import WriteQuota
 from services.ingest.routes import EVENTS_PATH, EventsRoute
@@ -113,6 +114,7 @@ def build(
     route = EventsRoute(
         admission=admission,
         quota=WriteQuota(limiter, rates.events_per_key, largest),
+        pace=Pace(),
         publisher=publisher,
         country_of=_country_lookup(settings),
         cardinality=Cardinality(

@@ -34,6 +34,7 @@ from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf
 from services.ingest.enrich import Caller, Submission
 from services.ingest.made_ids import MadeIds
+from services.ingest.pacing import Pace, slices
 from services.ingest.publisher import Publisher, size_of
 from services.ingest.quota import WriteQuota
 from services.ingest.reading import read_body
@@ -72,6 +73,7 @@ class EventsRoute:
 
     admission: Admission
     quota: WriteQuota
+    pace: Pace
     publisher: Publisher
     country_of: CountryOf
     cardinality: Cardinality
@@ -89,7 +91,10 @@ class EventsRoute:
             batch, state = await self._read(request, writer.key, limits, reservation)
             if batch.lines:
                 span = request.scope["state"].get("span")
-                await self.publisher.publish(batch.lines, project_id, span)
+                for lines in slices(batch.lines) if limits else (batch.lines,):
+                    if limits:
+                        await self.pace.turn(limits[0], lines)
+                    await self.publisher.publish(lines, project_id, span)
         finally:
             reservation.release()
         _measure(batch)
