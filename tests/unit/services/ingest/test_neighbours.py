@@ -5,6 +5,7 @@ import json
 
 import httpx
 
+from libs.access.api_keys import NO_LIMIT
 from services.ingest.settings import PublishSettings
 from tests.polling import until
 from tests.unit.services.ingest.service import PATH, Service, service
@@ -23,8 +24,8 @@ async def _post(
 
 async def test_victim_is_heard_when_an_attackers_keys_have_pending_what_one_may() -> None:
     async with service(publish=_LITTLE) as running, asyncio.timeout(20):
-        attacker, accomplice = running.keys.add(), running.keys.add()
-        victim = running.keys.add(project_id="zoo")
+        attacker, accomplice = (running.keys.add(events_per_minute=NO_LIMIT) for _ in range(2))
+        victim = running.keys.add(events_per_minute=NO_LIMIT, project_id="zoo")
         running.kafka.is_holding = True
         taken = [
             asyncio.create_task(_post(running, attacker, 1_000)),
