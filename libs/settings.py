@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from libs.secret_files import IN_FILE, SUFFIX, Secret, with_files
+
 ENVIRONMENT_PREFIX = "RAGTIME_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -106,6 +108,11 @@ class Block(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_files_of_secrets(cls, given: object) -> object:
+        return with_files(cls, given) if isinstance(given, dict) else given
+
 
 class KafkaSettings(Block):
     """Where the events go through."""
@@ -126,7 +133,7 @@ class KafkaSettings(Block):
         "SCRAM-SHA-512", description="how the user is shown"
     )
     username: str | None = Field(None, description="of the user; for `SASL` alone")
-    password: SecretStr | None = Field(None, description="of the user; for `SASL` alone")
+    password: Secret | None = Field(None, description="of the user; for `SASL` alone")
     ca_file: FilePath | None = Field(
         None, description="PEM: who signs the brokers' certificates, if the system does not know"
     )
@@ -173,7 +180,7 @@ class ClickHouseSettings(Block):
         description="`http://host:port` or `https://host:port`", pattern=r"^https?://"
     )
     user: str = Field(description="[one for each service](operating.md#clickhouse-users)")
-    password: SecretStr = Field(description="of that user")
+    password: Secret = Field(description="of that user")
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
@@ -199,10 +206,10 @@ class MemorySettings(Block):
 class AccessSettings(Block):
     """How API keys are checked."""
 
-    pepper: Annotated[SecretStr, Field(min_length=32)] = Field(
+    pepper: Annotated[Secret, Field(min_length=32)] = Field(
         description="HMAC key of the stored [API keys](operating.md#api-keys); the same for all"
     )
-    previous_pepper: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+    previous_pepper: Annotated[Secret, Field(min_length=32)] | None = Field(
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
@@ -229,7 +236,7 @@ _LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_k
 class RateLimitSettings(Block):
     """Where limits are counted, and that of callers who show no valid key."""
 
-    store_url: Annotated[SecretStr, AfterValidator(_is_store_url)] | None = Field(
+    store_url: Annotated[Secret, AfterValidator(_is_store_url)] | None = Field(
         default=None,
         description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
     )
@@ -394,6 +401,8 @@ def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[st
 def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
     # What is wrong with one value of a list is wrong with the variable that holds the list.
     place = [str(part) for part in takewhile(lambda part: isinstance(part, str), error["loc"])]
+    if error["type"] == IN_FILE:
+        place[-1] += SUFFIX
     # A block of which nothing is set is reported as one field: name what it needs instead.
     if error["type"] == "missing" and len(place) == 1:
         block = settings.model_fields[place[0]].annotation
