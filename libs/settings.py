@@ -7,6 +7,8 @@ starts, before it opens a socket, and all errors are listed at once.
 import json
 import os
 import re
+import shlex
+import shutil
 import ssl
 import sys
 from collections.abc import Iterable
@@ -32,6 +34,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from libs.secret_files import IN_FILE, SUFFIX, Secret, with_files
+from libs.tls_files import TlsFiles
 
 ENVIRONMENT_PREFIX = "RAGTIME_"
 
@@ -43,7 +46,8 @@ Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 _NEARLY = 0.8
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _BLOCK = re.compile(r'field "(\w+)"')
-_STORE_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
+_ENCRYPTED_SCHEMES = ("valkeys", "rediss")
+_STORE_SCHEMES = ("valkey", "redis", *_ENCRYPTED_SCHEMES)
 
 
 def _is_store_url(secret: SecretStr) -> SecretStr:
@@ -103,6 +107,17 @@ def _is_url_without_user(url: str) -> str:
     return url
 
 
+def _is_command(text: str) -> str:
+    """A command that is there. It is not told: an argument may be a secret."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words or shutil.which(words[0]) is None:
+        raise ValueError("must be a command that is there, with its arguments")
+    return text
+
+
 class Block(BaseModel):
     """A group of settings that belong to one neighbour."""
 
@@ -129,11 +144,23 @@ class KafkaSettings(Block):
         description="how brokers are spoken to: `SSL` is TLS, `SASL` with a user; see"
         " [Kafka](operating.md#kafka)",
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="how the user is shown"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "SCRAM-SHA-512", description="how the user is shown; `OAUTHBEARER`: by a token"
     )
-    username: str | None = Field(None, description="of the user; for `SASL` alone")
-    password: Secret | None = Field(None, description="of the user; for `SASL` alone")
+    username: str | None = Field(
+        None, description="of the user; for `SASL` alone, and not for `OAUTHBEARER`"
+    )
+    password: Secret | None = Field(None, description="likewise")
+    token_file: FilePath | None = Field(
+        None,
+        description="with [a token](operating.md#tokens-for-kafka) for `OAUTHBEARER`, read anew for"
+        " each connection",
+    )
+    token_command: Annotated[str, AfterValidator(_is_command)] | None = Field(
+        None,
+        description="a command and its arguments, without a shell, that writes such a token within"
+        " 10 s",
+    )
     ca_file: FilePath | None = Field(
         None, description="PEM: who signs the brokers' certificates, if the system does not know"
     )
@@ -144,33 +171,32 @@ class KafkaSettings(Block):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        has_user = "SASL" in self.security_protocol
-        if {self.username is not None, self.password is not None} != {has_user}:
-            raise ValueError("USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL")
-        files = (self.ca_file, self.certificate_file, self.key_file)
-        if "SSL" not in self.security_protocol and any(files):
-            raise ValueError("files of certificates belong to a SECURITY_PROTOCOL with SSL")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("CERTIFICATE_FILE and KEY_FILE belong together")
-        try:
-            _ = self.tls
-        except OSError:
-            raise ValueError("a file of certificates, or the key, cannot be read") from None
+        has_sasl = "SASL" in self.security_protocol
+        has_token = has_sasl and self.sasl_mechanism == "OAUTHBEARER"
+        if {self.username is not None, self.password is not None} != {has_sasl and not has_token}:
+            raise ValueError(
+                "USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL, and not to"
+                " OAUTHBEARER"
+            )
+        if [self.token_file is None, self.token_command is None].count(False) != has_token:
+            raise ValueError(
+                "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to SASL by OAUTHBEARER"
+            )
+        is_encrypted = "SSL" in self.security_protocol
+        self._files.check("a SECURITY_PROTOCOL with SSL", is_encrypted=is_encrypted)
         return self
+
+    @property
+    def _files(self) -> TlsFiles:
+        return TlsFiles(self.ca_file, self.certificate_file, self.key_file)
 
     @cached_property
     def tls(self) -> ssl.SSLContext | None:
         """What connections by TLS are made with; None where they are made without.
 
-        The files are read once, when the settings are checked: some clients are made anew each few
-        seconds.
+        The files are read once: some clients are made anew each few seconds.
         """
-        if "SSL" not in self.security_protocol:
-            return None
-        context = ssl.create_default_context(cafile=self.ca_file)
-        if self.certificate_file is not None and self.key_file is not None:
-            context.load_cert_chain(self.certificate_file, self.key_file)
-        return context
+        return self._files.context() if "SSL" in self.security_protocol else None
 
 
 class ClickHouseSettings(Block):
@@ -185,6 +211,24 @@ class ClickHouseSettings(Block):
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
+    ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the server's certificate, if the system does not know"
+    )
+    cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the server asks; with `KEY_FILE`"
+    )
+    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        is_encrypted = self.url.startswith("https:")
+        self.tls_files.check("a URL that begins with https://", is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with, beside what the system trusts."""
+        return TlsFiles(self.ca_file, self.cert_file, self.key_file)
 
 
 class ConsumerGroup(Block):
@@ -240,6 +284,13 @@ class RateLimitSettings(Block):
         default=None,
         description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
     )
+    store_ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the store's certificate, if the system does not know"
+    )
+    store_cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the store asks; with `STORE_KEY_FILE`"
+    )
+    store_key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
@@ -251,6 +302,19 @@ class RateLimitSettings(Block):
             return given
         foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
         return {name: value for name, value in given.items() if name not in foreign}
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        url = "" if self.store_url is None else self.store_url.get_secret_value()
+        is_encrypted = urlsplit(url).scheme in _ENCRYPTED_SCHEMES
+        place = "a STORE_URL that begins with valkeys:// or rediss://"
+        self.tls_files.check(place, is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with, beside what the system trusts."""
+        return TlsFiles(self.store_ca_file, self.store_cert_file, self.store_key_file)
 
 
 class HttpSettings(Block):
@@ -324,6 +388,24 @@ class TraceSettings(Block):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the requests that no caller has decided about"
     )
+    ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the collector's certificate, if the system does not know"
+    )
+    cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the collector asks; with `KEY_FILE`"
+    )
+    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        is_encrypted = (self.endpoint or "").startswith("https:")
+        self.tls_files.check("an ENDPOINT that begins with https://", is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with."""
+        return TlsFiles(self.ca_file, self.cert_file, self.key_file)
 
 
 class LogSettings(Block):
