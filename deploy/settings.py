@@ -41,7 +41,9 @@ _HEAD = """\
 All settings are environment variables, read once at the start. A nested one is
 `RAGTIME_<BLOCK>__<FIELD>`, with two underscores. Durations are in seconds where the name ends with
 `_S`, in milliseconds with `_MS`. A wrong value ends a service at its start with exit code 2 and one
-line for each wrong variable, never with a value. What they are for is in
+line for each wrong variable, never with a value. What is named a secret may stand in a file
+instead: `RAGTIME_CLICKHOUSE__PASSWORD_FILE=/run/secrets/password` names it, and so for each; one
+newline at its end is cut. Only one of both may be set. What they are for is in
 [operating](operating.md), how the chart sets them in [Kubernetes](kubernetes.md).
 """
 # What a JSON Schema of pydantic says that the chart's draft-07 takes as it is.
@@ -199,7 +201,8 @@ def _row(variable: str, found: list[Setting]) -> str:
     schema = found[0].schema
     readers = "all" if len(found) == 4 else ", ".join(_process(one.process) for one in found)
     meaning = schema.get("description", "")
-    return f"| `{variable}` | {_defaults(found)} | {_values(schema)} | {readers} | {meaning} |"
+    values = _values(variable, schema)
+    return f"| `{variable}` | {_defaults(found)} | {values} | {readers} | {meaning} |"
 
 
 def _process(name: str) -> str:
@@ -212,10 +215,11 @@ def _defaults(found: list[Setting]) -> str:
     return ", ".join(f"{one.default} ({_process(one.process)})" for one in found)
 
 
-def _values(schema: Json) -> str:
+def _values(variable: str, schema: Json) -> str:
     if schema.get("writeOnly"):
         least = schema.get("minLength")
-        return f"a secret of {least} characters or more" if least else "a secret"
+        secret = f"a secret of {least} characters or more" if least else "a secret"
+        return f"{secret}; or a file with it, by `{variable}_FILE`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":

@@ -7,6 +7,8 @@ starts, before it opens a socket, and all errors are listed at once.
 import json
 import os
 import re
+import shlex
+import shutil
 import ssl
 import sys
 from collections.abc import Iterable
@@ -31,6 +33,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from libs.secret_files import IN_FILE, SUFFIX, Secret, with_files
+from libs.tls_files import TlsFiles
+
 ENVIRONMENT_PREFIX = "RAGTIME_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -43,7 +48,8 @@ _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _BLOCK = re.compile(r'field "(\w+)"')
 # As browsers write them; `null` is a page from a file or in a sandbox, others are apps.
 _ORIGIN = r"^(?:\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+)$"
-_STORE_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
+_ENCRYPTED_SCHEMES = ("valkeys", "rediss")
+_STORE_SCHEMES = ("valkey", "redis", *_ENCRYPTED_SCHEMES)
 
 
 def _is_store_url(secret: SecretStr) -> SecretStr:
@@ -103,10 +109,26 @@ def _is_url_without_user(url: str) -> str:
     return url
 
 
+def _is_command(text: str) -> str:
+    """A command that is there. It is not told: an argument may be a secret."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words or shutil.which(words[0]) is None:
+        raise ValueError("must be a command that is there, with its arguments")
+    return text
+
+
 class Block(BaseModel):
     """A group of settings that belong to one neighbour."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_files_of_secrets(cls, given: object) -> object:
+        return with_files(cls, given) if isinstance(given, dict) else given
 
 
 class KafkaSettings(Block):
@@ -124,11 +146,23 @@ class KafkaSettings(Block):
         description="how brokers are spoken to: `SSL` is TLS, `SASL` with a user; see"
         " [Kafka](operating.md#kafka)",
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="how the user is shown"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "SCRAM-SHA-512", description="how the user is shown; `OAUTHBEARER`: by a token"
     )
-    username: str | None = Field(None, description="of the user; for `SASL` alone")
-    password: SecretStr | None = Field(None, description="of the user; for `SASL` alone")
+    username: str | None = Field(
+        None, description="of the user; for `SASL` alone, and not for `OAUTHBEARER`"
+    )
+    password: Secret | None = Field(None, description="likewise")
+    token_file: FilePath | None = Field(
+        None,
+        description="with [a token](operating.md#tokens-for-kafka) for `OAUTHBEARER`, read anew for"
+        " each connection",
+    )
+    token_command: Annotated[str, AfterValidator(_is_command)] | None = Field(
+        None,
+        description="a command and its arguments, without a shell, that writes such a token within"
+        " 10 s",
+    )
     ca_file: FilePath | None = Field(
         None, description="PEM: who signs the brokers' certificates, if the system does not know"
     )
@@ -139,33 +173,32 @@ class KafkaSettings(Block):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        has_user = "SASL" in self.security_protocol
-        if {self.username is not None, self.password is not None} != {has_user}:
-            raise ValueError("USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL")
-        files = (self.ca_file, self.certificate_file, self.key_file)
-        if "SSL" not in self.security_protocol and any(files):
-            raise ValueError("files of certificates belong to a SECURITY_PROTOCOL with SSL")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("CERTIFICATE_FILE and KEY_FILE belong together")
-        try:
-            _ = self.tls
-        except OSError:
-            raise ValueError("a file of certificates, or the key, cannot be read") from None
+        has_sasl = "SASL" in self.security_protocol
+        has_token = has_sasl and self.sasl_mechanism == "OAUTHBEARER"
+        if {self.username is not None, self.password is not None} != {has_sasl and not has_token}:
+            raise ValueError(
+                "USERNAME and PASSWORD belong to a SECURITY_PROTOCOL with SASL, and not to"
+                " OAUTHBEARER"
+            )
+        if [self.token_file is None, self.token_command is None].count(False) != has_token:
+            raise ValueError(
+                "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to SASL by OAUTHBEARER"
+            )
+        is_encrypted = "SSL" in self.security_protocol
+        self._files.check("a SECURITY_PROTOCOL with SSL", is_encrypted=is_encrypted)
         return self
+
+    @property
+    def _files(self) -> TlsFiles:
+        return TlsFiles(self.ca_file, self.certificate_file, self.key_file)
 
     @cached_property
     def tls(self) -> ssl.SSLContext | None:
         """What connections by TLS are made with; None where they are made without.
 
-        The files are read once, when the settings are checked: some clients are made anew each few
-        seconds.
+        The files are read once: some clients are made anew each few seconds.
         """
-        if "SSL" not in self.security_protocol:
-            return None
-        context = ssl.create_default_context(cafile=self.ca_file)
-        if self.certificate_file is not None and self.key_file is not None:
-            context.load_cert_chain(self.certificate_file, self.key_file)
-        return context
+        return self._files.context() if "SSL" in self.security_protocol else None
 
 
 class ClickHouseSettings(Block):
@@ -175,11 +208,29 @@ class ClickHouseSettings(Block):
         description="`http://host:port` or `https://host:port`", pattern=r"^https?://"
     )
     user: str = Field(description="[one for each service](operating.md#clickhouse-users)")
-    password: SecretStr = Field(description="of that user")
+    password: Secret = Field(description="of that user")
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
+    ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the server's certificate, if the system does not know"
+    )
+    cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the server asks; with `KEY_FILE`"
+    )
+    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        is_encrypted = self.url.startswith("https:")
+        self.tls_files.check("a URL that begins with https://", is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with, beside what the system trusts."""
+        return TlsFiles(self.ca_file, self.cert_file, self.key_file)
 
 
 class ConsumerGroup(Block):
@@ -201,10 +252,10 @@ class MemorySettings(Block):
 class AccessSettings(Block):
     """How API keys are checked."""
 
-    pepper: Annotated[SecretStr, Field(min_length=32)] = Field(
+    pepper: Annotated[Secret, Field(min_length=32)] = Field(
         description="HMAC key of the stored [API keys](operating.md#api-keys); the same for all"
     )
-    previous_pepper: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+    previous_pepper: Annotated[Secret, Field(min_length=32)] | None = Field(
         default=None, description="accepted too, [while keys rotate](operating.md#a-new-pepper)"
     )
     refresh_interval_s: Annotated[float, Field(gt=0, le=4)] = Field(
@@ -231,10 +282,17 @@ _LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_k
 class RateLimitSettings(Block):
     """Where limits are counted, and that of callers who show no valid key."""
 
-    store_url: Annotated[SecretStr, AfterValidator(_is_store_url)] | None = Field(
+    store_url: Annotated[Secret, AfterValidator(_is_store_url)] | None = Field(
         default=None,
         description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
     )
+    store_ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the store's certificate, if the system does not know"
+    )
+    store_cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the store asks; with `STORE_KEY_FILE`"
+    )
+    store_key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
@@ -246,6 +304,19 @@ class RateLimitSettings(Block):
             return given
         foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
         return {name: value for name, value in given.items() if name not in foreign}
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        url = "" if self.store_url is None else self.store_url.get_secret_value()
+        is_encrypted = urlsplit(url).scheme in _ENCRYPTED_SCHEMES
+        place = "a STORE_URL that begins with valkeys:// or rediss://"
+        self.tls_files.check(place, is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with, beside what the system trusts."""
+        return TlsFiles(self.store_ca_file, self.store_cert_file, self.store_key_file)
 
 
 class HttpSettings(Block):
@@ -320,6 +391,24 @@ class TraceSettings(Block):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the requests that no caller has decided about"
     )
+    ca_file: FilePath | None = Field(
+        None, description="PEM: who signs the collector's certificate, if the system does not know"
+    )
+    cert_file: FilePath | None = Field(
+        None, description="PEM: a certificate of ours, where the collector asks; with `KEY_FILE`"
+    )
+    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        is_encrypted = (self.endpoint or "").startswith("https:")
+        self.tls_files.check("an ENDPOINT that begins with https://", is_encrypted=is_encrypted)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """What connections by TLS are made with."""
+        return TlsFiles(self.ca_file, self.cert_file, self.key_file)
 
 
 class LogSettings(Block):
@@ -397,6 +486,8 @@ def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[st
 def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
     # What is wrong with one value of a list is wrong with the variable that holds the list.
     place = [str(part) for part in takewhile(lambda part: isinstance(part, str), error["loc"])]
+    if error["type"] == IN_FILE:
+        place[-1] += SUFFIX
     # A block of which nothing is set is reported as one field: name what it needs instead.
     if error["type"] == "missing" and len(place) == 1:
         block = settings.model_fields[place[0]].annotation

@@ -17,6 +17,7 @@ from libs.access.rate_limits import Ask, StoreAwayError
 from libs.access.windows import Count
 from libs.settings import RateLimitSettings
 from libs.telemetry.logs import get_logger
+from libs.tls_files import NO_FILES, TlsFiles
 
 _TAKE = (Path(__file__).parent / "take.lua").read_text("utf-8")
 _PATIENCE_S = 0.04
@@ -30,7 +31,7 @@ log = get_logger()
 _Waiting = tuple[Sequence[Ask], asyncio.Future[Sequence[Count]]]
 
 
-def _options(url: str) -> dict[str, Any]:
+def _options(url: str, files: TlsFiles) -> dict[str, Any]:
     """How the driver is set beside the URL. It tells no name: that costs two ways a connection."""
     options = {
         "socket_timeout": _SILENCE_S,
@@ -38,16 +39,19 @@ def _options(url: str) -> dict[str, Any]:
         "lib_name": None,
         "lib_version": None,
     }
-    is_encrypted = url.lower().startswith(("valkeys:", "rediss:"))
+    if not url.lower().startswith(("valkeys:", "rediss:")):
+        return options
+    ca, certificate, key = files.texts()
+    given = {"ssl_ca_certs": ca, "ssl_certfile": certificate, "ssl_keyfile": key}
     # By itself the driver would take any host's certificate.
-    return options | ({"ssl_check_hostname": True} if is_encrypted else {})
+    return options | {"ssl_check_hostname": True} | given
 
 
 class SharedWindows:
     """`run` keeps the connection and sends; `take` asks."""
 
-    def __init__(self, url: str, service: str) -> None:
-        self._client: Any = Valkey.from_url(url, **_options(url))
+    def __init__(self, url: str, service: str, files: TlsFiles = NO_FILES) -> None:
+        self._client: Any = Valkey.from_url(url, **_options(url, files))
         self._prefix = f"ragtime:{service}:"
         self._waiting: list[_Waiting] = []
         self._has_work = asyncio.Event()
@@ -146,4 +150,6 @@ def _counts(reply: Sequence[int]) -> Sequence[Count]:
 def shared_windows(settings: RateLimitSettings, service: str) -> SharedWindows | None:
     """The windows that all replicas of a service share, where the operator set a store for them."""
     url = settings.store_url
-    return None if url is None else SharedWindows(url.get_secret_value(), service)
+    if url is None:
+        return None
+    return SharedWindows(url.get_secret_value(), service, settings.tls_files)

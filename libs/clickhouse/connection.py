@@ -34,12 +34,17 @@ async def connect(
     """
     common.set_setting("send_os_user", False)  # the name of the account is nobody's business
     address = urlsplit(settings.url)
+    ca, certificate, key = settings.tls_files.texts()
     client = await get_async_client(
         host=address.hostname,
         port=address.port or (8443 if address.scheme == "https" else 8123),
         interface=address.scheme,
         username=settings.user,
         password=settings.password.get_secret_value(),
+        ca_cert=ca,
+        client_cert=certificate,
+        client_cert_key=key,
+        tls_mode="strict",  # the user shows the password, whatever certificate there is
         database=settings.database if database is None else database,
         autogenerate_session_id=False,
         query_retries=0,

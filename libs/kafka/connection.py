@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from libs.kafka.tokens import TokenProvider, token_provider
 from libs.settings import KafkaSettings
 
 
@@ -12,10 +13,19 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
         "security_protocol": kafka.security_protocol,
         "ssl_context": kafka.tls,
     }
-    if kafka.password is not None:
-        arguments |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.username,
-            "sasl_plain_password": kafka.password.get_secret_value(),
-        }
+    if "SASL" in kafka.security_protocol:
+        arguments |= {"sasl_mechanism": kafka.sasl_mechanism} | _shown(kafka)
     return arguments
+
+
+def _shown(kafka: KafkaSettings) -> dict[str, Any]:
+    """What tells the brokers who comes."""
+    if provider := tokens(kafka):
+        return {"sasl_oauth_token_provider": provider}
+    password = kafka.password.get_secret_value() if kafka.password else None
+    return {"sasl_plain_username": kafka.username, "sasl_plain_password": password}
+
+
+def tokens(kafka: KafkaSettings) -> TokenProvider | None:
+    """What hands over tokens, where brokers take these instead of a password."""
+    return token_provider(kafka.token_file, kafka.token_command)

@@ -11,8 +11,9 @@ Nothing that somebody sent becomes an attribute: no key, project, address, path 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -33,6 +34,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from libs.http.headers import TRACEPARENT, header_values
+from libs.settings import TraceSettings
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -45,10 +47,31 @@ _CLOSE_WITHIN_S = 1.0
 _w3c = TraceContextTextMapPropagator()
 
 
-def exporting(service: str, endpoint: str, sample_ratio: float) -> "Traces":
+class _Session(requests.Session):
+    """Where the settings name a CA, no REQUESTS_CA_BUNDLE stands above it."""
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        **given: Any,  # noqa: ANN401 - as requests has it
+    ) -> requests.Response:
+        """Send, and trust whom the settings name."""
+        own = {"verify": self.verify} if isinstance(self.verify, str) else {}
+        return super().send(request, **given | own)
+
+
+def exporting(service: str, settings: TraceSettings) -> "Traces":
     """Traces that are sent to a collector by OTLP over HTTP, in a thread of their own."""
-    provider = provider_of(service, sample_ratio)
-    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_WITHIN_S)
+    provider = provider_of(service, settings.sample_ratio)
+    ca, certificate, key = settings.tls_files.texts()
+    exporter = OTLPSpanExporter(
+        endpoint=settings.endpoint,
+        certificate_file=ca,
+        client_certificate_file=certificate,
+        client_key_file=key,
+        session=_Session(),
+        timeout=_EXPORT_WITHIN_S,
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Traces(provider)
 

@@ -28,7 +28,7 @@ def tracing(service: str, settings: TraceSettings) -> Iterator["Traces | None"]:
             " (requirements/traces.txt; an image: --build-arg EXTRAS=traces), or leave it unset\n"
         )
         sys.exit(2)
-    traces = exporting(service, settings.endpoint, settings.sample_ratio)
+    traces = exporting(service, settings)
     try:
         yield traces
     finally:

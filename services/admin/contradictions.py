@@ -5,7 +5,7 @@ tells these and what is only doubtful.
 """
 
 from libs.settings import KafkaSettings
-from services.admin.settings import RetentionSettings, TopicSettings
+from services.admin.settings import BROKERS_DEFAULT, RetentionSettings, TopicSettings
 
 # A record is deleted with its segment, which is a day long, or a week in topics of older releases;
 # what it left in the table must outlive it, and the day of repeats behind it.
@@ -18,7 +18,9 @@ _LONGEST_OUTAGE_DAYS = 45 - 32
 def of_topics(topics: TopicSettings, kafka: KafkaSettings) -> list[str]:
     """What would let no event be accepted, or lose some."""
     found = []
-    if topics.min_insync_replicas > topics.replication_factor:
+    # How many the broker makes by itself is known once they are made: then the doctor looks.
+    is_known = topics.replication_factor != BROKERS_DEFAULT
+    if is_known and topics.min_insync_replicas > topics.replication_factor:
         found.append(
             f"RAGTIME_TOPICS__MIN_INSYNC_REPLICAS: {topics.min_insync_replicas} is more than"
             f" RAGTIME_TOPICS__REPLICATION_FACTOR, {topics.replication_factor}: no event would be"

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field
 
+from libs.secret_files import Secret
 from libs.settings import (
     AccessSettings,
     Block,
@@ -21,6 +22,16 @@ from libs.settings import (
 LEAST_EVENTS_DAYS = 60
 
 
+# What CreateTopics takes for "as the broker makes topics".
+BROKERS_DEFAULT = -1
+
+
+def _is_factor(number: int) -> int:
+    if not number:
+        raise ValueError("must be 1 to 9, or -1 for the broker's default")
+    return number
+
+
 def _is_long_enough(days: int) -> int:
     if 0 < days < LEAST_EVENTS_DAYS:
         raise ValueError(f"must be 0 (for ever) or at least {LEAST_EVENTS_DAYS}")
@@ -33,9 +44,9 @@ class TopicSettings(Block):
     partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
         12, description="of the events; the dead letters have one. The most processors with work"
     )
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
-        1, description="3 where there are three brokers"
-    )
+    replication_factor: Annotated[
+        int, Field(ge=BROKERS_DEFAULT, le=9), AfterValidator(_is_factor)
+    ] = Field(1, description="3 where there are three brokers; -1: the broker's default")
     min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = Field(
         1, description="2 with a factor of 3: then 202 means two copies"
     )
@@ -134,13 +145,13 @@ class DoctorThresholds(Block):
         30.0, description="for how long there should be room"
     )
     ingest_user: str = Field("ingest", description="ClickHouse's user of ingest")
-    ingest_password: SecretStr | None = Field(
+    ingest_password: Secret | None = Field(
         default=None, description="with it the user's rights are tried"
     )
     processor_user: str = Field("processor", description="ClickHouse's user of the processor")
-    processor_password: SecretStr | None = Field(default=None, description="likewise")
+    processor_password: Secret | None = Field(default=None, description="likewise")
     query_user: str = Field("query", description="ClickHouse's user of query")
-    query_password: SecretStr | None = Field(default=None, description="likewise")
+    query_password: Secret | None = Field(default=None, description="likewise")
 
 
 class DoctorSettings(InitSettings):

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
-from services.admin.settings import TopicSettings
+from services.admin.settings import BROKERS_DEFAULT, TopicSettings
 
 _RETRY_S = 2.0
 _READ_MS = 2_000
@@ -53,8 +53,11 @@ def topic_configs(kafka: KafkaSettings, settings: TopicSettings) -> dict[str, di
 def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
     """The two topics, as they are made."""
     partitions = {kafka.events_topic: settings.partitions, kafka.dead_letter_topic: 1}
+    factor = settings.replication_factor
+    # The client takes -1 only beside places of replicas; none of them leaves all to the broker.
+    places: dict[int, list[int]] | None = {} if factor == BROKERS_DEFAULT else None
     return [
-        NewTopic(name, partitions[name], settings.replication_factor, None, configs)
+        NewTopic(name, partitions[name], factor, places, configs)
         for name, configs in topic_configs(kafka, settings).items()
     ]
 

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
-from faust.auth import Credentials, SASLCredentials, SSLCredentials
+from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
 from mode.supervisors import CrashingSupervisor
 from mode.threads import WorkerThread
 
@@ -26,7 +26,7 @@ from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_countable
 from libs.events.record_index import HEADER
 from libs.http.headers import TRACEPARENT
-from libs.kafka.connection import connection
+from libs.kafka.connection import connection, tokens
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
@@ -254,6 +254,8 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
 
 
 def _credentials(kafka: KafkaSettings) -> Credentials | None:
+    if provider := tokens(kafka):
+        return OAuthCredentials(oauth_cb=provider, ssl_context=kafka.tls)
     if kafka.password is not None:
         return SASLCredentials(
             username=kafka.username,

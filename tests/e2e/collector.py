@@ -1,5 +1,6 @@
 """A collector of traces that keeps what it is sent: OTLP over HTTP, as protobuf."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ class Collector:
 
 
 @contextmanager
-def running_collector() -> Iterator[Collector]:
-    """A collector on a free port."""
+def running_collector(tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
+    """A collector on a free port, by TLS where it is told how."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +47,10 @@ def running_collector() -> Iterator[Collector]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        scheme = "http"
+        if tls is not None:
+            scheme, server.socket = "https", tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        collector.url = f"http://127.0.0.1:{server.server_port}/v1/traces"
+        collector.url = f"{scheme}://127.0.0.1:{server.server_port}/v1/traces"
         yield collector
         server.shutdown()

@@ -61,6 +61,7 @@ def known_variables() -> set[str]:
     found = {one.variable for one in all_settings()} | {
         variable(port.name) for port in fields(Ports)
     }
+    found |= {f"{one.variable}_FILE" for one in all_settings() if one.is_secret}
     for path in python_files("deploy", "tests"):
         if path != Path(__file__):
             found.update(_OTHER_VARIABLES.findall(text_of(path)))

@@ -57,10 +57,10 @@ def test_defaults_and_ranges_are_those_of_the_code_when_a_row_is_read() -> None:
     text = PAGE.read_text("utf-8")
     for row in (
         "| `RAGTIME_HTTP__PORT` | `8081` (ingest), `8082` (processor), `8080` (query) | 1 to ",
-        "| `RAGTIME_ACCESS__PEPPER` | required | a secret of 32 characters or more |",
+        "| `RAGTIME_ACCESS__PEPPER` | required | a secret of 32 characters or more; or a file ",
         "| `RAGTIME_ACCESS__REFRESH_INTERVAL_S` | `2` | above 0, to 4 |",
         "| `RAGTIME_TRUSTED_PROXIES` | `[]` | values with commas between them, or a JSON list |",
-        "| `RAGTIME_RATE_LIMIT__STORE_URL` | none | a secret |",
+        "| `RAGTIME_RATE_LIMIT__STORE_URL` | none | a secret; or a file with it, by `RAGTIME_RATE_",
         "| `RAGTIME_LOG__LEVEL` | `info` | `debug`, `info`, `warning`, `error` | all |",
     ):
         assert row in text

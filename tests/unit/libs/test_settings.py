@@ -1,6 +1,9 @@
 """All wrong settings are told at once, by name and never with their values."""
 
+from pathlib import Path
+
 import pytest
+import trustme
 
 from libs.settings import load_settings
 from services.ingest.settings import Settings as IngestSettings
@@ -202,6 +205,9 @@ def test_wait_is_refused_when_it_is_longer_than_the_grace_at_a_stop(
     assert capsys.readouterr().err == f"{complaint} RAGTIME_STOP__GRACE_S (20)\n"
 
 
+_TOKEN = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER"}
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
@@ -212,6 +218,19 @@ def test_wait_is_refused_when_it_is_longer_than_the_grace_at_a_stop(
         ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": __file__}, "cannot be read"),
         ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": __file__}, "belong together"),
         ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/no/such/file"}, "does not point to a file"),
+        ({"TOKEN_FILE": __file__}, "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to"),
+        (_TOKEN, "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to"),
+        (
+            _TOKEN | {"TOKEN_FILE": __file__, "TOKEN_COMMAND": "cat s3cret"},
+            "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to",
+        ),
+        (
+            _TOKEN | {"TOKEN_FILE": __file__, "USERNAME": "u", "PASSWORD": "s3cret"},
+            "and not to OAUTHBEARER",
+        ),
+        (_TOKEN | {"TOKEN_FILE": "/no/such/file"}, "does not point to a file"),
+        (_TOKEN | {"TOKEN_COMMAND": "no-such-command s3cret"}, "must be a command that is there"),
+        (_TOKEN | {"TOKEN_COMMAND": "cat 's3cret"}, "must be a command that is there"),
         ({"SECURITY_PROTOCOL": "TLS"}, "Input should be 'PLAINTEXT', 'SSL'"),
     ],
 )
@@ -256,3 +275,59 @@ def test_limits_of_another_service_are_no_mistake_when_one_file_tells_all(
     monkeypatch.setenv("RAGTIME_RATE_LIMIT__PER_KEYS", "77")
     with pytest.raises(SystemExit):
         load_settings(service)
+
+
+_STORE = {"RAGTIME_RATE_LIMIT__STORE_URL": "valkeys://:s3cret@store:6380/0"}
+_TLS = {
+    "RAGTIME_CLICKHOUSE__": {"RAGTIME_CLICKHOUSE__URL": "https://clickhouse:8443"},
+    "RAGTIME_RATE_LIMIT__STORE_": _STORE,
+    "RAGTIME_TRACES__": {"RAGTIME_TRACES__ENDPOINT": "https://collector:4318/v1/traces"},
+}
+
+
+@pytest.mark.parametrize("place", _TLS)
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"CA_FILE": "/no/such/file"}, "does not point to a file"),
+        ({"CA_FILE": __file__}, "a file of certificates, or the key, cannot be read"),
+        ({"CERT_FILE": __file__}, "belong together"),
+        ({"KEY_FILE": __file__}, "belong together"),
+        ({"CERT_FILE": __file__, "KEY_FILE": __file__}, "cannot be read"),
+    ],
+)
+def test_files_of_certificates_are_refused_when_they_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    given: dict[str, str],
+    complaint: str,
+) -> None:
+    files = {f"{place}{name}": value for name, value in given.items()}
+    for name, value in (_OF_QUERY | _TLS[place] | files).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as exit_:
+        load_settings(QuerySettings)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2
+    assert told.startswith(place.split("__", maxsplit=1)[0])
+    assert complaint in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("place", _TLS)
+def test_files_of_certificates_are_refused_when_the_way_is_in_the_open(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    place: str,
+) -> None:
+    trustme.CA().cert_pem.write_to_path(ca := tmp_path / "ca.pem")
+    for name, value in (_OF_QUERY | {f"{place}CA_FILE": str(ca)}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        load_settings(QuerySettings)
+    assert "files of certificates belong to" in capsys.readouterr().err
+    for name, value in _TLS[place].items():
+        monkeypatch.setenv(name, value)
+    load_settings(QuerySettings)

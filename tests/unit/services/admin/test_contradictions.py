@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from libs.settings import KafkaSettings
 from services.admin.contradictions import doubts, of_retention, of_topics
 from services.admin.settings import RetentionSettings, TopicSettings
+from services.admin.topics import new_topics
 
 KAFKA = KafkaSettings(bootstrap_servers="k:1")
 
@@ -33,6 +34,19 @@ def test_retention_is_a_contradiction_when_kafka_keeps_records_longer() -> None:
 def test_topics_are_a_contradiction_when_no_event_could_be_accepted() -> None:
     (found,) = of_topics(TopicSettings(min_insync_replicas=2), KAFKA)
     assert found.startswith("RAGTIME_TOPICS__MIN_INSYNC_REPLICAS: 2 is more than")
+
+
+def test_in_sync_replicas_contradict_nothing_when_the_broker_decides_how_many_there_are() -> None:
+    topics = TopicSettings(replication_factor=-1, min_insync_replicas=2)
+    assert of_topics(topics, KAFKA) == []
+    assert doubts(topics, replicas=1, has_store=False, has_pepper=True) == []
+    assert {topic.replication_factor for topic in new_topics(KAFKA, topics)} == {-1}
+
+
+@pytest.mark.parametrize("factor", [-2, 0, 10])
+def test_factor_is_refused_when_no_topic_can_have_it(factor: int) -> None:
+    with pytest.raises(ValidationError, match="replication_factor"):
+        TopicSettings(replication_factor=factor)
 
 
 def test_topics_are_a_contradiction_when_both_are_one() -> None:
