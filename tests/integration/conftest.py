@@ -7,9 +7,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from pydantic import SecretStr
 
 from libs.clickhouse.connection import connect
-from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings
 from tests.servers import Servers
+from tests.tables import make_tables
 
 
 @pytest.fixture
@@ -25,10 +25,11 @@ def clickhouse_settings(real_servers: Servers) -> ClickHouseSettings:
 
 @pytest.fixture
 async def clickhouse(clickhouse_settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
-    """A client of that database, with all migrations applied; dropped afterwards."""
+    """A client of that database, with the tables as all migrations leave them; dropped after it."""
     system = await connect(clickhouse_settings, database="system")
-    await apply(system, clickhouse_settings.database, read_migrations())
+    await system.command(f"CREATE DATABASE {clickhouse_settings.database} ENGINE = Atomic")
     client = await connect(clickhouse_settings)
+    await make_tables(client)
     yield client
     await client.close()
     await system.command(f"DROP DATABASE {clickhouse_settings.database} SYNC")
