@@ -12,6 +12,9 @@ ports := QUERY INGEST PROCESSOR KAFKA KAFKA_CONTROLLER CLICKHOUSE
 $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 	$(eval export RAGTIME_$(port)_PORT := $($(port)_PORT))))
 
+# Bytecode is kept: tests and the local stack start Python by the hundred.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
@@ -46,7 +49,7 @@ check: dev ## format, lint, types, imports, unit tests: under a minute, no serve
 	@$(venv) -m deploy.local.check
 
 test: dev ## all tests, against real servers of their own
-	@$(venv) -m pytest
+	@$(venv) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-deploy: dev ## the images in docker compose (needs a daemon); rules, dashboards, chart by tools of Go
 	@$(venv) -m pytest -m "docker or deploy" tests/deploy

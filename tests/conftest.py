@@ -11,9 +11,15 @@ from hypothesis import HealthCheck, settings
 from tests.beside_load import DEFAULT_RATE, Sent, beside_load
 from tests.e2e.canaries import leaks, places_of
 from tests.e2e.stack import Project, Stack, running_stack
+from tests.layers import lines
 from tests.servers import Servers, servers
-
-_WITH_SERVERS = ("integration", "contract", "e2e", "soak")
+from tests.workers import (
+    Ending,
+    is_worker,
+    needs_servers,
+    number_of_workers,
+    with_servers_first,
+)
 
 settings.register_profile(
     "ragtime",
@@ -39,11 +45,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave nothing running when a run of several workers is ended."""
+    if config.getoption("numprocesses", None) and not is_worker(config):
+        config.pluginmanager.register(Ending())
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means."""
+    return number_of_workers()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Open the loopback address to the tests that are marked for it."""
-    for item in items:
-        if any(item.get_closest_marker(name) for name in _WITH_SERVERS):
-            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1", "localhost"]))
+    for item in filter(needs_servers, items):
+        item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1", "localhost"]))
+    if is_worker(config):
+        items[:] = with_servers_first(items)
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +133,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what the load beside the tests was."""
+    """Say how long each layer took, and what the load beside the tests was."""
+    reports = [one for kind in terminalreporter.stats.values() for one in kind]
+    for line in lines(one for one in reports if isinstance(one, pytest.TestReport)):
+        terminalreporter.write_line(line)
     for sent in config.stash.get(_SENT, []):
         terminalreporter.write_line(
             f"beside load: {sent.events} events were accepted, {sent.repeated} of them once more;"

@@ -28,13 +28,19 @@ async def make_schema(client: AsyncClient) -> str:
     """The text of `schema.sql`, from a server on which the migrations are applied for it."""
     await client.command(f"DROP DATABASE IF EXISTS {_SCRATCH} SYNC")
     await apply(client, _SCRATCH, read_migrations())
+    text = await read_schema(client, _SCRATCH)
+    await client.command(f"DROP DATABASE {_SCRATCH} SYNC")
+    return text
+
+
+async def read_schema(client: AsyncClient, database: str) -> str:
+    """What the text would be of a database as it is."""
     rows = await client.query(
         "SELECT formatQuery(create_table_query) FROM system.tables"
         " WHERE database = {database:String} ORDER BY name",
-        parameters={"database": _SCRATCH},
+        parameters={"database": database},
     )
-    await client.command(f"DROP DATABASE {_SCRATCH} SYNC")
-    statements = [str(text).replace(f"{_SCRATCH}.", "") for (text,) in rows.result_rows]
+    statements = [str(text).replace(f"{database}.", "") for (text,) in rows.result_rows]
     return _HEAD + "".join(f"\n{statement};\n" for statement in statements)
 
 

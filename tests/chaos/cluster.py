@@ -12,6 +12,7 @@ from tests.chaos.faults import PROCESSORS, SERVERS, SESSION_S, Fault
 from tests.e2e.processes import Process, Service, run_command
 from tests.e2e.stack import Stack, database_client, environment_of, topics_of, user_of
 from tests.e2e.waiting import wait_until
+from tests.local_http import HTTP
 from tests.own_servers import running_servers, wait_until_answering
 from tests.servers import Servers
 
@@ -68,7 +69,7 @@ class Cluster:
     def _is_ready(self, service: Service) -> bool:
         self._revive()
         with suppress(httpx.TransportError):
-            return httpx.get(f"{service.url}/healthz/ready", timeout=5).status_code == 200
+            return HTTP.get(f"{service.url}/healthz/ready").status_code == 200
         return False
 
 

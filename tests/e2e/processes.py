@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.waiting import wait_until
+from tests.local_http import HTTP
 from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
@@ -184,6 +185,6 @@ class Service(Process):
     def _is_ready(self) -> bool:
         assert self.is_running, f"{self.name} ended:\n{self.log_tail()}"
         try:
-            return httpx.get(f"{self.url}/healthz/ready", timeout=5).status_code == 200
+            return HTTP.get(f"{self.url}/healthz/ready").status_code == 200
         except httpx.TransportError:
             return False

@@ -4,7 +4,6 @@ import json
 from itertools import chain
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.golden import DEVICES, read_golden_day
@@ -145,7 +144,7 @@ def test_counts_are_integers_and_averages_have_two_decimals_in_all_answers(
 
 def test_sources_have_id_and_name_in_this_order(stack: Stack, projects: Projects) -> None:
     project = projects["museum"]
-    response = httpx.get(
+    response = stack.http.get(
         stack.analytics_url(project.id),
         params={**RANGE, "category": "source"},
         headers={"Authorization": f"Bearer {project.live_key}"},

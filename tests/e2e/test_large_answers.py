@@ -16,6 +16,7 @@ from tests.e2e.asking import assert_problem, bearer
 from tests.e2e.processes import Service
 from tests.e2e.stack import Project, Stack, user_of
 from tests.e2e.waiting import wait_until
+from tests.local_http import HTTP
 from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
@@ -82,7 +83,7 @@ def _url(query: Service, project: Project, days: str = DAYS) -> str:
 
 
 def _ask(query: Service, project: Project, days: str = DAYS) -> httpx.Response:
-    return httpx.get(_url(query, project, days), headers=bearer(project.live_key), timeout=60)
+    return HTTP.get(_url(query, project, days), headers=bearer(project.live_key), timeout=60)
 
 
 async def _ask_in_parallel(query: Service, projects: list[Project], number: int) -> Counter[int]:

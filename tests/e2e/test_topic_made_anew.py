@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -16,6 +15,7 @@ from tests.e2e.processes import Service, run_command
 from tests.e2e.stack import database_client, environment_of, topics_of, user_of
 from tests.e2e.topics import Topics
 from tests.e2e.waiting import wait_until
+from tests.local_http import HTTP
 from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
@@ -57,7 +57,7 @@ class Alone:
         return [line["reason"] for line in lines]
 
     def checks(self) -> dict[str, bool]:
-        answer = httpx.get(f"{self.processor.url}/healthz/ready", timeout=5)
+        answer = HTTP.get(f"{self.processor.url}/healthz/ready")
         assert answer.status_code == 503, answer.text
         checks: dict[str, bool] = answer.json()["checks"]
         return checks

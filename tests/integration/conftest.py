@@ -4,32 +4,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from pydantic import SecretStr
 
-from libs.clickhouse.connection import connect
-from libs.clickhouse.migrations import apply, read_migrations
 from libs.settings import ClickHouseSettings
 from tests.servers import Servers
+from tests.tables import new_database, tables
 
 
 @pytest.fixture
 def clickhouse_settings(real_servers: Servers) -> ClickHouseSettings:
     """How to reach a database that nobody else uses; it is not made yet."""
-    return ClickHouseSettings(
-        url=real_servers.clickhouse_url,
-        user=real_servers.admin.user,
-        password=SecretStr(real_servers.admin.password),
-        database=real_servers.new_database(),
-    )
+    return new_database(real_servers)
 
 
 @pytest.fixture
 async def clickhouse(clickhouse_settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
-    """A client of that database, with all migrations applied; dropped afterwards."""
-    system = await connect(clickhouse_settings, database="system")
-    await apply(system, clickhouse_settings.database, read_migrations())
-    client = await connect(clickhouse_settings)
-    yield client
-    await client.close()
-    await system.command(f"DROP DATABASE {clickhouse_settings.database} SYNC")
-    await system.close()
+    """A client of that database, with the tables as all migrations leave them; dropped after it."""
+    async with tables(clickhouse_settings) as client:
+        yield client

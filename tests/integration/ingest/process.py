@@ -8,16 +8,40 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.access.api_keys import NO_LIMIT, ApiKey, Mode, Scope, generate_key, hash_key
+from libs.access.key_store import add_key
 from libs.settings import ClickHouseSettings
 from tests.ports import free_port
 
 PEPPER = "a pepper for the tests of ingest, no secret"
 
 _CHECKOUT = Path(__file__).parents[3]
+
+
+async def add_producer(client: AsyncClient, project: str) -> str:
+    """A new key `key-PROJECT` that may write events, as many as it likes."""
+    text = generate_key(Mode.LIVE)
+    stored = ApiKey(
+        id=f"key-{project}",
+        key_hash=hash_key(text, PEPPER.encode()),
+        project_id=project,
+        mode=Mode.LIVE,
+        scopes=frozenset({Scope.EVENTS_WRITE}),
+        rate_per_minute=None,
+        label="",
+        created_at=datetime.now(UTC),
+        expires_at=None,
+        revoked_at=None,
+        events_per_minute=NO_LIMIT,  # attacks send more than any honest key
+    )
+    await add_key(client, stored)
+    return text
 
 
 @dataclass

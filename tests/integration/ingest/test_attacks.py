@@ -3,52 +3,68 @@
 import asyncio
 import gzip
 import json
+import struct
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import suppress
-from pathlib import Path
+from functools import reduce
 
 import pytest
+import pytest_asyncio
 from backports import zstd
 
-from libs.settings import ClickHouseSettings
-from tests.integration.ingest.conftest import PROJECT
-from tests.integration.ingest.process import IngestProcess, ingest_process
+from tests.integration.ingest.conftest import PARTITIONS, PROJECT
+from tests.integration.ingest.process import IngestProcess, add_producer, ingest_process
+from tests.integration.ingest.topics import new_topic
 from tests.servers import Servers
+from tests.tables import new_database, tables
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 _MAX_MB = 200
 _HEAD_S, _BODY_S, _WAIT_S = 2, 8, 3
 _LATE_S = 3  # the server looks twice a second, and the machine is busy
+_KNOWN_WITHIN_S = 20
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _MOST_BYTES = 5 * 1024 * 1024
 
 
-@pytest.fixture
-async def ingest(
-    tmp_path: Path,
-    clickhouse_settings: ClickHouseSettings,
-    real_servers: Servers,
-    topic: str,
-    key: str,
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def process(
+    real_servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[IngestProcess]:
-    """Ingest with short deadlines; it must end each test in little memory, and still at work."""
+    """Ingest with short deadlines, one for all these attacks."""
     deadlines = {
         "RAGTIME_HTTP__HEAD_TIMEOUT_S": str(_HEAD_S),
         "RAGTIME_HTTP__BODY_WINDOW_S": str(_BODY_S),
         "RAGTIME_BODY__WAIT_S": str(_WAIT_S),
     }
-    kafka = real_servers.kafka
-    async with ingest_process(tmp_path, clickhouse_settings, kafka, topic, deadlines) as running:
+    kafka, settings = real_servers.kafka, new_database(real_servers)
+    folder = tmp_path_factory.mktemp("attacked")
+    async with (
+        tables(settings) as client,
+        new_topic(kafka, PARTITIONS) as topic,
+        ingest_process(folder, settings, kafka, topic, deadlines) as running,
+    ):
+        key = await add_producer(client, PROJECT)
         running.http.headers["Authorization"] = f"Bearer {key}"
         await running.answers("/healthz/ready", 200)
         yield running
-        print(f"peak {running.peak_mb:.0f} MB")  # noqa: T201 - a figure for the report
-        assert running.peak_mb < _MAX_MB
-        answer = await _post(running, _events(1))
-        assert answer.startswith(b"HTTP/1.1 202"), answer
-        assert "Traceback" not in running.log.read_text("utf-8")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ingest(process: IngestProcess) -> AsyncIterator[IngestProcess]:
+    """It must end each test in little memory, and still at work."""
+    async with asyncio.timeout(_KNOWN_WITHIN_S):
+        while not (await _post(process, _events(1))).startswith(b"HTTP/1.1 202"):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # it reads the key, or is at what the last test left
+    yield process
+    print(f"peak {process.peak_mb:.0f} MB")  # noqa: T201 - a figure for the report
+    assert process.peak_mb < _MAX_MB
+    answer = await _post(process, _events(1))
+    assert answer.startswith(b"HTTP/1.1 202"), answer
+    assert "Traceback" not in process.log.read_text("utf-8")
 
 
 def _events(number: int) -> bytes:
@@ -119,12 +135,15 @@ async def _within(seconds: float, attack: Awaitable[bytes]) -> bytes:
 
 def _zeros(compressed: str, size_bytes: int) -> bytes:
     """A bomb, packed in steps: it must not blow up here either."""
-    step = bytes(1024 * 1024)
+    step, times = bytes(1024 * 1024), size_bytes >> 20
     if compressed == "gzip":
-        packer = zlib.compressobj(9, wbits=31)
-        return b"".join(packer.compress(step) for _ in range(size_bytes >> 20)) + packer.flush()
-    zipper = zstd.ZstdCompressor(level=19)
-    parts = [zipper.compress(step) for _ in range(size_bytes >> 20)]
+        packer = zlib.compressobj(9, wbits=-15)
+        # What is packed after it does not refer to it, so that it can be repeated.
+        packed = packer.compress(step) + packer.flush(zlib.Z_FULL_FLUSH)
+        crc = reduce(lambda crc, _: zlib.crc32(step, crc), range(times), 0)
+        return _GZIP_HEAD + packed * times + packer.flush() + struct.pack("<II", crc, size_bytes)
+    zipper = zstd.ZstdCompressor(level=3)
+    parts = [zipper.compress(step) for _ in range(times)]
     return b"".join(parts) + zipper.flush()
 
 

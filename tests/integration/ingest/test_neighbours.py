@@ -3,24 +3,23 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
-from clickhouse_connect.driver.asyncclient import AsyncClient
+import pytest_asyncio
 
-from libs.access.api_keys import NO_LIMIT, ApiKey, Mode, Scope, generate_key, hash_key
-from libs.access.key_store import add_key
-from libs.settings import ClickHouseSettings
-from tests.integration.ingest.process import PEPPER, IngestProcess, ingest_process
+from tests.integration.ingest.conftest import PARTITIONS
+from tests.integration.ingest.process import IngestProcess, add_producer, ingest_process
+from tests.integration.ingest.topics import new_topic
 from tests.polling import until_answered
 from tests.servers import Servers
+from tests.tables import new_database, tables
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 _MAX_MB = 250
 _MAX_CONNECTIONS = 60
@@ -51,53 +50,56 @@ class Tenant:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-@pytest.fixture
-async def tenants(clickhouse: AsyncClient) -> tuple[Tenant, Tenant]:
-    """A and B."""
-    return await _tenant(clickhouse, "a", "127.0.0.1"), await _tenant(clickhouse, "b", _B_ADDRESS)
+@asynccontextmanager
+async def _running(
+    servers: Servers, folder: Path, more: Mapping[str, str]
+) -> AsyncIterator[tuple[IngestProcess, tuple[Tenant, Tenant]]]:
+    """Ingest as these settings say, which knows A and B."""
+    settings = new_database(servers)
+    async with (
+        tables(settings) as client,
+        new_topic(servers.kafka, PARTITIONS) as topic,
+        ingest_process(folder, settings, servers.kafka, topic, more) as running,
+    ):
+        a = Tenant("a", await add_producer(client, "a"), "127.0.0.1")
+        b = Tenant("b", await add_producer(client, "b"), _B_ADDRESS)
+        await running.answers("/healthz/ready", 200)
+        for tenant in (a, b):
+            await until_answered(partial(_knows, running, tenant))
+        yield running, (a, b)
 
 
-async def _tenant(clickhouse: AsyncClient, project: str, address: str) -> Tenant:
-    text = generate_key(Mode.LIVE)
-    stored = ApiKey(
-        id=f"key-{project}",
-        key_hash=hash_key(text, PEPPER.encode()),
-        project_id=project,
-        mode=Mode.LIVE,
-        scopes=frozenset({Scope.EVENTS_WRITE}),
-        rate_per_minute=None,
-        label="",
-        created_at=datetime.now(UTC),
-        expires_at=None,
-        revoked_at=None,
-        events_per_minute=NO_LIMIT,  # several bodies of 4 MB a second are over the default
-    )
-    await add_key(clickhouse, stored)
-    return Tenant(project, text, address)
-
-
-@pytest.fixture
-async def ingest(
-    tmp_path: Path,
-    clickhouse_settings: ClickHouseSettings,
-    real_servers: Servers,
-    topic: str,
-    tenants: tuple[Tenant, Tenant],
-) -> AsyncIterator[IngestProcess]:
-    """Ingest with few connections; it must end each test in little memory."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def process(
+    real_servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[IngestProcess, tuple[Tenant, Tenant]]]:
+    """Ingest with few connections, one for all these attacks."""
     limits = {
         "RAGTIME_HTTP__MAX_CONNECTIONS": str(_MAX_CONNECTIONS),
         "RAGTIME_BODY__WAIT_S": str(_WAIT_S),
     }
-    kafka = real_servers.kafka
-    async with ingest_process(tmp_path, clickhouse_settings, kafka, topic, limits) as running:
-        await running.answers("/healthz/ready", 200)
-        for tenant in tenants:
-            await until_answered(partial(_knows, running, tenant))
+    async with _running(real_servers, tmp_path_factory.mktemp("neighbours"), limits) as running:
         yield running
-        print(f"peak {running.peak_mb:.0f} MB")  # noqa: T201 - a figure for the report
-        assert running.peak_mb < _MAX_MB
-        assert "Traceback" not in running.log.read_text("utf-8")
+
+
+@pytest.fixture
+def tenants(process: tuple[IngestProcess, tuple[Tenant, Tenant]]) -> tuple[Tenant, Tenant]:
+    """A and B."""
+    return process[1]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ingest(
+    process: tuple[IngestProcess, tuple[Tenant, Tenant]],
+) -> AsyncIterator[IngestProcess]:
+    """It must end each test in little memory; it begins when the last attack is over."""
+    running, tenants = process
+    for tenant in tenants:
+        await until_answered(partial(_knows, running, tenant))
+    yield running
+    print(f"peak {running.peak_mb:.0f} MB")  # noqa: T201 - a figure for the report
+    assert running.peak_mb < _MAX_MB
+    assert "Traceback" not in running.log.read_text("utf-8")
 
 
 async def _knows(ingest: IngestProcess, tenant: Tenant) -> bool:
@@ -271,17 +273,10 @@ async def test_large_bodies_of_b_are_taken_when_a_holds_as_much_as_it_may(
 
 
 async def test_honest_slow_body_is_taken_when_it_takes_longer_than_a_window(
-    tmp_path: Path,
-    clickhouse_settings: ClickHouseSettings,
-    real_servers: Servers,
-    topic: str,
-    tenants: tuple[Tenant, Tenant],
+    tmp_path: Path, real_servers: Servers
 ) -> None:
-    a, _ = tenants
     window = {"RAGTIME_HTTP__BODY_WINDOW_S": "1"}
-    kafka = real_servers.kafka
-    async with ingest_process(tmp_path, clickhouse_settings, kafka, topic, window) as running:
-        await running.answers("/healthz/ready", 200)
+    async with _running(real_servers, tmp_path, window) as (running, (a, _)):
         body = _event(9_000)
         reader, writer = await _connect(running, a.address)
         writer.write(a.head(len(body), "Connection: close"))

@@ -144,7 +144,7 @@ async def test_key_is_refused_within_5_s_when_it_is_revoked(
 ) -> None:
     body = json.dumps(_message(1)).encode()
     assert (await _post(ingest, body, "application/json")).status_code == 202
-    await revoke_key(clickhouse, "key-1", datetime.now(UTC))
+    await revoke_key(clickhouse, f"key-{PROJECT}", datetime.now(UTC))
 
     async def is_refused() -> bool:
         return (await _post(ingest, body, "application/json")).status_code == 401

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import httpx
-
 from deploy.local import pids
 from deploy.local.demo import read_environment
 from deploy.local.layout import CHECKOUT, Layout, layout
 from deploy.local.ports import Ports, variable
 from deploy.local.supervision import PROGRAMS
+from tests.local_http import HTTP
 from tests.ports import free_port
 
 _COMMAND_S = 240.0
@@ -79,7 +78,7 @@ class LocalStack:
         demo = self.demo
         url = f"{demo['RT_QUERY_URL']}/api/v1/projects/{demo['RT_PROJECT']}/analytics"
         headers = {"Authorization": f"Bearer {demo['RT_LIVE_KEY']}"}
-        answer = httpx.get(url, params={"category": "usage"}, headers=headers, trust_env=False)
+        answer = HTTP.get(url, params={"category": "usage"}, headers=headers)
         assert answer.status_code == 200, answer.text
         stats: list[dict[str, object]] = answer.json()["stats"]
         return stats
