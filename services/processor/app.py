@@ -38,7 +38,7 @@ from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health, serve_health
 from services.processor.late_days import LateDays
 from services.processor.lookups import Lookups
-from services.processor.membership import Membership
+from services.processor.membership import Membership, instance_id
 from services.processor.ownership import Ownership, StoppedError
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
@@ -126,7 +126,7 @@ async def _start(
     await dead_letters.start()
     health.kafka = True
     app = build(settings, Neighbours(client, dead_letters, traces), health, folder)
-    await app.start()
+    await app.wait_for_stopped(app.start())  # a crash in another thread does not end the start
     return app
 
 
@@ -179,7 +179,7 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
     async def watch() -> None:
         await watchdog.run(health, lambda: not app.should_stop)
 
-    app.task(watch)
+    app.add_future(watch())  # a task of Faust's would wait for the first rebalance
 
     # Faust calls this inside each rebalance, and the next one waits for it.
     @app.on_partitions_assigned.connect
@@ -244,8 +244,12 @@ def _faust_app(settings: Settings, folder: str) -> faust.App:
         consumer_auto_offset_reset="earliest",
         # A broker that has just started may know no partitions: the group is told of them soon.
         consumer_metadata_max_age_ms=5_000,
-        consumer_group_instance_id=settings.group.instance,
+        consumer_group_instance_id=instance_id(
+            settings.group.instance, settings.kafka.events_topic
+        ),
         broker_session_timeout=settings.group.session_timeout_s,
+        # Faust refuses one that is shorter; the group answers a member when others' sessions end.
+        broker_request_timeout=max(90.0, settings.group.session_timeout_s),
         broker_heartbeat_interval=settings.group.session_timeout_s / 20,
         broker_rebalance_timeout=max(120.0, settings.group.session_timeout_s),
         # An outage of ClickHouse must not cost the worker its membership.

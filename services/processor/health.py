@@ -26,6 +26,7 @@ class Health:
     held: bool = False
     stopping: bool = False
     stuck: list[int] = field(default_factory=list)
+    left_out: bool = False
     looked_at_s: float | None = None  # monotonic; of the watchdog, once it has begun
 
     def checks(self) -> dict[str, bool]:
@@ -41,6 +42,8 @@ class Health:
         """Why only a new process helps; empty while this one may go on."""
         if self.stuck:
             return {"status": "stuck", "partitions": self.stuck}
+        if self.left_out:
+            return {"status": "left_out"}
         looked_at_s = now_s if self.looked_at_s is None or self.stopping else self.looked_at_s
         if now_s - looked_at_s > _LOOKS_WITHIN_S:
             return {"status": "unwatched"}  # nobody would find that it is stuck

@@ -8,6 +8,15 @@ import faust
 from faust.types import TP
 
 
+def instance_id(instance: str | None, topic: str) -> str | None:
+    """The name by which Kafka knows a process that has one: another for each topic.
+
+    Kafka gives a member that returns within its session the partitions that it had, without asking
+    which topic it reads now; aiokafka dies of partitions of another.
+    """
+    return f"{instance}.{topic}" if instance else None
+
+
 class Membership:
     """Which partitions we were given last, and whether that still holds."""
 
@@ -32,6 +41,14 @@ class Membership:
         self._is_given.clear()
         self._rebalance, self._generation = self._given
 
+    def rebalances(self) -> int:
+        """How many rebalances have begun."""
+        return int(self._app.rebalancing_count)
+
+    def is_given(self) -> bool:
+        """Whether the last rebalance that began has given us what there is for us."""
+        return self._rebalance > 0 and self.is_wanted()
+
     async def next_given(self) -> None:
         """Return when the rebalance that has begun has given us partitions."""
         await self._is_given.wait()
@@ -39,6 +56,30 @@ class Membership:
     def is_wanted(self) -> bool:
         """Whether no rebalance has begun since, and the service goes on."""
         return not self._app.should_stop and self._app.rebalancing_count == self._rebalance
+
+    def ended_by(self) -> BaseException | None:
+        """What ended aiokafka's part in the group, for good.
+
+        It tells nobody but its own log: Faust, which lets our tasks begin after the first
+        rebalance, waits for ever for one that cannot come.
+        """
+        task = getattr(self._coordinator(), "_coordination_task", None)
+        return task.exception() if task and task.done() and not task.cancelled() else None
+
+    def refused_by(self) -> Exception | None:
+        """What the coordinator answered that aiokafka keeps for the next read to raise.
+
+        Until then it does nothing; before the first rebalance nobody reads.
+        """
+        error: Exception | None = getattr(self._coordinator(), "_pending_exception", None)
+        return error
+
+    def _coordinator(self) -> Any:  # noqa: ANN401 - aiokafka has no types
+        # None until Faust's consumer has started; to ask for `consumer` would make one too early.
+        found: Any = self._app
+        for part in ("_consumer", "_thread", "_consumer", "_coordinator"):
+            found = getattr(found, part, None)
+        return found
 
     def partitions(self) -> set[int]:
         """The numbers of our partitions."""

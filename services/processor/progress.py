@@ -15,7 +15,9 @@ class Look:
     """What is known at a moment. `at_s`: monotonic; `done`: per partition, what is finished.
 
     `ends` is None while Kafka does not say. `waits`: how often the process has begun to wait for
-    something that it knows.
+    something that it knows. `owns`: it counts, or there is no partition for it. `is_given`: the
+    group has given it its partitions, and it takes them over or owns them; `rebalances`: how many
+    have begun.
     """
 
     at_s: float
@@ -24,10 +26,17 @@ class Look:
     clickhouse_answers: bool
     is_settled: bool
     waits: int
+    owns: bool
+    is_given: bool
+    rebalances: int
+
+    @property
+    def servers_answer(self) -> bool:
+        return self.ends is not None and self.clickhouse_answers
 
     def lagging(self) -> dict[int, int]:
         """The partitions in which something should happen, and how far they are."""
-        if self.ends is None or not self.clickhouse_answers or not self.is_settled:
+        if self.ends is None or not self.servers_answer or not self.is_settled:
             return {}
         return {
             number: offset for number, offset in self.done.items() if self.ends[number] > offset
@@ -54,3 +63,26 @@ class ProgressWatch:
         return sorted(
             number for number, (_, at_s) in since.items() if look.at_s - at_s >= self._patience_s
         )
+
+
+class AssignmentWatch:
+    """Remembers since when nothing is owned though the servers answer.
+
+    A take-over may last as long as it takes: it says what it waits for. But it must be one: where
+    a rebalance cuts each of them short, two processes have one name, say.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._since_s: float | None = None
+        self._rebalances = 0
+
+    def is_left_out(self, look: Look) -> bool:
+        """Whether this process has owned nothing for too long."""
+        is_same = look.rebalances == self._rebalances
+        self._rebalances = look.rebalances
+        if look.owns or not look.servers_answer or (look.is_given and is_same):
+            self._since_s = None
+            return False
+        self._since_s = look.at_s if self._since_s is None else self._since_s
+        return look.at_s - self._since_s >= self._patience_s

@@ -39,7 +39,8 @@ class GroupSettings(ConsumerGroup):
     instance: str | None = Field(
         default=None,
         description="a name of this process that stays over restarts, and that no other has: it"
-        " gets its partitions back as soon as it returns; see [scaling](operating.md#scaling)",
+        " gets its partitions back as soon as it returns; see [scaling](operating.md#scaling)."
+        " Kafka is told it with the topic behind it: `processor-0.events`",
     )
     session_timeout_s: Annotated[float, Field(ge=6, le=300)] = Field(
         30.0, description="when a silent process loses its partitions"

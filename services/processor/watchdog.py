@@ -1,6 +1,10 @@
-"""Looks every few seconds whether the processor gets on, and lets the liveness probe tell."""
+"""Looks every few seconds whether the processor gets on, and lets the liveness probe tell.
+
+It runs beside Faust from the start: whatever Faust would run waits for its first rebalance.
+"""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -14,12 +18,19 @@ from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
 from services.processor.membership import Membership
-from services.processor.progress import Look, ProgressWatch
+from services.processor.progress import AssignmentWatch, Look, ProgressWatch
 from services.processor.topic import EventsTopic
 
 _INTERVAL_S = 5.0
 _ANSWER_S = 5.0
 PATIENCE_S = 30.0
+# More than a group may take to agree: it waits for a session that ends, at most 300 s, and again.
+UNOWNED_S = 600.0
+
+_ADVICE = (
+    "look whether another process has the same RAGTIME_GROUP__INSTANCE, and whether the group has"
+    " members that are not processors of this topic"
+)
 
 log = get_logger()
 
@@ -44,16 +55,28 @@ class Watchdog:
 
     async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
         """Look again and again, as long as it is wanted."""
-        watch = ProgressWatch(PATIENCE_S)
+        watch, assignment_watch = ProgressWatch(PATIENCE_S), AssignmentWatch(UNOWNED_S)
         while is_wanted():
             health.looked_at_s = time.monotonic()
+            self._check_membership()
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
             self._measure(look, len(health.stuck))
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
+            health.left_out = assignment_watch.is_left_out(look)
+            if health.left_out:
+                log.error("membership.left_out", unowned_s=UNOWNED_S, advice=_ADVICE)
             await asyncio.sleep(_INTERVAL_S)
+
+    def _check_membership(self) -> None:
+        """End the process where it cannot own a partition again; whatever hangs in it goes too."""
+        if ended_by := self._membership.ended_by():
+            log.error("membership.lost", reason=str(ended_by), advice=_ADVICE)
+            os._exit(1)
+        if refused_by := self._membership.refused_by():
+            log.error("membership.refused", reason=str(refused_by), advice=_ADVICE)
 
     async def _look(self, health: Health) -> Look:
         done = dict(self._agent.done)
@@ -66,13 +89,19 @@ class Watchdog:
                 health.owns and self._membership.is_wanted() and not self._dead_letters.is_held
             ),
             waits=self._agent.waits,
+            owns=health.owns and self._membership.is_given(),
+            is_given=self._membership.is_given(),
+            rebalances=self._membership.rebalances(),
         )
 
     async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:
         """Up to where there is something to do; None while Kafka does not say."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                ends = await self._topic.ends(done) if done else {}
+                if not done:
+                    await self._topic.number_of_partitions()
+                    return {}
+                ends = await self._topic.ends(done)
         except (KafkaError, TimeoutError):
             return None
         for number, end in ends.items():

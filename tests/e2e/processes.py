@@ -123,6 +123,19 @@ class Process:
         assert code == 0, f"{self.name} ended with exit code {code}:\n{self.log_tail()}"
         return time.monotonic() - started
 
+    def wait(self, within_s: float) -> int:
+        """The exit code with which it ends by itself; fails when it does not in time."""
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            return process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(
+                f"{self.name} did not end within {within_s:g} s:\n{self.log_tail()}"
+            ) from None
+
     def kill(self) -> None:
         """SIGKILL: it runs not one more instruction."""
         process, self._process = self._process, None

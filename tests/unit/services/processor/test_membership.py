@@ -1,5 +1,6 @@
 """Which partitions are ours, when rebalances follow each other closely."""
 
+import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,7 +9,7 @@ import faust
 import pytest
 from faust.types import TP
 
-from services.processor.membership import Membership
+from services.processor.membership import Membership, instance_id
 
 
 class Consumer:
@@ -66,3 +67,52 @@ async def test_membership_is_not_confirmed_for_partitions_that_went_elsewhere(
     app.consumer.assigned = {TP("events", 1)}
     assert not await membership.confirm({0: 6})
     assert app.consumer.committed == {TP("events", 0): 5}
+
+
+def test_member_of_another_topic_is_another_member() -> None:
+    assert instance_id("processor-0", "events") == "processor-0.events"
+    assert instance_id(None, "events") is None
+
+
+def test_process_is_given_nothing_before_its_first_rebalance_ends(
+    app: Any, membership: Membership
+) -> None:
+    app.rebalancing_count = 0
+    assert not membership.is_given()
+    app.rebalancing_count = 1
+    assert not membership.is_given()
+    membership.given()
+    membership.begin()
+    assert membership.is_given()
+
+
+def _coordinated(app: Any, coordination: "asyncio.Task[None]") -> Any:
+    coordinator = SimpleNamespace(_coordination_task=coordination, _pending_exception=None)
+    thread = SimpleNamespace(_consumer=SimpleNamespace(_coordinator=coordinator))
+    app._consumer = SimpleNamespace(_thread=thread)
+    return coordinator
+
+
+async def test_end_of_the_coordination_is_seen_and_its_stop_is_none(
+    app: Any, membership: Membership
+) -> None:
+    async def dies() -> None:
+        raise AssertionError("unsubscribed topic")
+
+    assert membership.ended_by() is None, "the consumer has not started"
+    for task in (asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(asyncio.sleep(9))):
+        _coordinated(app, task)
+        await asyncio.sleep(0.01)
+        task.cancel()
+        assert membership.ended_by() is None
+    died = asyncio.create_task(dies())
+    _coordinated(app, died)
+    await asyncio.wait({died})
+    assert str(membership.ended_by()) == "unsubscribed topic"
+
+
+async def test_what_the_group_refuses_is_seen(app: Any, membership: Membership) -> None:
+    assert membership.refused_by() is None
+    coordinator = _coordinated(app, asyncio.create_task(asyncio.sleep(0)))
+    coordinator._pending_exception = PermissionError("group")
+    assert str(membership.refused_by()) == "group"

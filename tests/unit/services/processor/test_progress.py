@@ -2,11 +2,20 @@
 
 from dataclasses import replace
 
-from services.processor.progress import Look, ProgressWatch
+from services.processor.progress import AssignmentWatch, Look, ProgressWatch
 
 LAGGING = Look(
-    at_s=0.0, ends={0: 10}, done={0: 5}, clickhouse_answers=True, is_settled=True, waits=0
+    at_s=0.0,
+    ends={0: 10},
+    done={0: 5},
+    clickhouse_answers=True,
+    is_settled=True,
+    waits=0,
+    owns=True,
+    is_given=True,
+    rebalances=1,
 )
+WITHOUT = replace(LAGGING, ends={}, done={}, is_settled=False, owns=False, is_given=False)
 
 
 def stuck(*looks: Look) -> list[int]:
@@ -49,3 +58,31 @@ def test_partition_is_not_stuck_when_what_it_waits_for_is_known() -> None:
 def test_each_partition_is_watched_by_itself() -> None:
     two = replace(LAGGING, ends={0: 10, 1: 10}, done={0: 5, 1: 5})
     assert stuck(two, replace(two, at_s=30, done={0: 6, 1: 5})) == [1]
+
+
+def is_left_out(*looks: Look) -> bool:
+    watch = AssignmentWatch(600.0)
+    return [watch.is_left_out(look) for look in looks][-1]
+
+
+def test_process_is_left_out_when_no_rebalance_gives_it_anything() -> None:
+    assert not is_left_out(WITHOUT, replace(WITHOUT, at_s=599.0))
+    assert is_left_out(WITHOUT, replace(WITHOUT, at_s=600.0))
+
+
+def test_process_is_left_out_when_each_take_over_is_cut_short_by_a_rebalance() -> None:
+    # Two processes of one name put each other out.
+    cut = [replace(WITHOUT, at_s=5.0 * n, is_given=bool(n % 2), rebalances=n) for n in range(122)]
+    assert not is_left_out(*cut[:120])
+    assert is_left_out(*cut)
+
+
+def test_process_is_not_left_out_when_it_owns_or_waits_for_what_is_known() -> None:
+    for pause in (
+        replace(WITHOUT, at_s=400.0, owns=True, is_given=True),
+        replace(WITHOUT, at_s=400.0, ends=None),
+        replace(WITHOUT, at_s=400.0, clickhouse_answers=False),
+        replace(WITHOUT, at_s=400.0, is_given=True),  # a take-over that goes on
+    ):
+        assert not is_left_out(WITHOUT, pause, replace(WITHOUT, at_s=990.0))
+        assert is_left_out(WITHOUT, pause, replace(WITHOUT, at_s=401), replace(WITHOUT, at_s=1001))

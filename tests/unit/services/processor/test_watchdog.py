@@ -35,6 +35,8 @@ class World:
     wanted: bool = True
     is_held: bool = False
     waits: int = 0
+    end: Exception | None = None
+    refusal: Exception | None = None
     clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
     health: Health = field(default_factory=lambda: Health(owns=True))
 
@@ -42,6 +44,21 @@ class World:
         if self.failure:
             raise self.failure
         return {number: self.ends_of_topic[number] for number in numbers}
+
+    async def number_of_partitions(self) -> int:
+        return len(await self.ends(self.ends_of_topic))
+
+    def rebalances(self) -> int:
+        return 1
+
+    def is_given(self) -> bool:
+        return self.wanted
+
+    def ended_by(self) -> Exception | None:
+        return self.end
+
+    def refused_by(self) -> Exception | None:
+        return self.refusal
 
     async def is_caught_up(self, number: int, _end: int) -> bool:
         if self.hangs:
@@ -206,3 +223,44 @@ async def test_servers_are_shown_when_clickhouse_does_not_answer(world: World) -
     _clickhouse_is_away(world)
     await world.look()
     assert shown("ragtime_server_answers") == {"kafka": 1.0, "clickhouse": 0.0}
+
+
+class EndedError(BaseException):
+    """In the place of the end of the process."""
+
+
+async def test_process_ends_when_its_part_in_the_group_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise EndedError(code)
+
+    monkeypatch.setattr(watchdog.os, "_exit", end)
+    world.end = KafkaConnectionError("unsubscribed topic")
+    with capture_logs() as said, pytest.raises(EndedError, match="1"):
+        await world.look()
+    (line,) = said
+    assert (line["event"], line["log_level"]) == ("membership.lost", "error")
+    assert "unsubscribed topic" in line["reason"]
+
+
+async def test_refusal_of_the_group_is_told_at_each_look(world: World) -> None:
+    world.done, world.refusal = {}, KafkaConnectionError("not allowed")
+    with capture_logs() as said:
+        await world.look()
+    assert [line["event"] for line in said] == ["membership.refused"]
+
+
+async def test_service_does_not_live_when_it_owns_nothing_and_both_servers_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "UNOWNED_S", 0.0)
+    world.done, world.wanted = {}, False
+    with capture_logs() as said:
+        await world.look()
+    assert world.health.trouble(0.0) == {"status": "left_out"}
+    assert [line["event"] for line in said] == ["membership.left_out"]
+
+    _kafka_is_away(world)
+    await world.look()
+    assert world.health.trouble(0.0) == {}

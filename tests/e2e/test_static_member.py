@@ -1,0 +1,119 @@
+"""A processor with a name (RAGTIME_GROUP__INSTANCE) that returns within its session."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from clickhouse_connect.driver.client import Client
+
+from tests.e2e.lines import line
+from tests.e2e.processes import Service, run_command
+from tests.e2e.stack import database_client, environment_of, topics_of, user_of
+from tests.e2e.topics import Topics
+from tests.servers import Servers
+
+pytestmark = pytest.mark.e2e
+
+_INSTANCE = "processor-0"
+_SESSION_S = 30
+_ENDS_WITHIN_S = 60.0
+
+
+@dataclass
+class World:
+    """A processor with a name, not started, and two topics that it may be told to count."""
+
+    processor: Service
+    old: Topics
+    new: Topics
+    database: Client
+
+    def start(self, topics: Topics) -> None:
+        self.processor.environment |= {"RAGTIME_KAFKA__EVENTS_TOPIC": topics.events}
+        self.processor.start()
+
+    def counted(self) -> list[str]:
+        """The ids of all rows."""
+        rows = self.database.query("SELECT id FROM events ORDER BY id").result_rows
+        return [name for (name,) in rows]
+
+    def said(self, event: str) -> list[dict[str, str]]:
+        """The lines of the log with this event."""
+        lines = self.processor.log.read_text("utf-8").splitlines()
+        return [json.loads(one) for one in lines if f'"{event}"' in one]
+
+
+@pytest.fixture
+def world(real_servers: Servers, tmp_path: Path) -> Iterator[World]:
+    environment = environment_of(real_servers) | {
+        "RAGTIME_GROUP__INSTANCE": _INSTANCE,
+        "RAGTIME_GROUP__SESSION_TIMEOUT_S": str(_SESSION_S),
+    }
+    old = topics_of(environment)
+    new = replace(old, events=f"{old.events}-2", dead_letters=f"{old.events}-2.dead-letter")
+    with ExitStack() as closing:
+        for topics in (old, new):
+            names = {
+                "RAGTIME_KAFKA__EVENTS_TOPIC": topics.events,
+                "RAGTIME_KAFKA__DEAD_LETTER_TOPIC": topics.dead_letters,
+            }
+            run_command(environment | names, "init")
+            closing.callback(topics.delete)
+        database = closing.enter_context(database_client(environment))
+        processor = Service(
+            "processor", environment | user_of(real_servers, "processor"), tmp_path / "log"
+        )
+        closing.callback(processor.close)
+        yield World(processor, old, new, database)
+
+
+def test_processor_counts_a_new_topic_when_it_returns_under_its_name_at_once(world: World) -> None:
+    world.old.write([line("p", "before")])
+    world.new.write([line("p", "after")])
+    world.start(world.old)
+    world.old.wait_until_read(60)
+    world.processor.stop()
+
+    world.start(world.new)
+    # Kafka waits first for the member that read the old topic, until its session ends.
+    world.processor.wait_until_ready(_SESSION_S + 60)
+    world.new.wait_until_read(60)
+
+    assert world.counted() == ["after", "before"]
+
+
+def test_processor_ends_and_says_why_when_kafka_gives_it_partitions_of_another_topic(
+    world: World,
+) -> None:
+    asyncio.run(_join_and_go(world.old, f"{_INSTANCE}.{world.new.events}"))
+
+    # Longer than Faust waits for an answer, too.
+    world.processor.environment |= {"RAGTIME_GROUP__SESSION_TIMEOUT_S": "120"}
+    world.start(world.new)
+    assert world.processor.wait(_ENDS_WITHIN_S) == 1
+
+    (told,) = world.said("membership.lost")
+    assert "Received an assignment for unsubscribed topic" in told["reason"]
+    assert "RAGTIME_GROUP__INSTANCE" in told["advice"]
+
+
+async def _join_and_go(topics: Topics, instance_id: str) -> None:
+    """Take the partitions as a member with a name, and be gone without a word."""
+    consumer = AIOKafkaConsumer(
+        topics.events,
+        bootstrap_servers=topics.bootstrap_servers,
+        group_id=topics.group,
+        group_instance_id=instance_id,
+        session_timeout_ms=_SESSION_S * 1000,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    async with asyncio.timeout(60):
+        while not consumer.assignment():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await consumer.stop()
