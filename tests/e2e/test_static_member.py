@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
@@ -15,6 +17,7 @@ from tests.e2e.lines import line
 from tests.e2e.processes import Service, run_command
 from tests.e2e.stack import database_client, environment_of, topics_of, user_of
 from tests.e2e.topics import Topics
+from tests.e2e.waiting import wait_until
 from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
@@ -22,6 +25,11 @@ pytestmark = pytest.mark.e2e
 _INSTANCE = "processor-0"
 _SESSION_S = 30
 _ENDS_WITHIN_S = 60.0
+_IMPATIENT = """
+from services.processor import app, watchdog
+watchdog.UNOWNED_S = 15.0
+app.main()
+"""
 
 
 @dataclass
@@ -100,6 +108,32 @@ def test_processor_ends_and_says_why_when_kafka_gives_it_partitions_of_another_t
     (told,) = world.said("membership.lost")
     assert "Received an assignment for unsubscribed topic" in told["reason"]
     assert "RAGTIME_GROUP__INSTANCE" in told["advice"]
+
+
+def test_processors_of_one_name_are_not_live_when_each_puts_the_other_out(
+    world: World, tmp_path: Path
+) -> None:
+    twin = Service("processor", world.processor.environment, tmp_path / "twin")
+    both = [world.processor, twin]
+    for processor in both:
+        # No take-over ends within a heartbeat, as with the default.
+        processor.environment |= {"RAGTIME_BATCH__LEASE_S": "5"}
+        processor.command = [sys.executable, "-c", _IMPATIENT]
+    try:
+        for processor in both:
+            processor.start()
+        wait_until(lambda: {_liveness(one) for one in both} >= {"left_out"}, "it is seen", 120)
+        assert world.said("membership.left_out")
+    finally:
+        twin.close()
+    wait_until(lambda: _liveness(world.processor) == "live", "the one that is left counts", 60)
+
+
+def _liveness(processor: Service) -> str:
+    try:
+        return str(httpx.get(f"{processor.url}/healthz/live", timeout=5).json()["status"])
+    except httpx.TransportError:
+        return ""
 
 
 async def _join_and_go(topics: Topics, instance_id: str) -> None:

@@ -235,7 +235,7 @@ async def test_process_ends_when_its_part_in_the_group_has_ended(
     def end(code: int) -> None:
         raise EndedError(code)
 
-    monkeypatch.setattr(watchdog.os, "_exit", end)
+    monkeypatch.setattr("os._exit", end)
     world.end = KafkaConnectionError("unsubscribed topic")
     with capture_logs() as said, pytest.raises(EndedError, match="1"):
         await world.look()
