@@ -33,6 +33,7 @@ from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
 from libs.telemetry.tracing import tracing
+from services.ingest.batches import Turns
 from services.ingest.cardinality import Cardinality
 from services.ingest.countries import CountryOf, country_by_registry, open_country_database
 from services.ingest.openapi import document
@@ -121,6 +122,7 @@ def build(
             settings.cardinality.max_keys, settings.cardinality.max_memory_bytes
         ),
         limits=body,
+        turns=Turns(),
         budget=Budget(
             body.max_held_bytes,
             settings.http.share,

@@ -1,8 +1,9 @@
 """A request's events one by one: each becomes a line for the topic, or a rejection."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from libs.events.codec import encode_event
 from libs.events.models import AnyEvent
@@ -38,6 +39,26 @@ class Batch:
         is_refused = bool(self.rejected) and self.rejected[-1][0] == index
         if not is_refused and len(self.warnings) < _MOST_WARNINGS:
             self.warnings += [(index, warning) for warning in warnings]
+
+
+class Turns:
+    """Lets one large request of a project be prepared at a time.
+
+    Each large request takes a turn in every round of the event loop: with eight of them a
+    neighbour's request, which needs a few rounds, would wait for eight turns in each.
+    """
+
+    def __init__(self) -> None:
+        # A lock is there as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def prepare(self, events: Sequence[RawEvent], submission: Submission) -> Batch:
+        """See prepare_batch."""
+        if len(events) * _BYTES_OF_NOTHING + sum(map(len, events)) < _BYTES_IN_A_TURN:
+            return await prepare_batch(events, submission)
+        lock = self._locks.setdefault(submission.project_id, asyncio.Lock())
+        async with lock:
+            return await prepare_batch(events, submission)
 
 
 async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> Batch:

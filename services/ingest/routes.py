@@ -21,7 +21,7 @@ from libs.http.headers import read_headers
 from libs.http.problems import Problem
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
-from services.ingest.batches import Batch, prepare_batch
+from services.ingest.batches import Batch, Turns
 from services.ingest.bodies import (
     RawEvent,
     Received,
@@ -78,6 +78,7 @@ class EventsRoute:
     country_of: CountryOf
     cardinality: Cardinality
     limits: BodySettings
+    turns: Turns
     budget: Budget  # bytes of large bodies, by project
     clock: Callable[[], datetime]
 
@@ -120,7 +121,7 @@ class EventsRoute:
             await self.quota.charge(request, limits, received)
             raise
         state = await self.quota.take(request, limits, len(events), received)
-        batch = await prepare_batch(events, submission)
+        batch = await self.turns.prepare(events, submission)
         if reservation.amount:
             reservation.resize(sum(map(size_of, batch.lines)))
         return batch, state

@@ -14,13 +14,14 @@ def submission(
     address: str = "127.0.0.1",
     user_agent: str = "",
     max_keys: int = 1_000,
+    project_id: str = PROJECT,
 ) -> Submission:
     return Submission(
-        project_id=PROJECT,
+        project_id=project_id,
         may_be_live=may_be_live,
         accepted_at=ACCEPTED_AT,
         caller=Caller(lambda: address, user_agent, country_by_registry),
         country_of=country_by_registry,
         cardinality=Cardinality(max_keys, 1 << 20),
-        made_ids=None if idempotency_key is None else MadeIds(PROJECT, idempotency_key),
+        made_ids=None if idempotency_key is None else MadeIds(project_id, idempotency_key),
     )

@@ -1,5 +1,6 @@
 """Any bytes become a line or a refusal, and nothing else."""
 
+import asyncio
 import json
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from libs.events.codec import decode_line
 from libs.events.models import AnyEvent, ChatMessage, SessionEnded
 from libs.events.reasons import RejectCode
-from services.ingest.batches import prepare_batch
+from services.ingest.batches import Turns, prepare_batch
 from tests.turns import finish
 from tests.unit.services.ingest.submissions import submission
 
@@ -128,3 +129,21 @@ def test_object_becomes_a_valid_line_or_a_refusal_whatever_its_fields(
         assert isinstance(decode_line(0, line), AnyEvent)
     for _, refusal in batch.rejected:
         assert refusal.message
+
+
+async def test_neighbour_waits_for_one_large_request_of_a_project_at_a_time() -> None:
+    turns, ended = Turns(), []
+    large = [json.dumps(_MESSAGE | {"id": f"e-{number}"}).encode() for number in range(2_000)]
+
+    async def prepare(project: str, events: list[bytes]) -> None:
+        batch = await turns.prepare(events, submission(project_id=project))
+        assert len(batch.lines) == len(events)
+        ended.append(project)
+
+    attacks = [asyncio.create_task(prepare("attacker", large)) for _ in range(6)]
+    await asyncio.sleep(0)
+    await asyncio.gather(prepare("victim", large), prepare("small", large[:1]), *attacks)
+
+    assert ended[0] == "small"
+    assert ended.index("victim") <= 2, "beside the first of the attacker's, and no other"
+    assert not turns._locks
