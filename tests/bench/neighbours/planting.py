@@ -9,7 +9,7 @@ import httpx
 
 from libs.access.api_keys import NO_LIMIT
 from tests.bench.neighbours.reading import DEVICE, LAST_OF_LARGE, LAST_OF_MEDIUM
-from tests.bench.neighbours.stage import A, B, Stage, new_key
+from tests.bench.neighbours.stage import A, B, Stage, new_key, wait_until_known
 from tests.bench.neighbours.writing import old_events
 from tests.e2e.model import Event
 from tests.e2e.traffic import send_patiently
@@ -86,11 +86,12 @@ def _old_events(stage: Stage) -> None:
     portions = [events[at : at + 5_000] for at in range(0, len(events), 5_000)]
     url = stage.stack.events_url(A)
     # What lies there is no attack: it is not held back by what a key may write in a minute.
-    key = new_key(stage.stack, A, None, NO_LIMIT).text
+    key = new_key(stage.stack, A, None, NO_LIMIT)
+    wait_until_known(stage.stack, "ingest", key)
 
     def send(portion: list[Event]) -> None:
         with httpx.Client(timeout=60, trust_env=False) as http:
-            send_patiently(http, url, key, portion)
+            send_patiently(http, url, key.text, portion)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(send, portions))

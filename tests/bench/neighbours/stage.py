@@ -84,7 +84,7 @@ def staged_beside(real: Servers, folder: Path, keys: int) -> Iterator[Stage]:
         keys_of_a = [new_key(stack, A, None).text for _ in range(keys)]
         key_of_b, spare = (new_key(stack, B, _RATE_OF_B) for _ in range(2))
         for service in ("ingest", "query"):
-            wait_until(partial(_knows, stack, service, spare.text), f"{service} knows B", 60)
+            wait_until_known(stack, service, spare)
         yield Stage(real, stack, keys_of_a, key_of_b.text, spare)
 
 
@@ -101,6 +101,11 @@ def new_key(stack: Stack, project: str, rate: int | None, events_rate: int | Non
 
     asyncio.run(add())
     return Key(text, stored.id)
+
+
+def wait_until_known(stack: Stack, service: str, key: Key) -> None:
+    """Return when a service has read a new key."""
+    wait_until(partial(_knows, stack, service, key.text), f"{service} knows {key.id}", 60)
 
 
 def _knows(stack: Stack, service: str, key: str) -> bool:
