@@ -7,7 +7,7 @@ does the next request of the same key; nobody else does. A key without a limit i
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from libs.access.windows import Limit
 from services.ingest.publisher import Line, size_of
@@ -15,24 +15,24 @@ from services.ingest.publisher import Line, size_of
 # Units in a second (see quota.py): three times what a key may write on average, and so many for any
 # key, as the largest request goes in two seconds then.
 _LEAST_PER_S = 5_000
-_MINUTES_A_SECOND = 3 / 60
-# What goes at once: fewer would cost more records, more would be a burst.
-_SLICE_UNITS = 500
-_SLICE_BYTES = _SLICE_UNITS * 1024
+_TIMES_THE_AVERAGE = 3
+# What goes at once is that of so long: less would cost more records, more would be a burst.
+_SLICE_S = 1 / 12
+_UNIT_BYTES = 1024
 # Keys of which it is known when they may go on; who has nothing to wait for is forgotten then.
 _MOST_KEYS = 10_000
 
 
 class Pace:
-    """When each key may go on."""
+    """When each key may go on. A limit is what a key may write in a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
 
-    async def turn(self, limit: Limit, lines: Sequence[Line]) -> None:
-        """Wait until these lines may go. `limit`: what their key may write in a minute."""
-        wait_s = self.wait_s(limit, max(len(lines), sum(map(size_of, lines)) // 1024))
+    async def turn(self, limit: Limit, units: int) -> None:
+        """Wait until so many units of a key may go."""
+        wait_s = self.wait_s(limit, units)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
 
@@ -42,19 +42,26 @@ class Pace:
         start = max(now, self._due.get(limit.identity, now))
         if len(self._due) >= _MOST_KEYS:
             self._due = {key: due for key, due in self._due.items() if due > now}
-        self._due[limit.identity] = start + units / max(
-            _LEAST_PER_S, limit.most * _MINUTES_A_SECOND
-        )
+        self._due[limit.identity] = start + units / _per_s(limit)
         return start - now
 
 
-def slices(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
-    """A request's lines in parts that may go at once, in order."""
+def slices(limit: Limit, units: int, lines: Sequence[Line]) -> Iterable[tuple[Sequence[Line], int]]:
+    """The lines of a request of so many units in parts that may go at once, each with its units."""
+    most = int(_per_s(limit) * _SLICE_S)
+    return ((lines, units),) if units <= most else _cut(lines, most)
+
+
+def _per_s(limit: Limit) -> float:
+    return max(_LEAST_PER_S, limit.most * _TIMES_THE_AVERAGE / 60)
+
+
+def _cut(lines: Sequence[Line], most: int) -> Iterator[tuple[Sequence[Line], int]]:
     start, size_bytes = 0, 0
     for end, line in enumerate(lines):
-        size_bytes += size_of(line)
-        if end - start >= _SLICE_UNITS or size_bytes > _SLICE_BYTES:
-            if end > start:
-                yield lines[start:end]
-            start, size_bytes = end, size_of(line)
-    yield lines[start:]
+        its_bytes = size_of(line)
+        if end > start and (end - start >= most or size_bytes + its_bytes > most * _UNIT_BYTES):
+            yield lines[start:end], max(end - start, size_bytes // _UNIT_BYTES)
+            start, size_bytes = end, 0
+        size_bytes += its_bytes
+    yield lines[start:], max(len(lines) - start, size_bytes // _UNIT_BYTES)

@@ -89,13 +89,15 @@ class EventsRoute:
         project_id = writer.key.project_id
         reservation = self.budget.reservation(project_id)
         try:
-            batch, state = await self._read(request, writer.key, limits, reservation)
+            batch, units, state = await self._read(request, writer.key, limits, reservation)
             if batch.lines:
                 span = request.scope["state"].get("span")
-                for lines in slices(batch.lines) if limits else (batch.lines,):
-                    if limits:
-                        await self.pace.turn(limits[0], lines)
-                    await self.publisher.publish(lines, project_id, span)
+                if limits:
+                    for lines, its_units in slices(limits[0], units, batch.lines):
+                        await self.pace.turn(limits[0], its_units)
+                        await self.publisher.publish(lines, project_id, span)
+                else:
+                    await self.publisher.publish(batch.lines, project_id, span)
         finally:
             reservation.release()
         _measure(batch)
@@ -103,8 +105,8 @@ class EventsRoute:
 
     async def _read(
         self, request: Request, key: ActiveKey, limits: Sequence[Limit], reservation: Reservation
-    ) -> tuple[Batch, RateLimitState | None]:
-        """The request's events, and what the key may write yet.
+    ) -> tuple[Batch, int, RateLimitState | None]:
+        """The request's events, the units that they count, and what the key may write yet.
 
         Of the body nothing is held while Kafka is waited for.
         """
@@ -124,7 +126,7 @@ class EventsRoute:
         batch = await self.turns.prepare(events, submission)
         if reservation.amount:
             reservation.resize(sum(map(size_of, batch.lines)))
-        return batch, state
+        return batch, max(len(events), received.kib), state
 
     async def _events(
         self, request: Request, headers: Headers, reservation: Reservation, received: Received

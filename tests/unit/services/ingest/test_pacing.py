@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -32,24 +31,27 @@ def _lines(count: int, size_bytes: int = 300) -> list[Line]:
 
 
 @pytest.mark.parametrize(
-    ("count", "size_bytes", "parts"),
+    ("count", "size_bytes", "limit", "parts"),
     [
-        (1, 300, 1),
-        (500, 300, 1),
-        (501, 300, 2),
-        (10_000, 300, 20),
-        (20, 65_000, 3),
-        (2, 600_000, 2),
+        (1, 300, 120_000, 1),
+        (500, 300, 120_000, 1),
+        (501, 300, 120_000, 2),
+        (10_000, 300, 120_000, 20),
+        (20, 65_000, 120_000, 3),
+        (2, 600_000, 120_000, 2),
+        (500, 300, 100, 2),
+        (10_000, 300, 1_200_000, 2),
     ],
 )
 def test_request_goes_in_slices_of_what_may_go_at_once(
-    count: int, size_bytes: int, parts: int
+    count: int, size_bytes: int, limit: int, parts: int
 ) -> None:
     lines = _lines(count, size_bytes)
-    found = list(slices(lines))
-    assert [line for part in found for line in part] == lines
+    units = max(count, sum(map(size_of, lines)) // 1024)
+    found = list(slices(Limit("events:a", limit), units, lines))
+    assert [line for part, _ in found for line in part] == lines
     assert len(found) == parts
-    assert all(len(part) == 1 or sum(map(size_of, part)) <= 512_000 for part in found)
+    assert sum(units for _, units in found) == pytest.approx(units, abs=parts)
 
 
 def test_largest_request_goes_in_two_seconds_and_the_key_waits_for_it_alone() -> None:
@@ -102,8 +104,8 @@ async def test_other_key_goes_between_the_slices_of_a_large_request() -> None:
 async def test_key_without_a_limit_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     paced: list[Limit] = []
 
-    async def turn(_: Pace, limit: Limit, lines: Sequence[Line]) -> None:
-        assert len(lines) == 500
+    async def turn(_: Pace, limit: Limit, units: int) -> None:
+        assert units == 500
         paced.append(limit)
 
     monkeypatch.setattr(Pace, "turn", turn)
