@@ -86,6 +86,7 @@ class Admission:
         if key is None:
             await self._limit_address(request, may_be_known=self._may_be_known(token))
             raise self._refusal(request, token)
+        request.scope.setdefault("state", {})["key_id"] = key.id  # for the line in the log
         self._limit_here(request, key)
         if self._rates.per_key is not None:
             await self._limit_key(request, key, self._rates.per_key)

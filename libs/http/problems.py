@@ -152,6 +152,7 @@ def _rate_headers(request: Request) -> dict[str, str]:
 
 def answer_problem(request: Request, problem: Problem) -> Response:
     """The answer, with the headers of the caller's rate limit where that is known."""
+    request.scope.setdefault("state", {})["code"] = problem.code  # for the line in the log
     headers = _rate_headers(request) | problem.headers
     body = body_of(problem, request_id_in(request))
     return Response(msgspec.json.encode(body), problem.status, headers, media_type=MEDIA_TYPE)

@@ -1,7 +1,7 @@
 """One structured line and one measurement a request, and an id that leads from answer to log.
 
 Pure ASGI: Starlette's own middleware class costs more than a request. Never a path's project, a
-query, an address or a key: the line names the route's template.
+query, an address or a key: the line names the route's template, and a key by its public name.
 """
 
 import time
@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from fastapi.telemetry import TelemetryConfig
+from msgspec import UNSET
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,9 +77,20 @@ class RequestsLog:
         if route not in _QUIET_ROUTES:
             now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             duration_ms = round(seconds * 1000, 2)
-            method = scope["method"]
+            state = scope["state"]
             log_request(
-                RequestLine(self._service, method, route, status, duration_ms, request_id, now)
+                RequestLine(
+                    self._service,
+                    scope["method"],
+                    route,
+                    status,
+                    duration_ms,
+                    request_id,
+                    now,
+                    key_id=state.get("key_id", UNSET),
+                    code=state.get("code", UNSET),
+                    rejected=state.get("rejected", UNSET),
+                )
             )
 
 

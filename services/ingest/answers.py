@@ -60,9 +60,13 @@ def answer(
         usual = _all_accepted(accepted)
         return usual if limit is None else _Accepted(usual, limit)
     headers = {} if limit is None else limit.headers()
+    said = request.scope.setdefault("state", {})  # for the line in the log
+    if rejected:
+        said["rejected"] = len(rejected)
     if accepted:
         return _verdicts(Verdicts(accepted, rejected, warnings), headers)
     problem = Problem(400, "no_valid_event", "Not one event of the request is valid.")
+    said["code"] = problem.code
     fields = msgspec.structs.asdict(body_of(problem, request_id_in(request)))
     refusal = NoValidEvent(**fields, rejected=rejected)
     return Response(msgspec.json.encode(refusal), 400, headers, media_type=MEDIA_TYPE)

@@ -6,14 +6,16 @@ import time
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from backports import zstd
 
 from libs.access.api_keys import NO_LIMIT, Mode, Scope
 from libs.access.key_snapshot import KeySnapshot
+from libs.telemetry.logs import RequestLine
 from libs.telemetry.metrics import RATE_LIMITED
 from services.ingest.settings import BodySettings, WriteLimitSettings
-from tests.golden_events import ACCEPTED_AT
+from tests.golden_events import ACCEPTED_AT, PROJECT
 from tests.unit.services.ingest.service import PATH, Service, service
 
 _MESSAGE = {
@@ -433,6 +435,33 @@ async def test_proxy_is_told_of_once_when_its_word_does_not_count(
     written = "".join(capsys.readouterr())
     assert written.count("proxy.not_trusted") == warnings
     assert "194.232.104.150" not in written
+
+
+async def test_line_in_the_log_tells_whose_request_it_was_and_what_was_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[RequestLine] = []
+    monkeypatch.setattr("libs.http.requests_log.log_request", lines.append)
+    async with service() as running:
+        good = running.keys.add()
+        poor = running.keys.add(events_per_minute=1)
+        await _post(running, _MESSAGE, good)
+        await _post(running, [_MESSAGE, _BAD, _BAD], good)
+        await _post(running, _BAD, good)
+        await _post(running, [_MESSAGE, _MESSAGE], poor)
+        await _post(running, _MESSAGE, poor, PATH.replace(PROJECT, "zoo"))
+        await _post(running, _MESSAGE, {})
+
+    unset = msgspec.UNSET
+    assert [(line.status, line.key_id, line.code, line.rejected) for line in lines] == [
+        (202, "key-0", unset, unset),
+        (202, "key-0", unset, 2),
+        (400, "key-0", "no_valid_event", 1),
+        (413, "key-1", "too_many_events", unset),
+        (403, "key-1", "forbidden", unset),
+        (401, unset, "missing_key", unset),
+    ]
+    assert b"rejected" not in msgspec.json.encode(lines[0])
 
 
 async def test_address_and_user_agent_reach_neither_topic_nor_log(
