@@ -37,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
     "counts": counts.counts,
     "retention": tables.retention,
     "tables": tables.sizes,
+    "deletions": tables.deletions,
     "log-tables": tables.log_tables,
     "disk": disk.disk,
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
 from libs.clickhouse.migrations import (
     altered,
     read_engines,
@@ -19,6 +21,7 @@ from services.admin.statements import statement
 
 _SIZES = statement("doctor_sizes")
 _LOG_TABLES = statement("doctor_log_tables")
+_DELETIONS = statement("doctor_deletions")
 # ClickHouse begins to slow inserts at 1,000 parts of a partition, by default.
 _MANY_PARTS = 500
 
@@ -83,6 +86,24 @@ async def sizes(installation: Installation) -> Finding:
         f"{listed(crowded)} in one month; {seen}",
         f"at most {_MANY_PARTS} parts in a partition of a table",
         "Let larger batches form (RAGTIME_BATCH__WITHIN_S), or give ClickHouse more CPU.",
+    )
+
+
+async def deletions(installation: Installation) -> Finding:
+    """Nobody has deleted rows by hand that recovery still compares."""
+    return await judge_deletions(await installation.clickhouse())
+
+
+async def judge_deletions(client: AsyncClient) -> Finding:
+    """The same of one database. Raises the driver's `Error`."""
+    found = (await client.query(_DELETIONS)).result_rows
+    if not found:
+        return ok("none by hand in the last 45 days")
+    seen = [f"{times} of {table}, the last at {last} UTC" for table, times, last in found]
+    return warn(
+        f"rows were deleted by hand: {listed(seen)}",
+        "nothing deleted: the rows tell what was counted, and how far Kafka was read",
+        "Read `Deleting rows by hand` in docs/operating.md; `ragtime audit` tells what differs.",
     )
 
 

@@ -221,6 +221,7 @@ def test_names_of_checks_stay() -> None:
         "counts",
         "retention",
         "tables",
+        "deletions",
         "log-tables",
         "disk",
     ]
