@@ -53,8 +53,13 @@ class Service:
             ),
             access=AccessSettings(pepper=SecretStr(PEPPER), refresh_interval_s=0.01),
             rate_limit=KeyLimitSettings(per_key=5, per_address=3),
-            query=QuerySettings(timeout_s=0.2),
+            query=QuerySettings(timeout_s=10),
         )
+
+    def limit(self, **limits: Any) -> None:
+        """Set these of its limits before it runs."""
+        query = self.settings.query.model_copy(update=limits)
+        self.settings = self.settings.model_copy(update={"query": query})
 
     async def ask_and_leave(self, token: str, leaving: asyncio.Event) -> None:
         """Ask, as a server hands it over, and go away when told to."""

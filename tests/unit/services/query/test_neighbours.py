@@ -26,8 +26,7 @@ def victim(service: Service) -> str:
 async def test_victim_is_asked_for_at_once_when_an_attacker_has_queued_many_questions(
     service: Service, attacker: str, victim: str
 ) -> None:
-    limit = service.settings.query.model_copy(update={"max_running": 4, "timeout_s": 60})
-    service.settings = service.settings.model_copy(update={"query": limit})
+    service.limit(max_running=4, timeout_s=60)
     async with service.run() as http, asyncio.timeout(20):
         service.clickhouse.slow = {"FROM daily_counts": 60}
         heavy = [asyncio.create_task(http.get(PATH, headers=bearer(attacker))) for _ in range(30)]
@@ -42,8 +41,7 @@ async def test_victim_is_asked_for_at_once_when_an_attacker_has_queued_many_ques
 async def test_questions_about_a_device_wait_for_each_other_and_nobody_else_for_them(
     service: Service, attacker: str, victim: str
 ) -> None:
-    limit = service.settings.query.model_copy(update={"timeout_s": 60})
-    service.settings = service.settings.model_copy(update={"query": limit})
+    service.limit(timeout_s=60)
     accomplice = service.add_key(rate_per_minute=1_000)  # of the attacker's project
     device = {"deviceId": "d"}
     async with service.run() as http, asyncio.timeout(20):
@@ -78,8 +76,7 @@ async def test_victim_gets_a_large_answer_when_an_attacker_reads_none_of_its_own
     service: Service, attacker: str, victim: str, rows: int, unread: int
 ) -> None:
     service.clickhouse.rows["FROM daily_counts"] = list(_MANY[:rows])
-    limit = service.settings.query.model_copy(update={"timeout_s": 2.0})
-    service.settings = service.settings.model_copy(update={"query": limit})
+    service.limit(timeout_s=5.0)
     accomplice = service.add_key(rate_per_minute=1_000)  # of the attacker's project
     async with service.run() as http, asyncio.timeout(20):
         asked = [asyncio.create_task(service.ask_and_stall(attacker)) for _ in range(unread)]

@@ -361,6 +361,7 @@ async def test_answer_is_503_when_clickhouse_is_away(service: Service, failure: 
 
 
 async def test_answer_is_503_within_deadline_when_clickhouse_is_slow(service: Service) -> None:
+    service.limit(timeout_s=0.2)
     token = service.add_key()
     async with service.run() as http, asyncio.timeout(5):
         service.clickhouse.hangs = True
@@ -372,6 +373,7 @@ async def test_answer_is_503_within_deadline_when_clickhouse_is_slow(service: Se
 async def test_answer_is_503_within_one_deadline_when_the_second_statement_is_slow(
     service: Service,
 ) -> None:
+    service.limit(timeout_s=0.2)
     token = service.add_key()
     service.clickhouse.rows["FROM daily_counts"] = [(DAY, "source", "src-1", True, 2)]
     service.clickhouse.slow = {"last_name": 0.15, "FROM daily_counts": 0.15}
@@ -396,8 +398,7 @@ async def test_question_is_refused_when_its_answer_would_be_too_large(
 
 async def test_questions_wait_for_each_other_when_one_key_asks_many(service: Service) -> None:
     token = service.add_key(rate_per_minute=1000)
-    limit = service.settings.query.model_copy(update={"max_running": 4, "timeout_s": 5})
-    service.settings = service.settings.model_copy(update={"query": limit})
+    service.limit(max_running=4, timeout_s=5)
     async with service.run() as http:
         service.clickhouse.slow = {"FROM daily_counts": 0.01}
         answers = await asyncio.gather(*(http.get(PATH, headers=bearer(token)) for _ in range(20)))
@@ -538,9 +539,6 @@ async def test_answers_of_many_rows_are_made_one_after_the_other(
     service: Service, *, knows_its_limits: bool
 ) -> None:
     token = service.add_key(rate_per_minute=100)
-    service.settings = service.settings.model_copy(
-        update={"query": service.settings.query.model_copy(update={"timeout_s": 10})}
-    )
     service.clickhouse.rows["FROM daily_counts"] = _MANY
     service.clickhouse.slow["FROM daily_counts"] = 0.01
     if not knows_its_limits:
@@ -558,6 +556,7 @@ async def test_large_answer_waits_when_others_are_not_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "_MAX_UNREAD_BYTES", 1)
+    service.limit(timeout_s=2)
     token = service.add_key(rate_per_minute=100)
     service.clickhouse.rows["FROM daily_counts"] = _MANY[:4_000]
     async with service.run() as http:
