@@ -130,6 +130,19 @@ PARTITION BY toYYYYMM(appended_at)
 ORDER BY (project_id, is_live, date, type, session_id)
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
+CREATE TABLE key_changes
+(
+    `changed_at` DateTime64(3, 'UTC'),
+    `key_id` String,
+    `project_id` String,
+    `change` LowCardinality(String) COMMENT 'created, rates, rotated, revoked',
+    `detail` String COMMENT 'what it became',
+    `changed_by` String COMMENT 'RAGTIME_ACTOR, else the account that ran the command'
+)
+ENGINE = MergeTree
+ORDER BY (changed_at, key_id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE key_uses
 (
     `key_id` String,

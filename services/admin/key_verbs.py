@@ -1,4 +1,4 @@
-"""The verbs of `ragtime keys`: make, list, change, rotate, revoke."""
+"""The verbs of `ragtime keys`: make, list, change, rotate, revoke, and what was done to them."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from libs.access.api_keys import ApiKey, Mode, Scope
+from libs.access.key_changes import Change, KeyChange, KeyLog, list_changes
 from libs.access.key_store import add_key, list_keys, revoke_key, stored_key
 from libs.access.key_uses import last_uses
 from libs.events.models import PROJECT_ID_PATTERN
@@ -27,7 +28,7 @@ from services.admin.keys import (
     with_rates,
 )
 from services.admin.running import cell, fail, with_client
-from services.admin.settings import KeySettings, TablesSettings
+from services.admin.settings import KeySettings, KeyTableSettings, TablesSettings
 
 app = typer.Typer(help="Make, list, change, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -77,7 +78,13 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
     own_events = events_per_minute or None
     request = KeyRequest(project, frozenset(scope), mode, rate, label, expires, own_events)
     key, stored = make_key(request, _pepper(settings), datetime.now(UTC))
-    with_client(settings.clickhouse, lambda client: add_key(client, stored))
+
+    async def add(client: AsyncClient) -> None:
+        detail = f"{stored.mode.value}, {' '.join(sorted(stored.scopes))}, {_rates_of(stored)}"
+        await _log(client, settings).add(stored.id, project, Change.CREATED, detail)
+        await add_key(client, stored)
+
+    with_client(settings.clickhouse, add)
     _show(key, stored, as_json_)
 
 
@@ -108,12 +115,16 @@ def set_rate(
     if rate is None and events_per_minute is None:
         fail("say --rate, --events-per-minute or both")
 
+    settings = load_settings(KeyTableSettings)
+
     async def change(client: AsyncClient) -> ApiKey:
         changed = with_rates(await _valid_key(client, key_id), rate, events_per_minute)
+        log = _log(client, settings)
+        await log.add(key_id, changed.project_id, Change.RATES, _rates_of(changed))
         await add_key(client, changed)
         return changed
 
-    changed = with_client(load_settings(TablesSettings).clickhouse, change)
+    changed = with_client(settings.clickhouse, change)
     typer.echo(f"{key_id}: {_rates_of(changed)}")
 
 
@@ -132,6 +143,8 @@ def rotate(
     async def change(client: AsyncClient) -> tuple[str, ApiKey]:
         key = await _valid_key(client, key_id)
         secret, rotated = rotate_key(key, _pepper(settings), overlap, datetime.now(UTC))
+        detail = f"the old secret goes on for {overlap_hours} h"
+        await _log(client, settings).add(key_id, key.project_id, Change.ROTATED, detail)
         await add_key(client, rotated)
         return secret, rotated
 
@@ -141,13 +154,53 @@ def rotate(
 @app.command("revoke")
 def revoke(key_id: _ID) -> None:
     """Revoke a key; every service refuses it within 5 seconds."""
-    settings = load_settings(TablesSettings)
-    found = with_client(
-        settings.clickhouse, lambda client: revoke_key(client, key_id, datetime.now(UTC))
-    )
-    if not found:
+    settings = load_settings(KeyTableSettings)
+
+    async def revoke_noted(client: AsyncClient) -> bool:
+        key = await stored_key(client, key_id)
+        if key is not None and key.revoked_at is None:
+            await _log(client, settings).add(key_id, key.project_id, Change.REVOKED)
+        return await revoke_key(client, key_id, datetime.now(UTC))
+
+    if not with_client(settings.clickhouse, revoke_noted):
         fail(f"no key has the id {key_id}")
     typer.echo(f"revoked {key_id}")
+
+
+@app.command("log")
+def log_(
+    key_id: Annotated[
+        str, typer.Argument(help="Of one key only; the id that `keys list` shows.")
+    ] = "",
+    as_json_: _JSON = False,
+) -> None:
+    """Show what was done to keys, when and by whom."""
+    clickhouse = load_settings(TablesSettings).clickhouse
+    changes = with_client(clickhouse, lambda client: list_changes(client, key_id))
+    if as_json_:
+        typer.echo(json.dumps([_change_as_json(change) for change in changes]))
+        return
+    table = Table("when (UTC)", Column("id", no_wrap=True), "project", "what", "detail", "by")
+    for one in changes:
+        when = f"{one.changed_at:%Y-%m-%d %H:%M:%S}"
+        by = cell(one.changed_by)
+        table.add_row(when, one.key_id, one.project_id, one.change, cell(one.detail), by)
+    Console().print(table)
+
+
+def _change_as_json(change: KeyChange) -> dict[str, str]:
+    return {
+        "changedAt": change.changed_at.isoformat(timespec="milliseconds"),
+        "id": change.key_id,
+        "projectId": change.project_id,
+        "change": change.change,
+        "detail": change.detail,
+        "changedBy": change.changed_by,
+    }
+
+
+def _log(client: AsyncClient, settings: KeyTableSettings) -> KeyLog:
+    return KeyLog(client, settings.actor)
 
 
 async def _valid_key(client: AsyncClient, key_id: str) -> ApiKey:

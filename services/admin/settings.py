@@ -1,5 +1,7 @@
 """The settings of the command: ClickHouse's user here may do everything."""
 
+import os
+from getpass import getuser
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -83,8 +85,25 @@ class MigrateSettings(TablesSettings):
     retention: RetentionSettings = RetentionSettings()
 
 
-class KeySettings(TablesSettings):
-    """What the keys need."""
+def _account() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # an id without a name, as containers have it
+        return f"uid {os.getuid()}"
+
+
+class KeyTableSettings(TablesSettings):
+    """What changing keys needs."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default_factory=_account,
+        description="who runs `ragtime`, for the [log of keys](operating.md#api-keys); without it"
+        " the account",
+    )
+
+
+class KeySettings(KeyTableSettings):
+    """What making secrets needs."""
 
     access: AccessSettings
 

@@ -73,6 +73,29 @@ def test_key_without_the_scope_is_refused(stack: Stack, project: Project) -> Non
     assert_rate_headers(read)
 
 
+def test_log_tells_what_was_done_to_a_key_and_by_whom(stack: Stack, project: Project) -> None:
+    key = _new_key(stack, project, "--scope", "analytics:read", "--rate", "7")
+    stack.ragtime("keys", "set-rate", key["id"], "--events-per-minute", "unlimited")
+    rotated = json.loads(stack.ragtime("keys", "rotate", key["id"], "--json"))
+    for _ in range(2):  # the second does nothing
+        stack.ragtime("keys", "revoke", key["id"])
+
+    said = stack.ragtime("keys", "log", key["id"], "--json")
+    log = json.loads(said)
+
+    assert [(one["change"], one["detail"]) for one in log] == [
+        ("created", "live, analytics:read, 7 requests"),
+        ("rates", "7 requests, unlimited events"),
+        ("rotated", "the old secret goes on for 24 h"),
+        ("revoked", ""),
+    ]
+    assert {(one["id"], one["projectId"]) for one in log} == {(key["id"], project.id)}
+    assert all(one["changedBy"] for one in log)
+    assert key["key"] not in said
+    assert rotated["key"] not in said
+    assert key["id"] in stack.ragtime("keys", "log")
+
+
 def test_key_is_refused_within_5_s_when_it_was_revoked(stack: Stack, project: Project) -> None:
     key = _new_key(stack, project, "--scope", "analytics:read", "--scope", "events:write")
     stack.ragtime("keys", "revoke", key["id"])
