@@ -15,6 +15,7 @@ from tests.layers import lines
 from tests.servers import Servers, servers
 from tests.workers import (
     Ending,
+    Turns,
     is_worker,
     needs_servers,
     number_of_workers,
@@ -49,6 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave nothing running when a run of several workers is ended."""
     if config.getoption("numprocesses", None) and not is_worker(config):
         config.pluginmanager.register(Ending())
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let the workers take turns where a test has to be alone."""
+    if is_worker(session.config):
+        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        session.config.pluginmanager.register(Turns(factory.getbasetemp().parent))
 
 
 def pytest_xdist_auto_num_workers() -> int:

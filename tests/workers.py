@@ -2,12 +2,16 @@
 
 The tests of one file stay together, as they share fixtures. Files that need servers come first, so
 that no worker is left alone with a long one at the end; within both halves the order is random.
+What is marked `alone` compares times: the other workers stand still meanwhile.
 """
 
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -56,3 +60,34 @@ class Ending:
         for worker in self._workers:
             worker.terminate()
         raise KeyboardInterrupt
+
+
+class Turns:
+    """Lets a test that measures run while none of the other workers does: those wait meanwhile.
+
+    `folder`: of all workers of a run. Who comes goes through the gate first: where a test waits
+    there until it is alone, no other may pass it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # Held until the worker ends, and let go by the system if it is killed.
+        self._gate, self._floor = (
+            os.open(folder / name, os.O_WRONLY | os.O_CREAT) for name in ("gate", "floor")
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        with self._turn(alone=item.get_closest_marker("alone") is not None):
+            return (yield)
+
+    @contextmanager
+    def _turn(self, *, alone: bool) -> Iterator[None]:
+        flock(self._gate, LOCK_EX)
+        try:
+            flock(self._floor, LOCK_EX if alone else LOCK_SH)
+        finally:
+            flock(self._gate, LOCK_UN)
+        try:
+            yield
+        finally:
+            flock(self._floor, LOCK_UN)

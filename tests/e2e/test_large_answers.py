@@ -19,7 +19,7 @@ from tests.e2e.waiting import wait_until
 from tests.local_http import HTTP
 from tests.servers import Servers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 log = logging.getLogger(__name__)  # figures: --log-cli-level=info
 

@@ -20,7 +20,7 @@ from tests.bench.neighbours.victim import Seen, watch
 from tests.bench.neighbours.watching import limits_mib, peaks_mib
 from tests.servers import Servers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 _LEFT_TO_THE_BENCH = {"old-repeats", "heavy", "keys"}
 _SHORT = [kind for kind in KINDS if kind not in _LEFT_TO_THE_BENCH]

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from tests.integration.gateway.process import ADMIN, Gateway, password_of
 from tests.integration.gateway.requests import Answer, begin, send
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 _Compress = Callable[[bytes], bytes]
 _ENCODINGS = pytest.mark.parametrize(
