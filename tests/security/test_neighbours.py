@@ -23,8 +23,8 @@ from tests.servers import Servers
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 _LEFT_TO_THE_BENCH = {"old-repeats", "heavy", "keys"}
-# Missed, see SECURITY.md: a wave of connections is worked off before anybody else's turn, which takes
-# seconds on a slow machine. That nobody is refused, and memory, are held to all the same.
+# Missed, see SECURITY.md: a wave of connections is worked off before anybody else's turn, which
+# takes seconds on a slow machine. That nobody is refused, and memory, are held to all the same.
 _SLOW = {"unread-documents"}
 _SHORT = [kind for kind in KINDS if kind not in _LEFT_TO_THE_BENCH]
 _WARM_UP_S, _ALONE_S, _BESIDE_S = 2, 4, 3
