@@ -20,14 +20,14 @@ _MAX_HOPS = 20
 
 
 def client_address(
-    peer: str | None, forwarded_for: Sequence[str], trusted_proxies: Sequence[Network]
+    peer: Address | None, forwarded_for: Sequence[str], trusted_proxies: Sequence[Network]
 ) -> Address | None:
     """The caller's address: the socket's peer, or the last one that a trusted proxy did not own.
 
     `forwarded_for`: the values of all `X-Forwarded-For` headers in order. None when the peer has
     no IP address (a Unix socket).
     """
-    address = parse_address(peer or "")
+    address = peer
     for hop in _from_the_last(forwarded_for):
         if address is None or not is_in(address, trusted_proxies):
             break

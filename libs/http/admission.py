@@ -148,16 +148,16 @@ class Admission:
 
     def caller_address(self, request: Request) -> Address | None:
         """Where the request comes from, as far as our own proxies tell."""
-        peer = request.client.host if request.client else None
+        peer = parse_address(request.client.host) if request.client else None
         forwarded_for = header_values(request.scope, b"x-forwarded-for")
-        if forwarded_for and not self._has_warned:
+        address = client_address(peer, forwarded_for, self._trusted_proxies)
+        if forwarded_for and address is peer and not self._has_warned:
             self._warn_of_proxy(peer)
-        return client_address(peer, forwarded_for, self._trusted_proxies)
+        return address
 
-    def _warn_of_proxy(self, peer: str | None) -> None:
+    def _warn_of_proxy(self, peer: Address | None) -> None:
         """Say once that somebody forwards requests whose word does not count: perhaps it should."""
-        address = parse_address(peer or "")
-        if address is not None and not is_in(address, self._trusted_proxies):
+        if peer is not None and not is_in(peer, self._trusted_proxies):
             self._has_warned = True
             log.warning("proxy.not_trusted", setting="RAGTIME_TRUSTED_PROXIES")
 

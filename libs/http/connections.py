@@ -12,7 +12,7 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from libs.access.client_address import Network, neighbourhood, parse_address
+from libs.access.client_address import Network, is_in, neighbourhood, parse_address
 from libs.http.problems import Problem
 from libs.http.shares import Shares
 from libs.telemetry.metrics import RATE_LIMITED
@@ -76,7 +76,7 @@ class Connections:
 
     def _holder(self, host: str | None) -> Hashable:
         address = parse_address(host or "")
-        if address is None or any(address in network for network in self._trusted_proxies):
+        if address is None or is_in(address, self._trusted_proxies):
             return object()
         return neighbourhood(address)
 

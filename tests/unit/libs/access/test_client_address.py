@@ -36,12 +36,12 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 def test_caller_is_last_untrusted_hop_when_proxies_are_trusted(
     peer: str, forwarded_for: list[str], expected: str
 ) -> None:
-    assert str(client_address(peer, forwarded_for, PROXIES)) == expected
+    assert str(client_address(parse_address(peer), forwarded_for, PROXIES)) == expected
 
 
 @pytest.mark.parametrize("peer", [None, "", "unix:/run/x", "testclient"])
 def test_caller_is_unknown_when_peer_has_no_address(peer: str | None) -> None:
-    assert client_address(peer, ["198.51.100.1"], PROXIES) is None
+    assert client_address(parse_address(peer or ""), ["198.51.100.1"], PROXIES) is None
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,16 @@ def test_neighbourhood_has_a_name_when_the_caller_is_unknown() -> None:
 
 def test_few_hops_are_looked_at_when_somebody_wrote_thousands() -> None:
     hops = ["198.51.100.1", *["10.0.0.2"] * 8_000]
-    assert str(client_address("10.0.0.1", [",".join(hops)], PROXIES)) == "10.0.0.2"
-    assert str(client_address("10.0.0.1", [",".join(hops[:19])], PROXIES)) == "198.51.100.1"
+    assert str(client_address(parse_address("10.0.0.1"), [",".join(hops)], PROXIES)) == "10.0.0.2"
+    assert (
+        str(client_address(parse_address("10.0.0.1"), [",".join(hops[:19])], PROXIES))
+        == "198.51.100.1"
+    )
 
 
 @given(st.lists(st.text(), max_size=3))
 def test_caller_is_the_peer_when_nobody_is_trusted(forwarded_for: list[str]) -> None:
-    assert str(client_address("203.0.113.9", forwarded_for, ())) == "203.0.113.9"
+    assert str(client_address(parse_address("203.0.113.9"), forwarded_for, ())) == "203.0.113.9"
 
 
 @given(st.text())
