@@ -150,9 +150,12 @@ def _rate_headers(request: Request) -> dict[str, str]:
     return {} if rate_limit is None else dict(rate_limit.headers())
 
 
-def answer_problem(request: Request, problem: Problem) -> Response:
-    """The answer, with the headers of the caller's rate limit where that is known."""
-    request.scope.setdefault("state", {})["code"] = problem.code  # for the line in the log
+def answer_problem(request: Request, problem: Problem, body: ProblemBody | None = None) -> Response:
+    """The answer, with the headers of the caller's rate limit where that is known.
+
+    `body`: what it says, where that is more than every problem does.
+    """
+    request.state.code = problem.code  # for the line in the log
     headers = _rate_headers(request) | problem.headers
-    body = body_of(problem, request_id_in(request))
-    return Response(msgspec.json.encode(body), problem.status, headers, media_type=MEDIA_TYPE)
+    said = msgspec.json.encode(body or body_of(problem, request_id_in(request)))
+    return Response(said, problem.status, headers, media_type=MEDIA_TYPE)

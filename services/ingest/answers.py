@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from libs.access.windows import RateLimitState
 from libs.events.reasons import RejectCode
-from libs.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, request_id_in
+from libs.http.problems import Problem, ProblemBody, answer_problem, body_of, request_id_in
 from services.ingest.verdicts import FieldWarning, Refusal
 
 
@@ -59,17 +59,14 @@ def answer(
     if not (rejected or warnings):
         usual = _all_accepted(accepted)
         return usual if limit is None else _Accepted(usual, limit)
-    headers = {} if limit is None else limit.headers()
-    said = request.scope.setdefault("state", {})  # for the line in the log
     if rejected:
-        said["rejected"] = len(rejected)
+        request.state.rejected = len(rejected)  # for the line in the log
     if accepted:
+        headers = {} if limit is None else limit.headers()
         return _verdicts(Verdicts(accepted, rejected, warnings), headers)
     problem = Problem(400, "no_valid_event", "Not one event of the request is valid.")
-    said["code"] = problem.code
     fields = msgspec.structs.asdict(body_of(problem, request_id_in(request)))
-    refusal = NoValidEvent(**fields, rejected=rejected)
-    return Response(msgspec.json.encode(refusal), 400, headers, media_type=MEDIA_TYPE)
+    return answer_problem(request, problem, NoValidEvent(**fields, rejected=rejected))
 
 
 class _Accepted(Response):
