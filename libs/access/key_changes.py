@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.access.api_keys import ApiKey
+
 _INSERT = """
 INSERT INTO key_changes (changed_at, key_id, project_id, change, detail, changed_by)
 SELECT now64(3, 'UTC'), {key_id:String}, {project_id:String}, {change:String}, {detail:String},
@@ -40,23 +42,18 @@ class KeyChange:
     changed_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLog:
-    """The log as one person writes it."""
-
-    client: AsyncClient
-    actor: str
-
-    async def add(self, key_id: str, project_id: str, change: Change, detail: str = "") -> None:
-        """Note a change that is about to be made. Raises the driver's `Error`."""
-        parameters = {
-            "key_id": key_id,
-            "project_id": project_id,
-            "change": change.value,
-            "detail": detail,
-            "changed_by": self.actor,
-        }
-        await self.client.command(_INSERT, parameters=parameters)
+async def note_change(
+    client: AsyncClient, actor: str, key: ApiKey, change: Change, detail: str = ""
+) -> None:
+    """Note a change that is about to be made. Raises the driver's `Error`."""
+    parameters = {
+        "key_id": key.id,
+        "project_id": key.project_id,
+        "change": change.value,
+        "detail": detail,
+        "changed_by": actor,
+    }
+    await client.command(_INSERT, parameters=parameters)
 
 
 async def list_changes(client: AsyncClient, key_id: str = "") -> list[KeyChange]:

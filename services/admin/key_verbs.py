@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from libs.access.api_keys import ApiKey, Mode, Scope
-from libs.access.key_changes import Change, KeyChange, KeyLog, list_changes
+from libs.access.key_changes import Change, KeyChange, list_changes, note_change
 from libs.access.key_store import add_key, list_keys, revoke_key, stored_key
 from libs.access.key_uses import last_uses
 from libs.events.models import PROJECT_ID_PATTERN
@@ -81,8 +81,7 @@ def create(  # noqa: PLR0913, PLR0917 - one parameter an option of the command
 
     async def add(client: AsyncClient) -> None:
         detail = f"{stored.mode.value}, {' '.join(sorted(stored.scopes))}, {_rates_of(stored)}"
-        await _log(client, settings).add(stored.id, project, Change.CREATED, detail)
-        await add_key(client, stored)
+        await _write(client, settings.actor, stored, Change.CREATED, detail)
 
     with_client(settings.clickhouse, add)
     _show(key, stored, as_json_)
@@ -119,9 +118,7 @@ def set_rate(
 
     async def change(client: AsyncClient) -> ApiKey:
         changed = with_rates(await _valid_key(client, key_id), rate, events_per_minute)
-        log = _log(client, settings)
-        await log.add(key_id, changed.project_id, Change.RATES, _rates_of(changed))
-        await add_key(client, changed)
+        await _write(client, settings.actor, changed, Change.RATES, _rates_of(changed))
         return changed
 
     changed = with_client(settings.clickhouse, change)
@@ -144,8 +141,7 @@ def rotate(
         key = await _valid_key(client, key_id)
         secret, rotated = rotate_key(key, _pepper(settings), overlap, datetime.now(UTC))
         detail = f"the old secret goes on for {overlap_hours} h"
-        await _log(client, settings).add(key_id, key.project_id, Change.ROTATED, detail)
-        await add_key(client, rotated)
+        await _write(client, settings.actor, rotated, Change.ROTATED, detail)
         return secret, rotated
 
     _show(*with_client(settings.clickhouse, change), as_json_)
@@ -159,7 +155,7 @@ def revoke(key_id: _ID) -> None:
     async def revoke_noted(client: AsyncClient) -> bool:
         key = await stored_key(client, key_id)
         if key is not None and key.revoked_at is None:
-            await _log(client, settings).add(key_id, key.project_id, Change.REVOKED)
+            await note_change(client, settings.actor, key, Change.REVOKED)
         return await revoke_key(client, key_id, datetime.now(UTC))
 
     if not with_client(settings.clickhouse, revoke_noted):
@@ -199,8 +195,10 @@ def _change_as_json(change: KeyChange) -> dict[str, str]:
     }
 
 
-def _log(client: AsyncClient, settings: KeyTableSettings) -> KeyLog:
-    return KeyLog(client, settings.actor)
+async def _write(client: AsyncClient, actor: str, key: ApiKey, change: Change, detail: str) -> None:
+    """Write a key; what was done to it stands in the log before."""
+    await note_change(client, actor, key, change, detail)
+    await add_key(client, key)
 
 
 async def _valid_key(client: AsyncClient, key_id: str) -> ApiKey:
