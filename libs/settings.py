@@ -48,8 +48,8 @@ _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _BLOCK = re.compile(r'field "(\w+)"')
 # As browsers write them; `null` is a page from a file or in a sandbox, others are apps.
 _ORIGIN = r"^(?:\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+)$"
-_ENCRYPTED_SCHEMES = ("valkeys", "rediss")
-_STORE_SCHEMES = ("valkey", "redis", *_ENCRYPTED_SCHEMES)
+ENCRYPTED_STORES = ("valkeys", "rediss")
+_STORE_SCHEMES = ("valkey", "redis", *ENCRYPTED_STORES)
 
 
 def _is_store_url(secret: SecretStr) -> SecretStr:
@@ -308,7 +308,7 @@ class RateLimitSettings(Block):
     @model_validator(mode="after")
     def _files_fit(self) -> Self:
         url = "" if self.store_url is None else self.store_url.get_secret_value()
-        is_encrypted = urlsplit(url).scheme in _ENCRYPTED_SCHEMES
+        is_encrypted = urlsplit(url).scheme in ENCRYPTED_STORES
         place = "a STORE_URL that begins with valkeys:// or rediss://"
         self.tls_files.check(place, is_encrypted=is_encrypted)
         return self

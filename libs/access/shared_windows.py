@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from libs.access.rate_limits import Ask, StoreAwayError
 from libs.access.windows import Count
-from libs.settings import RateLimitSettings
+from libs.settings import ENCRYPTED_STORES, RateLimitSettings
 from libs.telemetry.logs import get_logger
 from libs.tls_files import NO_FILES, TlsFiles
 
@@ -39,7 +40,7 @@ def _options(url: str, files: TlsFiles) -> dict[str, Any]:
         "lib_name": None,
         "lib_version": None,
     }
-    if not url.lower().startswith(("valkeys:", "rediss:")):
+    if urlsplit(url).scheme not in ENCRYPTED_STORES:
         return options
     ca, certificate, key = files.texts()
     given = {"ssl_ca_certs": ca, "ssl_certfile": certificate, "ssl_keyfile": key}
