@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from libs.access.api_keys import ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_snapshot import KeySnapshot, Secret
 from libs.access.key_store import KeyStore, find_secret, key_of_row
 from libs.settings import AccessSettings
+from tests.clock import Clock
 from tests.fakes import FakeClickHouse
 from tests.fakes_keys import keep
 from tests.polling import until
@@ -160,16 +160,6 @@ async def test_use_is_noted_when_a_key_was_found_and_only_then() -> None:
     for shown in (token, revoked, generate_key(Mode.LIVE)):
         store.find(shown, NOW)
     assert store.uses._noted == {"key_1": NOW}
-
-
-@dataclass
-class Clock:
-    """Seconds, as the test says."""
-
-    now: float = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """The limits: what headers say, what one identity leaves another, what happens without a store."""
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,20 +10,11 @@ from libs.access import rate_limits
 from libs.access.rate_limits import RateLimiter
 from libs.access.windows import BURST_MS, Limit, RateLimitState, Windows
 from libs.telemetry.metrics import RATE_LIMIT_STORE_FAILURES
+from tests.clock import Clock
 from tests.fakes_store import FakeStore
 
 LIMIT = 30
 MINUTE_AND_BURST = (Limit("events:a", 100), Limit("events:a:burst", 50, BURST_MS))
-
-
-@dataclass
-class Clock:
-    """Unix seconds, as the test says."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def allowed(limiter: RateLimiter, asks: int, limit: int = LIMIT) -> int:

@@ -12,14 +12,7 @@ from libs.kafka.connection import connection
 from libs.kafka.tokens import CommandToken, FileToken, NoTokenError, TokenProvider
 from libs.settings import KafkaSettings
 from services.processor.app import _credentials
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def script(folder: Path, text: str) -> str:
@@ -53,7 +46,7 @@ async def test_file_that_is_gone_is_told_by_its_variable(tmp_path: Path) -> None
 def test_command_is_run_again_when_its_token_was_used_for_seconds(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = script(tmp_path, f"echo run >> {runs}; echo token-$(wc -l < {runs})")
-    token = CommandToken(command, now=(clock := Clock()))
+    token = CommandToken(command, now=(clock := Clock(now=0.0)))
     assert [token(), token()] == ["token-1", "token-1"]
     clock.now = 20
     assert token() == "token-2"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
 
 import pytest
 
@@ -11,19 +10,12 @@ from libs.access.windows import Limit
 from libs.events.record_index import ENTRY_BYTES
 from services.ingest.pacing import Pace, slices
 from services.ingest.publisher import Line, size_of
+from tests.clock import Clock
 from tests.polling import until
 from tests.unit.services.ingest.service import PATH, service
 
 _DEFAULT = Limit("events:a", 120_000)
 _JSON = {"Content-Type": "application/json"}
-
-
-@dataclass
-class Clock:
-    now: float = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _lines(count: int, size_bytes: int = 300) -> list[Line]:

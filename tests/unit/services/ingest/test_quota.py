@@ -4,7 +4,6 @@ import gzip
 import json
 import random
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from libs.http.problems import Problem
 from services.ingest.bodies import Received
 from services.ingest.quota import WriteQuota
 from services.ingest.settings import BodySettings, WriteLimitSettings
+from tests.clock import Clock
 from tests.golden_events import PROJECT
 from tests.unit.services.ingest.service import PATH, Service, service
 
@@ -29,14 +29,6 @@ _MESSAGE = {
 }
 _LIMIT = 1_000
 _DEFAULT = 120_000
-
-
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def key(limit: int | None = None) -> ActiveKey:
