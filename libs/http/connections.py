@@ -15,6 +15,7 @@ from starlette.types import Scope
 from libs.access.client_address import Network, is_in, neighbourhood, parse_address
 from libs.http.problems import Problem
 from libs.http.shares import Shares
+from libs.http.turns import Turns
 from libs.telemetry.metrics import RATE_LIMITED
 
 # In memory for a connection, on average: what comes before and between requests, answers unread.
@@ -48,6 +49,7 @@ class Connections:
         self._places = Shares(max_connections, share)
         self._memory = Shares(max_connections * _HELD_BYTES, share)
         self.requests = Shares(max_connections, share)
+        self.turns = Turns()
 
     def enter(self, slot: "Slot", connection: Connection, host: str | None) -> bool:
         """Give a connection a place, if one is free, or if one that waits for nothing can leave."""

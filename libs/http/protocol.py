@@ -58,6 +58,7 @@ class Protocol(ParsingProtocol):
 
     _unread_bytes = 0
     last_word: Problem | None = None  # to be said after the answers that are still due
+    _unread = b""  # what came and waits for its turn
 
     def __init__(
         self,
@@ -97,13 +98,14 @@ class Protocol(ParsingProtocol):
         """Whether it waits for us, not we for it."""
         if self.flow.write_paused or self.transport.is_closing():
             return False
-        return self.due > 0 and not self._waits_for_body
+        return bool(self._unread) or (self.due > 0 and not self._waits_for_body)
 
     @property
     def _waits_for_body(self) -> bool:
         """Whether we have asked for more of a body; not while we hold its sender back ourselves."""
         is_coming = self.due == 1 and self.is_begun and not self.is_whole
-        return is_coming and not (self.flow.read_paused or self.cycle.waiting_for_100_continue)
+        is_held_back = self.flow.read_paused or bool(self._unread)
+        return is_coming and not (is_held_back or self.cycle.waiting_for_100_continue)
 
     def make_room(self) -> None:
         """End: another needs what this one holds."""
@@ -136,7 +138,7 @@ class Protocol(ParsingProtocol):
             return _LINGER_S
         if self.flow.write_paused:  # also when another answer waits for that: it is not begun
             return self.timeout_keep_alive
-        if self.due:
+        if self.due or self._unread:
             return None
         if self.in_head or self.cycle is None:
             return self._door.head_timeout_s
@@ -185,6 +187,24 @@ class Protocol(ParsingProtocol):
         self._tell_held()
 
     def data_received(self, data: bytes) -> None:
+        """Read what came when it is this address's turn."""
+        turns = self.config.callers.turns
+        if self._unread:
+            self._unread += data  # one more read can be under way when reading is paused
+        elif turns.try_to_take(self.slot.holder):
+            self._read_and_answer(data)
+        else:
+            self._unread = data
+            self.transport.pause_reading()
+            turns.wait(self.slot.holder, self._read_unread)
+
+    def _read_unread(self) -> None:
+        data, self._unread = self._unread, b""
+        self._read_and_answer(data)
+        if self.transport.is_closing() or not self.flow.read_paused:
+            self.transport.resume_reading()  # also to throw away what follows a refusal
+
+    def _read_and_answer(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""
         if self.last_word or self.transport.is_closing():
             return

@@ -9,7 +9,7 @@ from libs.http.heads import INVALID, TARGET_TOO_LONG, TOO_LARGE
 from libs.http.problems import MEDIA_TYPE, Problem, body_of
 
 # Requests that wait for the answer to one before them, in one connection.
-MAX_WAITING = 32
+MAX_WAITING = 8
 
 TOO_MANY_WAIT = Problem(
     503,

@@ -46,6 +46,7 @@ KINDS = {
     "heavy": Kind(reading.heavy, keys=8),
     "headers": Kind(strangers.headers),
     "unread-documents": Kind(strangers.unread_documents),
+    "hammering": Kind(strangers.hammering),
     "idle": Kind(strangers.idle),
     "strangers": Kind(strangers.strangers),
     "keys": Kind(keys),

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from contextlib import suppress
 
 from tests.bench.neighbours.target import ADDRESS, Run, Target
@@ -10,6 +11,9 @@ from tests.bench.neighbours.wire import Caller, connected, send_bare, was_answer
 _CONNECTIONS = 900
 _HEAD_BYTES = 60 * 1024
 _DOCUMENT = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+_READY = b"GET /healthz/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+_READY_AT_ONCE = 4
+_HAMMERS = 400
 _FALSE_KEY = "rt_live_" + "a" * 49
 
 
@@ -54,6 +58,37 @@ async def unread_documents(target: Target, run: Run) -> None:
 
     ports = (target.ingest_port, target.query_port)
     await asyncio.gather(*(client(port) for port in ports for _ in range(_CONNECTIONS)))
+
+
+async def hammering(target: Target, run: Run) -> None:
+    """400 connections a service that ask whether it is ready, four times at once, without end."""
+    run.begin()
+
+    async def hammer(port: int) -> None:
+        with await connected(target.host, port, ADDRESS) as connection:
+            while run.goes_on:
+                await send_bare(connection, _READY * _READY_AT_ONCE)
+                await _answers(connection, _READY_AT_ONCE)
+                run.told["answers"] += _READY_AT_ONCE
+
+    async def client(port: int) -> None:
+        while run.goes_on:
+            with suppress(OSError, TimeoutError):
+                await hammer(port)
+            await asyncio.sleep(0.2)
+
+    ports = (target.ingest_port, target.query_port)
+    await asyncio.gather(*(client(port) for port in ports for _ in range(_HAMMERS)))
+
+
+async def _answers(connection: socket.socket, count: int) -> None:
+    """Read so many answers. Raises OSError when the connection was cut."""
+    async with asyncio.timeout(30):
+        while count > 0:
+            read = await asyncio.get_running_loop().sock_recv(connection, 16_384)
+            if not read:
+                raise ConnectionResetError
+            count -= read.count(b"HTTP/1.1 ")
 
 
 async def idle(target: Target, run: Run) -> None:

@@ -5,7 +5,7 @@ import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -686,3 +686,44 @@ async def test_head_is_answered_like_get_without_a_body() -> None:
     assert b"200 OK" in head
     assert f"content-length: {int(headers['content-length']) + 1}".encode() in head
     assert status == 200
+
+
+async def test_victim_has_its_turn_before_the_rest_of_what_an_attacker_sent_at_once() -> None:
+    served: list[str] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        served.append(scope["path"])
+        await _echo(scope, receive, send)
+
+    server = _server(note)
+    async with AsyncExitStack() as stack, asyncio.timeout(10):
+        opened = [await stack.enter_async_context(_connection(server=server)) for _ in range(41)]
+        victim, *attackers = opened
+        for number, attacker in enumerate(attackers):
+            attacker.server.slot.holder = "attacker"
+            attacker.server.data_received(f"GET /{number} HTTP/1.1\r\nHo".encode())
+            attacker.server.data_received(b"st: x\r\n\r\n")
+        victim.server.data_received(b"GET /victim HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        answers = [await _answer(one.reader) for one in opened]
+
+        assert [answer[0] for answer in answers] == [200] * 41
+        await attackers[-1].arrives(_get())
+        assert (await _answer(attackers[-1].reader))[0] == 200, "it is read as before"
+    in_order = [path for path in served if path != "/victim"]
+    assert in_order[:40] == [f"/{number}" for number in range(40)]
+    assert served.index("/victim") < 10
+
+
+async def test_connection_that_waits_for_its_turn_is_not_blamed_for_silence() -> None:
+    server = _server()
+    async with AsyncExitStack() as stack, asyncio.timeout(10):
+        opened = [await stack.enter_async_context(_connection(server=server)) for _ in range(9)]
+        for one in opened:
+            one.server.slot.holder = "attacker"
+            one.server.data_received(_get())
+        waiting = opened[-1]
+        waiting.later(66)
+
+        assert waiting.server.is_at_work
+        assert (await _answer(waiting.reader))[0] == 200
