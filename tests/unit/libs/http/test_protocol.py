@@ -19,6 +19,7 @@ from libs.http import requests_log
 from libs.http.configuration import Configuration
 from libs.http.problems import answer_nobody
 from libs.http.protocol import Protocol
+from libs.http.refusals import MAX_WAITING
 from libs.http.requests_log import RequestsLog
 from libs.http.server import configuration
 from libs.settings import DoorSettings
@@ -164,9 +165,9 @@ async def test_body_is_read_when_its_request_offers_another_protocol(
 async def test_every_request_is_answered_when_each_offers_another_protocol() -> None:
     get = b"GET /a HTTP/1.1\r\nHost: x\r\n" + _OFFER + b"\r\n"
 
-    answers = await _answers(get * 30, count=30)
+    answers = await _answers(get * MAX_WAITING, count=MAX_WAITING)
 
-    assert answers == [(200, "application/json", ["GET /a", "", []])] * 30
+    assert answers == [(200, "application/json", ["GET /a", "", []])] * MAX_WAITING
 
 
 @pytest.mark.parametrize("blank", [b" ", b"  "])
@@ -281,10 +282,10 @@ async def test_connection_ends_after_some_answers_when_too_many_requests_wait(
     get = b"GET /a HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n"
     async with _connection() as connection, asyncio.timeout(10):
         connection.writer.write(get * 1_000)
-        answers = [await _answer(connection.reader) for _ in range(34)]
+        answers = [await _answer(connection.reader) for _ in range(MAX_WAITING + 2)]
         assert await connection.reader.read() == b""
 
-    assert [status for status, _, _ in answers] == [200] * 33 + [503]
+    assert [status for status, _, _ in answers] == [200] * (MAX_WAITING + 1) + [503]
     assert answers[-1][1]["retry-after"] == "1"
     assert _code(answers[-1]) == "too_many_waiting"
 
