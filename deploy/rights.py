@@ -57,7 +57,8 @@ _MADE = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
 _FOR_THE_COMMAND = """\
 | for `ragtime init` and `migrate` | all on the database, `CREATE DATABASE` too |
 | for `ragtime doctor` | `SELECT` on the database and on `system` |
-| for `ragtime keys` | `SELECT`, `INSERT` on `api_keys` and `key_changes`; `SELECT` on `key_uses` |
+| for `ragtime keys` | `SELECT`, `INSERT` on `api_keys`, `key_changes`; `SELECT` on `key_uses`, \
+`key_activity` |
 """
 
 

@@ -48,7 +48,10 @@ def _on(table: str, *privileges: str, optional: bool = False) -> Grant:
 
 
 _READS_MIGRATIONS = _on("migrations", SELECT)
-_WRITES_KEY_USES = _on("key_uses", INSERT, optional=True)
+_WRITES_KEY_USES = (
+    _on("key_uses", INSERT, optional=True),
+    _on("key_activity", INSERT, optional=True),
+)
 
 # By user. `admin` is the command `ragtime`.
 RIGHTS: dict[str, tuple[Grant, ...]] = {
@@ -58,7 +61,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         Grant((SELECT,), "system.*"),
         Grant(("READ", "WRITE"), "DISK"),  # BACKUP and RESTORE
     ),
-    "ingest": (_on("api_keys", SELECT), _READS_MIGRATIONS, _WRITES_KEY_USES),
+    "ingest": (_on("api_keys", SELECT), _READS_MIGRATIONS, *_WRITES_KEY_USES),
     "processor": (
         _on("events", SELECT, INSERT),
         _on("daily_counts", SELECT, INSERT),
@@ -76,7 +79,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         _on("retention", SELECT),  # of which days all raw events are there
         _on("api_keys", SELECT),
         _READS_MIGRATIONS,
-        _WRITES_KEY_USES,
+        *_WRITES_KEY_USES,
     ),
 }
 

@@ -130,6 +130,22 @@ PARTITION BY toYYYYMM(appended_at)
 ORDER BY (project_id, is_live, date, type, session_id)
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
+CREATE TABLE key_activity
+(
+    `hour` DateTime('UTC'),
+    `key_id` String,
+    `service` LowCardinality(String) COMMENT 'ingest, query',
+    `requests` UInt64 COMMENT 'all of them',
+    `refused` UInt64 COMMENT 'of them: answered 400 to 499, but 429',
+    `limited` UInt64 COMMENT 'of them: answered 429',
+    `failed` UInt64 COMMENT 'of them: answered 500 to 599',
+    `rejected_events` UInt64 COMMENT 'events that were refused, in requests of any answer'
+)
+ENGINE = SummingMergeTree
+ORDER BY (hour, key_id, service)
+TTL hour + toIntervalDay(90)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE key_changes
 (
     `changed_at` DateTime64(3, 'UTC'),

@@ -5,7 +5,6 @@ does this path with another method.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -14,32 +13,29 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.http.problems import Problem, answer_bug, answer_nobody, answer_problem
-from libs.http.requests_log import RequestsLog
 from libs.http.routes import take_whole_paths
-
-if TYPE_CHECKING:
-    from libs.telemetry.spans import Traces
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoute:
-    """ASGI: one route with its line in the log and its problems, without the app around it."""
+    """ASGI: one route with its line in the log and its problems, without the app around it.
+
+    `logged`: puts the log of requests around it.
+    """
 
     def __init__(
         self,
         path: str,
         endpoint: Endpoint,
         method: str,
-        service: str,
-        traces: "Traces | None" = None,
+        logged: Callable[[ASGIApp], ASGIApp],
     ) -> None:
         self.route = Route(path, endpoint, methods=[method])
         take_whole_paths([self.route])
         self._method = method
         self._endpoint = endpoint
-        logged = RequestsLog(self._answer, service, traces)
-        self._app: ASGIApp = ServerErrorMiddleware(logged, answer_bug)
+        self._app: ASGIApp = ServerErrorMiddleware(logged(self._answer), answer_bug)
 
     def takes(self, scope: Scope) -> bool:
         """Whether a request is for this route; if so, its scope names the route."""

@@ -5,6 +5,7 @@ query, an address or a key: the line names the route's template, and a key by it
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -35,13 +36,24 @@ NO_TELEMETRY: TelemetryConfig = {
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
 
+# Told of each request with a good key: the key, the status, how many of its events were refused.
+Answered = Callable[[str, int, int], None]
+
+
 class RequestsLog:
     """ASGI middleware around the whole app of a service."""
 
-    def __init__(self, app: ASGIApp, service: str, traces: "Traces | None" = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: str,
+        traces: "Traces | None" = None,
+        answered: Answered | None = None,
+    ) -> None:
         self._app = app
         self._service = service
         self._traces = traces
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,6 +86,8 @@ class RequestsLog:
         route = template_of(scope)
         _answers(self._service, route, status).inc()
         _seconds(self._service, route).observe(seconds)
+        if self._answered is not None and (key_id := scope["state"].get("key_id")):
+            self._answered(key_id, status, scope["state"].get("rejected", 0))
         if route not in _QUIET_ROUTES:
             now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             duration_ms = round(seconds * 1000, 2)

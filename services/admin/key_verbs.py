@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from rich.table import Column, Table
 from libs.access.api_keys import ApiKey, Mode, Scope
 from libs.access.key_changes import Change, KeyChange, list_changes, note_change
 from libs.access.key_store import add_key, list_keys, revoke_key, stored_key
-from libs.access.key_uses import last_uses
+from libs.access.key_uses import Activity, activity_of_keys, last_uses
 from libs.events.models import PROJECT_ID_PATTERN
 from libs.settings import load_settings
 from services.admin.keys import (
@@ -182,6 +183,40 @@ def log_(
         by = cell(one.changed_by)
         table.add_row(when, one.key_id, one.project_id, one.change, cell(one.detail), by)
     Console().print(table)
+
+
+@app.command("activity")
+def activity(
+    project: Annotated[str, typer.Option(help="Of the keys of one project only.")] = "",
+    hours: Annotated[int, typer.Option(min=1, max=90 * 24, help="How far back.")] = 24,
+    as_json_: _JSON = False,
+) -> None:
+    """Show what became of each key's requests; whose are refused most comes first."""
+    clickhouse = load_settings(TablesSettings).clickhouse
+    found = with_client(clickhouse, lambda client: activity_of_keys(client, hours, project))
+    if as_json_:
+        typer.echo(json.dumps([_activity_as_json(*one) for one in found]))
+        return
+    table = Table(
+        Column("id", no_wrap=True), "project", "label", "requests", "refused", "limited", "failed",
+        "events rejected",
+    )  # fmt: skip
+    for key_id, project_id, label, one in found:
+        table.add_row(key_id, project_id, cell(label), *map(str, astuple(one)))
+    Console().print(table)
+
+
+def _activity_as_json(key_id: str, project_id: str, label: str, one: Activity) -> dict[str, object]:
+    return {
+        "id": key_id,
+        "projectId": project_id,
+        "label": label,
+        "requests": one.requests,
+        "refused": one.refused,
+        "limited": one.limited,
+        "failed": one.failed,
+        "rejectedEvents": one.rejected_events,
+    }
 
 
 def _change_as_json(change: KeyChange) -> dict[str, str]:

@@ -148,8 +148,10 @@ def build(
         await publisher.stop()
 
     write = Guarded(admission, Writer, route.post)
-    traces = publisher.traces
-    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", "ingest", traces), lifespan)
+    logged = partial(
+        RequestsLog, service="ingest", traces=publisher.traces, answered=keys.uses.answered
+    )
+    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", logged), lifespan)
     install_problems(app, admission.look)
     add_health(
         app,
@@ -159,7 +161,7 @@ def build(
     )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)
-    app.add_middleware(RequestsLog, service="ingest", traces=traces)
+    app.add_middleware(logged)
     return app
 
 
@@ -180,6 +182,6 @@ async def _keep_keys(
     client = await connect()
     try:
         await wait_until_applied(client, database)
-        await asyncio.gather(keys.run(client), keys.uses.run(client))
+        await asyncio.gather(keys.run(client), keys.uses.run(client, "ingest"))
     finally:
         await client.close()

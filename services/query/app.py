@@ -89,7 +89,7 @@ def build(
     read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     take_whole_paths(app.routes)
-    app.add_middleware(RequestsLog, service="query", traces=traces)
+    app.add_middleware(RequestsLog, service="query", traces=traces, answered=keys.uses.answered)
     return app
 
 
@@ -99,7 +99,7 @@ async def _background(
 ) -> AsyncIterator[None]:
     async def keep_keys() -> None:
         client = await database.own_client()
-        await asyncio.gather(keys.run(client), keys.uses.run(client))
+        await asyncio.gather(keys.run(client), keys.uses.run(client, "query"))
 
     tasks = [start_forever(database.run()), start_forever(keep_keys())]
     if shared is not None:

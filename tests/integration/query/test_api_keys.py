@@ -11,7 +11,13 @@ from pydantic import SecretStr
 
 from libs.access.api_keys import ActiveKey, ApiKey, Mode, Scope, generate_key, hash_key
 from libs.access.key_store import KeyStore, add_key, list_keys, revoke_key
-from libs.access.key_uses import last_uses, write_uses
+from libs.access.key_uses import (
+    Activity,
+    activity_of_keys,
+    last_uses,
+    write_activity,
+    write_uses,
+)
 from libs.clickhouse.connection import connect
 from libs.settings import AccessSettings, ClickHouseSettings
 from services.query.database import OWN_CAPS
@@ -91,6 +97,25 @@ async def test_key_has_one_last_use_when_several_processes_wrote_theirs(
     assert await last_uses(clickhouse) == {"key_1": NOW + timedelta(minutes=1), "key_2": NOW}
 
 
+async def test_activity_adds_up_over_processes_and_is_told_by_key(clickhouse: AsyncClient) -> None:
+    _, key = make_key("key_1")
+    await add_key(clickhouse, key)
+    now = datetime.now(UTC)
+    for service in ("ingest", "query", "ingest"):
+        await write_activity(clickhouse, service, {"key_1": Activity(5, refused=2)}, now)
+    await write_activity(clickhouse, "query", {"key_2": Activity(9, rejected_events=7)}, now)
+    long_ago = now - timedelta(days=3)
+    await write_activity(clickhouse, "query", {"key_1": Activity(100)}, long_ago)
+
+    assert await activity_of_keys(clickhouse, 24, "") == [
+        ("key_2", "", "", Activity(9, rejected_events=7)),
+        ("key_1", key.project_id, key.label, Activity(15, refused=6)),
+    ]
+    assert await activity_of_keys(clickhouse, 90 * 24, key.project_id) == [
+        ("key_1", key.project_id, key.label, Activity(115, refused=6))
+    ]
+
+
 @pytest.mark.parametrize("service", ["ingest", "query"])
 async def test_service_writes_uses_and_nothing_else(
     real_servers: Servers,
@@ -106,6 +131,7 @@ async def test_service_writes_uses_and_nothing_else(
     client = await connect(own, sent=OWN_CAPS if service == "query" else None)
     _, key = make_key("key_1")
     await write_uses(client, {"key_1": NOW})
+    await write_activity(client, service, {"key_1": Activity(1)}, NOW)
     for statement in ("SELECT count() FROM key_uses", "TRUNCATE TABLE key_uses"):
         with pytest.raises(Error):
             await client.command(statement)
