@@ -25,6 +25,9 @@ _FOREIGN: dict[str, set[str]] = {
     "process_resident_memory_bytes": set(),
     "process_open_fds": set(),
     "process_max_fds": set(),
+    # What `ragtime doctor --metrics` writes.
+    "ragtime_doctor_check": {"check"},
+    "ragtime_doctor_examined_timestamp_seconds": set(),
 }
 
 

@@ -197,7 +197,7 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
             number = await _patiently(events_topic.number_of_partitions, ownership)
             recovery.rebuild.number_of_partitions = lookups.number_of_partitions = number
             await agent.take_over(membership.partitions())
-            await _check_topic(events_topic, agent, ownership)
+            await _check_topic(events_topic, agent, ownership, health)
             await _agree_with_group(membership, agent, ownership)
             health.owns = True
         except StoppedError:
@@ -270,11 +270,15 @@ def _credentials(kafka: KafkaSettings) -> Credentials | None:
     return SSLCredentials(kafka.tls) if kafka.tls else None
 
 
-async def _check_topic(topic: EventsTopic, agent: Agent, ownership: Ownership) -> None:
+async def _check_topic(
+    topic: EventsTopic, agent: Agent, ownership: Ownership, health: Health
+) -> None:
     # Neither skipped nor counted twice: nothing is read until a person has decided.
     while mismatch := await _patiently(partial(topic.mismatch, agent.partitions), ownership):
+        health.differs = True
         log.error("topic.mismatch", reason=mismatch)
         await ownership.pause(_MISMATCH_S)
+    health.differs = False
 
 
 async def _agree_with_group(membership: Membership, agent: Agent, ownership: Ownership) -> None:

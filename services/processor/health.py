@@ -24,6 +24,7 @@ class Health:
     kafka: bool = False
     owns: bool = False
     held: bool = False
+    differs: bool = False  # the topic, from the one that the table was counted from
     stopping: bool = False
     stuck: list[int] = field(default_factory=list)
     left_out: bool = False
@@ -34,6 +35,7 @@ class Health:
             "clickhouse": self.clickhouse,
             "kafka": self.kafka,
             "partitions": self.owns,
+            "topic": not self.differs,
             "dead_letters": not self.held,
             "running": not self.stopping,
         }

@@ -34,6 +34,12 @@ class Look:
     def servers_answer(self) -> bool:
         return self.ends is not None and self.clickhouse_answers
 
+    def cut(self) -> list[int]:
+        """The partitions that end before what was counted from them: the topic is another one."""
+        return sorted(
+            number for number, end in (self.ends or {}).items() if end < self.done[number]
+        )
+
     def lagging(self) -> dict[int, int]:
         """The partitions in which something should happen, and how far they are."""
         if self.ends is None or not self.servers_answer or not self.is_settled:

@@ -63,6 +63,9 @@ class Watchdog:
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
             self._measure(look, len(health.stuck))
+            if cut := look.cut():
+                health.differs = True
+                log.error("topic.cut", partitions=cut)
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             health.left_out = assignment_watch.is_left_out(look)
@@ -132,7 +135,7 @@ class Watchdog:
         if look.ends is None:
             return  # what was known last stands
         for number, end in look.ends.items():
-            LAG_RECORDS.labels(number).set(end - look.done[number])
+            LAG_RECORDS.labels(number).set(max(0, end - look.done[number]))
         for number in self._told - look.ends.keys():  # they have gone elsewhere
             LAG_RECORDS.remove(number)
         self._told = set(look.ends)

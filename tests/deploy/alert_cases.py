@@ -12,6 +12,10 @@ Series = dict[str, str | None]
 _API = 'route="/api/v1/projects/{projectId}/analytics"'
 
 
+# A host of a hundred events a day: something happens every fifteen minutes.
+_SELDOM = " ".join(f"{number}x14" for number in range(13))
+
+
 def _of(service: str, number: int = 1) -> str:
     return f'instance="{service}-{number}",job="ragtime-{service}"'
 
@@ -43,6 +47,11 @@ def _server(name: str) -> str:
     return f'ragtime_server_answers{{server="{name}",{_PROCESSOR}}}'
 
 
+def _examined(check: str) -> str:
+    return f'ragtime_doctor_check{{check="{check}",instance="host",job="node"}}'
+
+
+_LOOKED_AT = 'ragtime_doctor_examined_timestamp_seconds{instance="host",job="node"}'
 _LAG = f'ragtime_lag_records{{partition="0",{_PROCESSOR}}}'
 _BATCHES = f"ragtime_batch_events_count{{{_PROCESSOR}}}"
 _STUCK = f"ragtime_partitions_stuck{{{_PROCESSOR}}}"
@@ -50,6 +59,8 @@ _FAILED = f"ragtime_publish_failures_total{{{_INGEST}}}"
 _REJECTED = f'ragtime_events_rejected_total{{code="invalid_field",{_INGEST}}}'
 _LETTERS = f'ragtime_dead_letters_total{{reason="not_json",{_PROCESSOR}}}'
 _OPERATOR = f'ragtime_insert_retries_total{{reaction="operator",{_PROCESSOR}}}'
+_PUT_OFF = f'ragtime_insert_retries_total{{reaction="wait",{_PROCESSOR}}}'
+_ACCEPTED = f'ragtime_events_accepted_total{{type="chat.message",{_INGEST}}}'
 _RECOVERIES = f"ragtime_recovery_seconds_count{{{_PROCESSOR}}}"
 _REMEMBERED = f"ragtime_remembered_bytes{{{_PROCESSOR}}}"
 _SPLIT = f"ragtime_batches_split_total{{{_PROCESSOR}}}"
@@ -82,7 +93,7 @@ ALL_IS_WELL: Series = {
     _faster_than("5"): "0+600x120",
     _faster_than("+Inf"): "0+600x120",
     _FAILED: "0x120",
-    f'ragtime_events_accepted_total{{type="chat.message",{_INGEST}}}': "0+1000x120",
+    _ACCEPTED: "0+1000x120",
     _REJECTED: "0+10x120",
     _LAG: "0 40 10 3000 5 0 20 30x113",
     _BATCHES: "0+100x120",
@@ -92,6 +103,7 @@ ALL_IS_WELL: Series = {
     _visible("+Inf"): "0+100x120",
     _LETTERS: "0x120",
     _OPERATOR: "0x120",
+    _PUT_OFF: "0x10 1x109",
     # A rebalance.
     _RECOVERIES: "1x10 2x109",
     _REMEMBERED: "70x120",
@@ -104,11 +116,18 @@ ALL_IS_WELL: Series = {
     _FULL: "0x120",
     _KEYS: "1x120",
     _check("dead_letters", _PROCESSOR): "1x120",
+    _check("partitions", _PROCESSOR): "1x40 0x4 1x75",
+    _check("topic", _PROCESSOR): "1x120",
+    _check("clickhouse", _PROCESSOR): "1x120",
+    _check("kafka", _PROCESSOR): "1x120",
     _check("kafka", _INGEST): "1x120",
     _check("clickhouse", _QUERY): "1x120",
     _check("migrations", _QUERY): "1x120",
     _server("kafka"): "1x120",
     _server("clickhouse"): "1x120",
+    _examined("lag"): "0x120",
+    _examined("topics"): "0x120",
+    _LOOKED_AT: "0+60x120",
 }
 
 
@@ -145,6 +164,22 @@ CASES = [
     _case("counting falls behind", {_LAG: "0x10 2000+500x110"}, "LagGrows"),
     _case("counting catches up", {_LAG: "0x10 90000-500x110"}),
     _case("events are late", {_visible("1"): "0+100x30 3000x90"}, "EventsLate"),
+    _case(
+        "partitions are not taken over",
+        {_check("partitions", _PROCESSOR): "1x30 0x90"},
+        "PartitionsNotReady",
+    ),
+    _case(
+        "partitions are not taken over while ClickHouse is away",
+        {_check("partitions", _PROCESSOR): "1x30 0x90", _server("clickhouse"): "1x30 0x90"},
+        "ClickHouseAway",
+    ),
+    _case(
+        "the topic was made anew",
+        {_check("partitions", _PROCESSOR): "1x30 0x90", _check("topic", _PROCESSOR): "1x30 0x90"},
+        "TopicDiffers",
+    ),
+    _case("ClickHouse puts inserts off", {_PUT_OFF: "0x30 0+1x90"}, "InsertsWait"),
     _case("a dead letter", {_LETTERS: "0x40 1x80"}, "DeadLetters"),
     _case(
         "too many dead letters",
@@ -153,7 +188,7 @@ CASES = [
     ),
     _case("a right is missing", {_OPERATOR: "0x30 0+10x90"}, "OperatorNeeded"),
     _case("recoveries without end", {_RECOVERIES: "1x30 2+1x90"}, "RecoveryLoop"),
-    _case("memory is nearly full", {_REMEMBERED: "70x30 85x90"}, "MemoryNearItsBound"),
+    _case("memory is nearly full", {_REMEMBERED: "70x30 85x90"}, "MemoryNearItsBound", at="50m"),
     _case("a batch is refused", {_SPLIT: "0x40 1x80"}, "BatchesSplit"),
     _case("leases pass", {_LEASES: "0x30 1+1x90"}, "LeasesLost"),
     _case("Kafka has deleted events", {_MISSING: "0x30 500x90"}, "OffsetsMissing"),
@@ -185,6 +220,40 @@ CASES = [
         "the tables are of another release",
         {_check("migrations", _QUERY): "1x30 0x90"},
         "MigrationsWaiting",
+    ),
+    _case("the doctor finds a failure", {_examined("lag"): "0x30 2x90"}, "DoctorFinds"),
+    _case("the doctor warns", {_examined("lag"): "0x30 1x90"}),
+    _case("the doctor looks no more", {_LOOKED_AT: "0+60x10 600x109"}, "DoctorSilent", at="105m"),
+    _case("few requests, and all is well", {_answers(200): _SELDOM}),
+    _case(
+        "few requests, and all are errors of ours",
+        {_answers(200): "0x120", _answers(503): _SELDOM},
+        "ServerErrors",
+        at="80m",
+    ),
+    _case(
+        "few events, and all are rejected",
+        {_ACCEPTED: "0x120", _REJECTED: _SELDOM},
+        "RejectsSpike",
+        at="80m",
+    ),
+    _case(
+        "few batches, and all are late",
+        {_visible("1"): "0x120", _visible("300"): _SELDOM, _visible("+Inf"): _SELDOM},
+        "EventsLate",
+        at="80m",
+    ),
+    _case(
+        "few answers, and all are slow",
+        {_faster_than("0.1"): "0x120", _faster_than("5"): _SELDOM, _faster_than("+Inf"): _SELDOM},
+        "AnswersSlow",
+        at="80m",
+    ),
+    _case("few requests, and the store is away", {_STORE: _SELDOM}, "RateLimitStoreAway", at="80m"),
+    _case(
+        "one event, and it is not counted",
+        {_LAG: "0x30 1x90", _BATCHES: "3x120", _ACCEPTED: "0x30 1x90", _REJECTED: "0x120"},
+        "NothingCounted",
     ),
     _case("the keys cannot be read", {_KEYS: "1x30 600x90"}, "KeysStale"),
 ]

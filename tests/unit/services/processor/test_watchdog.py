@@ -209,6 +209,18 @@ async def test_lag_is_shown_of_the_partitions_that_are_owned_and_of_no_others(
     assert shown("ragtime_lag_records") == {"1": 1.0, "2": 9.0}
 
 
+async def test_service_is_not_ready_and_lag_not_negative_when_the_topic_was_cut(
+    world: World,
+) -> None:
+    LAG_RECORDS.clear()
+    world.ends_of_topic = {0: 3, 1: 7}
+    with capture_logs() as said:
+        await world.look()
+    assert [(line["event"], line["partitions"]) for line in said] == [("topic.cut", [0])]
+    assert shown("ragtime_lag_records") == {"0": 0.0, "1": 0.0}
+    assert not world.health.checks()["topic"]
+
+
 async def test_lag_stands_as_it_was_when_kafka_does_not_say(world: World) -> None:
     LAG_RECORDS.clear()
     watched = world.watchdog()
