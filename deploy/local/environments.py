@@ -42,7 +42,10 @@ def admin_environment(where: Layout, ports: Ports) -> dict[str, str]:
     return _clickhouse(ports, "admin", secrets["admin"]) | {
         "RAGTIME_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{ports.kafka}",
         "RAGTIME_ACCESS__PEPPER": secrets["pepper"],
-        # The doctor tries what the services' users may do.
+        # The doctor asks the services, and tries what their users may do.
+        "RAGTIME_DOCTOR__SERVICES": ",".join(
+            f"http://127.0.0.1:{getattr(ports, name)}" for name in SERVICES
+        ),
         **{f"RAGTIME_DOCTOR__{name.upper()}_PASSWORD": secrets[name] for name in SERVICES},
     }
 

@@ -32,6 +32,11 @@ log = get_logger()
 _Waiting = tuple[Sequence[Ask], asyncio.Future[Sequence[Count]]]
 
 
+def store_client(url: str, files: TlsFiles = NO_FILES) -> Any:  # noqa: ANN401 - its own is not typed
+    """A client of the store; it connects when it is asked for something first."""
+    return Valkey.from_url(url, **_options(url, files))
+
+
 def _options(url: str, files: TlsFiles) -> dict[str, Any]:
     """How the driver is set beside the URL. It tells no name: that costs two ways a connection."""
     options = {
@@ -52,7 +57,7 @@ class SharedWindows:
     """`run` keeps the connection and sends; `take` asks."""
 
     def __init__(self, url: str, service: str, files: TlsFiles = NO_FILES) -> None:
-        self._client: Any = Valkey.from_url(url, **_options(url, files))
+        self._client = store_client(url, files)
         self._prefix = f"ragtime:{service}:"
         self._waiting: list[_Waiting] = []
         self._has_work = asyncio.Event()

@@ -13,6 +13,7 @@ from libs.settings import (
     ClickHouseSettings,
     ConsumerGroup,
     KafkaSettings,
+    Listed,
     MemorySettings,
     RateLimitSettings,
     Seconds,
@@ -145,12 +146,21 @@ class _RateLimit(_Partly, RateLimitSettings):
     pass
 
 
+# Health is served in the open, inside the private network.
+_SERVICE = r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$"
+
+
 class DoctorThresholds(Block):
     """What `ragtime doctor` takes for well, and how it may ask about the services' users."""
 
     deadline_s: Seconds = Field(10.0, description="for each check")
     replicas: Annotated[int, Field(ge=1)] = Field(
         default=1, description="of ingest or of query, whichever has more"
+    )
+    services: Annotated[tuple[Annotated[str, Field(pattern=_SERVICE)], ...], *Listed] = Field(
+        (),
+        description="all processes of ingest, query and the processor, which are asked whether they"
+        " are ready: `http://ingest:8081,http://query:8082`; of a name all addresses",
     )
     max_skew_s: Seconds = Field(5.0, description="by which clocks may differ")
     max_lag_s: Seconds = Field(60.0, description="how long a record may wait to be counted")

@@ -119,6 +119,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         }
         # How full the disk of the machine that runs tests is, is nobody's business here.
         told = passwords | {
+            "RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in stack.services.values()),
             "RAGTIME_DOCTOR__DISK_FREE_PERCENT": "0",
             "RAGTIME_DOCTOR__DISK_DAYS": "0",
         }
@@ -147,6 +148,41 @@ def stopped_processor(patient: Patient) -> Iterator[dict[str, str]]:
     yield {}
     patient.stack.services["processor"].start()
     patient.stack.services["processor"].wait_until_ready()
+
+
+@contextmanager
+def stopped_query(patient: Patient) -> Iterator[dict[str, str]]:
+    patient.stack.services["query"].stop()
+    yield {}
+    patient.stack.services["query"].start()
+    patient.stack.services["query"].wait_until_ready()
+
+
+@contextmanager
+def foreign_service(patient: Patient) -> Iterator[dict[str, str]]:
+    yield {"RAGTIME_DOCTOR__SERVICES": patient.found.clickhouse_url}
+
+
+@contextmanager
+def unknown_name(_patient: Patient) -> Iterator[dict[str, str]]:
+    yield {"RAGTIME_DOCTOR__SERVICES": "http://no-such.invalid:8081"}
+
+
+@contextmanager
+def foreign_pepper(_patient: Patient) -> Iterator[dict[str, str]]:
+    yield {"RAGTIME_ACCESS__PEPPER": "another pepper than the services have"}
+
+
+@contextmanager
+def store_away(_patient: Patient) -> Iterator[dict[str, str]]:
+    yield {"RAGTIME_RATE_LIMIT__STORE_URL": "redis://127.0.0.1:1"}
+
+
+@contextmanager
+def lost_topic(patient: Patient) -> Iterator[dict[str, str]]:
+    patient.damage("INSERT INTO topics VALUES ('gone', 4, now64(3))")
+    yield {"RAGTIME_KAFKA__EVENTS_TOPIC": "gone"}
+    patient.damage("ALTER TABLE topics DELETE WHERE name = 'gone'")
 
 
 @contextmanager
@@ -304,6 +340,11 @@ def wrong_count(patient: Patient) -> Iterator[dict[str, str]]:
     ("fault", "check", "code", "seen"),
     [
         (stopped_processor, "processors", 2, "partitions without one: 0, 1, 2, 3"),
+        (stopped_query, "services", 2, "no answer (ConnectError)"),
+        (foreign_service, "services", 2, "HTTP 404, and none of our services answers so"),
+        (unknown_name, "services", 2, "its name has no address"),
+        (foreign_pepper, "keys", 2, "active keys were made with another pepper"),
+        (store_away, "store", 2, "no answer (ConnectionError)"),
         (lagging_partition, "lag", 2, "partition 1: 1 records"),
         (missing_migration, "migrations", 2, "0008 is missing"),
         (altered_migration, "migrations", 2, "0008 was altered"),
@@ -328,9 +369,33 @@ def test_doctor_names_the_fault_and_no_other_when_one_is_planted(
 ) -> None:
     with planted(fault, patient) as told:
         report = patient.examine(**told)
-    assert set(report.named) == {check}, report.named
+    # A processor that is stopped, or tables that do not fit: a service says so too.
+    assert set(report.named) - {"services"} == {check} - {"services"}, report.named
     assert seen in report.named[check]
     assert report.code == code
+
+
+def test_doctor_never_advises_to_make_a_topic_anew_that_was_counted_from(
+    patient: Patient,
+) -> None:
+    with planted(lost_topic, patient) as told:
+        checks = {one["name"]: one for one in patient.examine(**told).printed["checks"]}
+    assert checks["topics"]["status"] == "fail"
+    assert "do not make it anew" in checks["topics"]["advice"]
+
+
+def test_doctor_writes_what_it_found_as_metrics(patient: Patient, tmp_path: Path) -> None:
+    environment = patient.stack.environment | patient.told | {"RAGTIME_DOCTOR__REPLICAS": "3"}
+    file = tmp_path / "ragtime.prom"
+    assert try_command(environment, "doctor", "--metrics", str(file)).code == 1
+    shown = dict(line.rsplit(" ", 1) for line in file.read_text().splitlines() if line[0] != "#")
+    assert shown['ragtime_doctor_check{check="settings"}'] == "1.0"
+    assert shown['ragtime_doctor_check{check="lag"}'] == "0.0"
+    assert float(shown["ragtime_doctor_examined_timestamp_seconds"]) > 0
+
+    nowhere = try_command(environment, "doctor", "--metrics", str(tmp_path / "no" / "file"))
+    assert nowhere.code == 2
+    assert "No such file or directory" in nowhere.stderr
 
 
 def test_doctor_is_quiet_when_all_is_well(patient: Patient) -> None:
@@ -344,8 +409,8 @@ def test_doctor_shows_a_screen_when_people_ask(patient: Patient) -> None:
     text = done.stdout.decode()
     assert done.code == 0, text
     assert all(check["name"] in text for check in patient.examine().printed["checks"])
-    for password in patient.told.values():
-        assert password == "0" or password not in text + done.stderr
+    for name, password in patient.told.items():
+        assert not name.endswith("PASSWORD") or password not in text + done.stderr
 
 
 def test_doctor_leaves_a_check_out_when_it_is_told_to(patient: Patient) -> None:
@@ -379,7 +444,7 @@ def test_doctor_tells_what_it_can_when_a_server_is_away(
     without = patient.examine(RAGTIME_CLICKHOUSE__URL=f"http://{address}", **told)
     others = {check["name"] for check in without.printed["checks"]} - of_kafka
     assert without.code == 2
-    assert set(without.named) == others - {"ragtime", "settings"} | of_both
+    assert set(without.named) == others - {"ragtime", "settings", "services", "store"} | of_both
 
 
 def test_everything_is_as_before_when_the_doctor_has_looked(patient: Patient) -> None:

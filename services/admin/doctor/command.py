@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from libs.settings import load_settings
 from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import EXIT_CODES, Finding, Status, as_json, worst
 from services.admin.doctor.installation import installation
+from services.admin.doctor.metrics import write_metrics
 from services.admin.running import printable
 from services.admin.settings import DoctorSettings
 
@@ -24,6 +26,10 @@ def doctor(
     as_json_: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a screen.")
     ] = False,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Also write a file of metrics, for a collector of text files."),
+    ] = None,
     skip: Annotated[
         list[str] | None, typer.Option(help="Leave a check out; may be given several times.")
     ] = None,
@@ -37,6 +43,13 @@ def doctor(
         )
     settings = load_settings(DoctorSettings)
     found = asyncio.run(_examine(settings, left_out))
+    if metrics is not None:
+        try:
+            write_metrics(metrics, found)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{error.strerror}: {metrics}", param_hint="--metrics"
+            ) from None
     if as_json_:
         typer.echo(json.dumps(as_json(found, datetime.now(UTC))))
     else:

@@ -64,15 +64,21 @@ def _owned(members: list[Any], topic: str) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a partition holds that the group has not done. `lost`: deleted before it was done."""
+    """What a partition holds that the group has not done. `lost`: deleted before it was done.
+
+    `beyond`: by how much the group has done more than there is.
+    """
 
     partition: int
     records: int
     oldest_s: float
     lost: int
     is_moving: bool
+    beyond: int = 0
 
     def __str__(self) -> str:
+        if self.beyond:
+            return f"partition {self.partition} ends {self.beyond} records before what was counted"
         lost = f", {self.lost} records deleted before they were counted" if self.lost else ""
         if not self.records:
             return f"partition {self.partition}{lost}"
@@ -93,6 +99,7 @@ async def lag(installation: Installation) -> Finding:
         next_ = {one: max(done.get(one, 0), starts[one]) for one in all_}
         behind = [one for one in all_ if ends[one] > next_[one]]
         lost = [one for one in all_ if starts[one] > done.get(one, starts[one])]
+        cut = [one for one in all_ if ends[one] < done.get(one, 0)]
         oldest = {one: await _appended_s(consumer, one, next_[one]) for one in behind}
     if behind:
         await asyncio.sleep(_PAUSE_S)
@@ -101,13 +108,14 @@ async def lag(installation: Installation) -> Finding:
         [
             Waiting(
                 partition=one.partition,
-                records=ends[one] - next_[one],
+                records=max(0, ends[one] - next_[one]),
                 oldest_s=max(0.0, time.time() - oldest[one]) if one in oldest else 0.0,
                 lost=starts[one] - done[one] if one in lost else 0,
                 is_moving=later.get(one, 0) > done.get(one, 0),
+                beyond=max(0, done.get(one, 0) - ends[one]),
             )
             for one in all_
-            if one in behind or one in lost
+            if one in behind or one in lost or one in cut
         ],
         installation.settings.doctor.max_lag_s,
     )
@@ -117,6 +125,12 @@ def judge(found: list[Waiting], most_s: float) -> Finding:
     """What to say of what waits."""
     if not found:
         return ok("nothing waits")
+    if cut := [one for one in found if one.beyond]:
+        return fail(
+            "; ".join(map(str, cut)),
+            "a topic that holds what was counted from it, or has forgotten it by its retention",
+            'It was made anew, or a broker lost its disk: see "Topics" in docs/operating.md.',
+        )
     oldest = max(found, key=lambda one: one.oldest_s)
     total = f"{sum(one.records for one in found)} records wait, the oldest for"
     seen = f"{total} {age(oldest.oldest_s)}"

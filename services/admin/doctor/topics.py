@@ -14,6 +14,11 @@ _ADVICE = {
     Status.FAIL: "Run `ragtime init` where a topic is missing, `ragtime topics --apply` where a"
     ' configuration differs; else see "Topics" in docs/operating.md.',
 }  # fmt: skip
+# One made anew under the same name would begin at 0: nothing in it would be counted for long.
+_LOST = (
+    "Events were counted from it: do not make it anew under its name, nor run `ragtime init`. See"
+    ' "Topics" in docs/operating.md.'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,10 @@ async def topics(installation: Installation) -> Finding:
     described = await client.describe_topics(list(wanted))
     missing = [one["topic"] for one in described if one["error_code"]]
     if missing:
-        return fail(f"not there: {', '.join(missing)}", "both topics", _ADVICE[Status.FAIL])
+        client_of_tables = await installation.clickhouse()
+        known = [name for name in missing if await noted_partitions(client_of_tables, name)]
+        advice = _LOST if known else _ADVICE[Status.FAIL]
+        return fail(f"not there: {', '.join(missing)}", "both topics", advice)
     found = [_topic(one) for one in described]
     brokers = len((await client.describe_cluster())["brokers"])
     others = await other_configs(client, wanted)

@@ -13,7 +13,7 @@ import pytest
 from libs.clickhouse.migrations import read_migrations
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
 from libs.settings import ClickHouseSettings, KafkaSettings
-from services.admin.doctor import clocks, disk, memory, progress, tables
+from services.admin.doctor import clocks, disk, memory, peppers, progress, services, tables
 from services.admin.doctor.disk import Disk
 from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import (
@@ -29,6 +29,7 @@ from services.admin.doctor.findings import (
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.progress import Waiting
 from services.admin.doctor.rights import STATEMENTS, TABLES
+from services.admin.doctor.services import trouble_of
 from services.admin.doctor.topics import Topic
 from services.admin.doctor.words import age, listed, size
 from services.admin.settings import DoctorSettings, DoctorThresholds
@@ -120,6 +121,7 @@ def test_disk_is_named_when_it_is_full_or_soon_will_be(
         ([Waiting(0, 9, 61, 0, is_moving=True)], WARN),
         ([Waiting(0, 9, 61, 0, is_moving=True), Waiting(1, 9, 61, 0, is_moving=False)], FAIL),
         ([Waiting(0, 0, 0, 3, is_moving=False)], FAIL),
+        ([Waiting(0, 0, 0, 0, is_moving=False, beyond=7)], FAIL),
     ],
 )
 def test_lag_is_named_when_records_are_old_or_gone(found: list[Waiting], status: Status) -> None:
@@ -147,6 +149,42 @@ def test_topic_is_named_when_its_copies_are_too_few(
     found = topic.troubles(brokers, min_in_sync)
     assert worst(one for one, _ in found) is status
     assert told in "".join(what for _, what in found)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "trouble"),
+    [
+        (200, {"status": "ready", "checks": {"kafka": True}}, ""),
+        (503, {"checks": {"kafka": True, "topic": False}}, "topic is not well"),
+        (200, {"ok": True}, "HTTP 200, and none of our services answers so"),
+        (404, None, "HTTP 404, and none of our services answers so"),
+    ],
+)
+def test_service_is_named_with_the_checks_that_keep_it_from_being_ready(
+    status: int, body: object, trouble: str
+) -> None:
+    assert trouble_of(status, body) == trouble
+
+
+async def test_services_are_missed_when_nobody_names_them() -> None:
+    found = await services.services(installation())
+    assert (found.status, "RAGTIME_DOCTOR__SERVICES" in found.advice) == (WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "seen"),
+    [
+        ({}, OK, "0 active"),
+        ({"ours": 3, "before": 1, "": 2}, OK, "6 active"),
+        ({"ours": 3, "x": 1}, WARN, "1 of 4 active keys were made with another pepper: x"),
+        ({"x": 2}, FAIL, "2 of 2 active keys were made with another pepper: x"),
+    ],
+)
+def test_keys_are_named_when_another_pepper_made_them(
+    found: dict[str, int], status: Status, seen: str
+) -> None:
+    judged = peppers.judge(found, {"ours", "before"})
+    assert (judged.status, judged.seen) == (status, seen)
 
 
 def test_services_need_rights_in_tables_that_there_are() -> None:
@@ -213,7 +251,10 @@ def test_names_of_checks_stay() -> None:
         "settings",
         "migrations",
         "rights",
+        "keys",
+        "store",
         "topics",
+        "services",
         "processors",
         "lag",
         "memory",
