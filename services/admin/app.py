@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -20,9 +21,10 @@ from libs.clickhouse.migrations import (
     missing,
     pending,
     read_ledger,
+    wait_until_applied,
 )
 from libs.clickhouse.migrations import read_migrations as migrations_here
-from libs.settings import load_settings
+from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
 from services.admin import dead_letter_verbs, kept_verbs, key_verbs
 from services.admin.audit import Audit, audit
@@ -61,10 +63,18 @@ def main() -> None:
 def migrate(
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if something is missing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be applied.")] = False,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="With --check: wait for so many seconds until all is there."),
+    ] = 0,
 ) -> None:
     """Apply the migrations that are missing, and the retention of raw events."""
+    if wait and not check:
+        raise typer.BadParameter("it belongs to --check", param_hint="--wait")
     settings = load_settings(MigrateSettings)
     database = settings.clickhouse.database
+    if wait:
+        asyncio.run(_wait(settings.clickhouse, wait))
 
     async def run(client: AsyncClient) -> list[Migration]:
         ledger = await read_ledger(client, database)
@@ -85,6 +95,17 @@ def migrate(
         sys.exit(1)
     if not check and not plan:
         with_client(settings.clickhouse, lambda client: _keep(client, settings))
+
+
+async def _wait(settings: ClickHouseSettings, seconds: float) -> None:
+    """Wait until the tables are there, at most so long; the log tells what is missing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            client = await connect_patiently(settings.model_copy(update={"database": "system"}))
+            try:
+                await wait_until_applied(client, settings.database)
+            finally:
+                await client.close()
 
 
 async def _keep(client: AsyncClient, settings: MigrateSettings) -> None:

@@ -1,6 +1,7 @@
 """`ragtime migrate --check` tells by its exit code whether the tables fit, and changes nothing."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -118,3 +119,46 @@ def test_migrate_fails_with_the_reason_when_a_table_is_a_replica(
     assert refused.exit_code == 1
     assert refused.output.startswith(f"ragtime: {name} has the engine ReplicatedMergeTree: ")
     assert len(refused.output.splitlines()) == 1
+
+
+def test_check_that_waits_is_content_once_another_has_made_the_tables(
+    database: ClickHouseSettings,
+) -> None:
+    made: list[Result] = []
+    later = threading.Timer(1, lambda: made.append(migrate()))
+    later.start()
+
+    checked = migrate("--check", "--wait", "60")
+
+    later.join()
+    assert [one.exit_code for one in made] == [0]
+    assert (checked.exit_code, checked.stdout.splitlines()[-1]) == (0, "the tables are up to date")
+
+
+def test_check_that_waits_names_what_is_missing_when_its_time_is_over(
+    database: ClickHouseSettings,
+) -> None:
+    checked = migrate("--check", "--wait", "0.5")
+
+    assert checked.exit_code == 1
+    printed = [line for line in checked.stdout.splitlines() if line.startswith("missing ")]
+    assert printed == [f"missing {name}" for name in FILES]
+    assert "migrations.waiting" in checked.output
+
+
+def test_check_that_waits_ends_with_a_reason_when_clickhouse_stays_away(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGTIME_CLICKHOUSE__URL", "http://127.0.0.1:1")
+
+    checked = migrate("--check", "--wait", "0.5")
+
+    assert checked.exit_code == 1
+    assert "ragtime: " in checked.output
+
+
+def test_waiting_is_for_a_check_alone(database: ClickHouseSettings) -> None:
+    refused = migrate("--wait", "5")
+
+    assert refused.exit_code == 2
+    assert "belongs to --check" in refused.output
