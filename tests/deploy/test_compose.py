@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from deploy.docker import environment
 from deploy.local import kafka
 from deploy.local.layout import CHECKOUT
-from services.admin.settings import InitSettings, KeySettings
+from services.admin.settings import DoctorSettings, InitSettings, KeySettings
 from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
@@ -24,7 +24,7 @@ OURS: dict[str, tuple[type[BaseSettings], ...]] = {
     "processor": (ProcessorSettings,),
     "query": (QuerySettings,),
     "init": (InitSettings,),
-    "ragtime": (InitSettings, KeySettings),
+    "ragtime": (DoctorSettings, KeySettings),
     "demo": (InitSettings, KeySettings),
 }
 ONCE = {"init", "ragtime", "demo"}
