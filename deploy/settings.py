@@ -51,7 +51,10 @@ _KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "d
 # The chart gives these names a value of its own, from what its other values say.
 SET_BY_CHART = frozenset(
     {
+        "RAGTIME_CLICKHOUSE__CA_FILE",
+        "RAGTIME_CLICKHOUSE__CERT_FILE",
         "RAGTIME_CLICKHOUSE__DATABASE",
+        "RAGTIME_CLICKHOUSE__KEY_FILE",
         "RAGTIME_CLICKHOUSE__URL",
         "RAGTIME_CLICKHOUSE__USER",
         "RAGTIME_GROUP__INSTANCE",
@@ -66,9 +69,17 @@ SET_BY_CHART = frozenset(
         "RAGTIME_KAFKA__KEY_FILE",
         "RAGTIME_KAFKA__SASL_MECHANISM",
         "RAGTIME_KAFKA__SECURITY_PROTOCOL",
+        "RAGTIME_KAFKA__TOKEN_COMMAND",
+        "RAGTIME_KAFKA__TOKEN_FILE",
         "RAGTIME_KAFKA__USERNAME",
+        "RAGTIME_RATE_LIMIT__STORE_CA_FILE",
+        "RAGTIME_RATE_LIMIT__STORE_CERT_FILE",
+        "RAGTIME_RATE_LIMIT__STORE_KEY_FILE",
         "RAGTIME_STOP__DELAY_S",
         "RAGTIME_TOPICS__PARTITIONS",
+        "RAGTIME_TRACES__CA_FILE",
+        "RAGTIME_TRACES__CERT_FILE",
+        "RAGTIME_TRACES__KEY_FILE",
     }
 )
 # What `ragtime doctor` is told of the services: the chart knows it.

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 import yaml
 
 from deploy.settings import CHART, SET_BY_CHART, all_settings, chart_schema
@@ -15,9 +14,13 @@ from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
 from tests.deploy.chart import (
-    VALUES,
+    SECRET,
+    SETS,
     RefusedError,
     containers,
+    environment,
+    file_for,
+    given,
     manifests,
     notes,
     of_kind,
@@ -27,6 +30,7 @@ from tests.deploy.chart import (
     render,
     values_file,
     with_values,
+    write_files,
 )
 from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, go_tool, write_schemas
 from tests.promql import RULES
@@ -35,7 +39,6 @@ pytestmark = pytest.mark.deploy
 
 Json = dict[str, Any]
 
-SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 SERVICES = ("ingest", "processor", "query")
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
@@ -44,10 +47,15 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "tables": MigrateSettings,
     "init": InitSettings,
     "admin": DoctorSettings,
+    "test": DoctorSettings,
 }
-# In place of what a Secret would hold: long enough for a pepper, and a URL of a store.
-SECRETS = {"RAGTIME_RATE_LIMIT__STORE_URL": "valkeys://u:p@store:6380/0"}
-SECRET = "s" * 32
+
+
+def _token(**values: str) -> Json:
+    """Kafka by a token, and more values of Kafka's."""
+    kafka = {"securityProtocol": "SASL_SSL", "saslMechanism": "OAUTHBEARER", **values}
+    return {f"kafka.{name}": value for name, value in kafka.items()}
+
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "no brokers": ({"kafka.bootstrapServers": ""}, "name some brokers as host:port"),
@@ -65,6 +73,65 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "certificate without a key": (
         {"kafka.certificates.certificateKey": "tls.crt"},
         "of no use without its key",
+    ),
+    "token from nowhere": (_token(), "kafka.tokenFile or kafka.tokenCommand, one of both"),
+    "token from two places": (
+        _token(tokenFile="/t", tokenCommand="t"),
+        "kafka.tokenFile or kafka.tokenCommand, one of both",
+    ),
+    "token and user": (
+        _token(tokenFile="/t", existingSecret="a"),
+        "a token is shown instead, from kafka.tokenFile or kafka.tokenCommand",
+    ),
+    "token in the open": (
+        {"kafka.tokenFile": "/t"},
+        "are for kafka.saslMechanism OAUTHBEARER, with SASL_SSL or SASL_PLAINTEXT",
+    ),
+    "lag by token": (
+        _token(tokenFile="/t") | {"processor.autoscaling.enabled": True},
+        "set processor.replicas instead",
+    ),
+    "certificate of ours in a ConfigMap": (
+        {
+            "clickhouse.url": "https://c",
+            "clickhouse.certificates": {
+                "existingConfigMap": "a",
+                "certificateKey": "b",
+                "keyKey": "c",
+            },
+        },
+        "clickhouse.certificates.existingSecret is missing",
+    ),
+    "certificates without keys": (
+        {"rateLimits.certificates": {"existingSecret": "a", "caKey": ""}},
+        "rateLimits.certificates names no key",
+    ),
+    "authority without a key": (
+        {
+            "traces.certificates": {
+                "existingConfigMap": "a",
+                "existingSecret": "b",
+                "caKey": "",
+                "certificateKey": "c",
+                "keyKey": "d",
+            }
+        },
+        "its key is missing, as traces.certificates.caKey",
+    ),
+    "authority of ClickHouse in the open": (
+        {"clickhouse.certificates.existingConfigMap": "a"},
+        "they are for a URL that begins with https://",
+    ),
+    "authority of no store": (
+        {"rateLimits.certificates.existingConfigMap": "a"},
+        "there is no store: name the Secret with its URL as rateLimits.existingSecret",
+    ),
+    "authority of no collector": (
+        {
+            "traces.certificates.existingConfigMap": "a",
+            "query.settings.RAGTIME_TRACES__ENDPOINT": "http://c:4318/v1/traces",
+        },
+        "no service sends traces by TLS",
     ),
     "no ClickHouse": ({"clickhouse.url": ""}, "say where ClickHouse answers HTTP"),
     "native protocol": ({"clickhouse.url": "tcp://c:9000"}, "http://host:port"),
@@ -86,6 +153,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "least above most": ({"query.autoscaling.minReplicas": 9}, "must not be more than the most"),
     "share of nothing": ({"query.resources": None}, "query.resources.requests.cpu"),
     "host missing": ({"ingest.ingress.enabled": True}, "ingest.ingress.host is missing"),
+    "one host, unnamed": ({"ingress.enabled": True}, "ingress.host is missing"),
+    "one host twice": (
+        {
+            "ingress": {"enabled": True, "host": "a.example"},
+            "query.ingress": {"enabled": True, "host": "a.example"},
+        },
+        "query.ingress.host is that of `ingress`",
+    ),
+    "route without a gateway": (
+        {"httpRoute": {"enabled": True, "host": "a.example"}},
+        "the Gateway that it hangs on: httpRoute.parentRefs",
+    ),
     "Prometheus from nowhere": ({"serviceMonitor.enabled": True}, "names where Prometheus runs"),
     "alerts on what nobody reads": (
         {"monitoring.rules.enabled": True},
@@ -146,18 +225,6 @@ def complaints(text: str, kubernetes: str, schemas: str, folder: Path) -> str:
         check=False,
     )
     return done.stdout + done.stderr
-
-
-def environment(container: Json) -> dict[str, Json]:
-    return {one["name"]: one for one in container["env"]}
-
-
-def given(container: Json) -> dict[str, str]:
-    """The variables as the process would find them."""
-    return {
-        name: one.get("value") or SECRETS.get(name, SECRET)
-        for name, one in environment(container).items()
-    }
 
 
 @pytest.mark.parametrize("values", SETS)
@@ -224,7 +291,7 @@ def test_every_service_is_guarded_when_nothing_is_said() -> None:
 
     for kind in ("PodDisruptionBudget", "ServiceAccount"):
         assert set(of_kind(objects, kind)) == set(SERVICES)
-    assert set(of_kind(objects, "NetworkPolicy")) == {*SERVICES, "admin", "init"}
+    assert set(of_kind(objects, "NetworkPolicy")) == {*SERVICES, "admin", "init", "test"}
     spread = [pod["topologySpreadConstraints"] for part, pod in pods(objects) if part in SERVICES]
     assert [len(one) for one in spread] == [2, 2, 2]
 
@@ -276,7 +343,8 @@ def test_lag_is_that_of_the_processors_group_when_keda_asks() -> None:
     }
     reader = of_kind(objects, "TriggerAuthentication")["processor"]
     assert trigger["authenticationRef"]["name"] == reader["metadata"]["name"]
-    shown = {one["parameter"] for one in reader["spec"]["secretTargetRef"]}
+    references = reader["spec"]["secretTargetRef"] + reader["spec"]["configMapTargetRef"]
+    shown = {one["parameter"] for one in references}
     assert shown == {"username", "password", "ca", "cert", "key"}
     assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= 24
     down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
@@ -352,30 +420,25 @@ def test_no_secret_is_rendered_when_all_is_on(rendered: list[Json]) -> None:
 def test_pod_holds_the_password_of_its_own_user_alone_when_rendered(rendered: list[Json]) -> None:
     for part, pod in pods(rendered):
         users = {given(one)["RAGTIME_CLICKHOUSE__USER"] for one in containers(pod)}
-        role = "admin" if part == "init" else part
+        role = "admin" if part in {"init", "test"} else part
         assert [user.removeprefix("rt_") for user in users] == [role]
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Files in place of those that a Secret would be mounted as."""
-    folder = tmp_path_factory.mktemp("certificates")
-    own = (authority := trustme.CA()).issue_cert("client.example")
-    pems = {"CA": authority.cert_pem, "CERTIFICATE": own.cert_chain_pems[0]}
-    pems["KEY"] = own.private_key_pem
-    for name, pem in pems.items():
-        pem.write_to_path(folder / name)
-    return {f"RAGTIME_KAFKA__{name}_FILE": str(folder / name) for name in pems}
+    return write_files(tmp_path_factory.mktemp("files"))
 
 
 def test_settings_are_taken_by_the_process_when_it_starts(
-    rendered: list[Json], certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    rendered: list[Json], files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _, pod in pods(rendered):
         for container in containers(pod):
             with monkeypatch.context() as patched:
                 for name, value in given(container).items():
-                    patched.setenv(name, certificates.get(name, value))
+                    is_file = name.startswith("RAGTIME_") and name.endswith("_FILE")
+                    patched.setenv(name, file_for(name, files) if is_file else value)
                 settings: Any = SETTINGS[container["name"]]()
             assert settings.clickhouse.url.startswith("http")
 
@@ -383,37 +446,27 @@ def test_settings_are_taken_by_the_process_when_it_starts(
 def test_variables_are_those_of_the_process_when_rendered(rendered: list[Json]) -> None:
     for _, pod in pods(rendered):
         for container in containers(pod):
-            known = {one.variable for one in all_settings() if one.process == process_of(container)}
+            read = [one for one in all_settings() if one.process == process_of(container)]
+            known = {one.variable for one in read}
+            known |= {f"{one.variable}_FILE" for one in read if one.is_secret}
             ours = {name for name in environment(container) if name.startswith("RAGTIME_")}
             assert ours <= known, container["name"]
 
 
 @pytest.mark.parametrize("part", SERVICES)
 def test_every_setting_has_a_place_in_the_chart_when_the_service_has_it(part: str) -> None:
-    objects = manifests(render(*values_file("everything")))
-    (pod,) = (pod for name, pod in pods(objects) if name == part)
+    found: set[str] = set()
+    for values in SETS:
+        (pod,) = (
+            pod for name, pod in pods(manifests(render(*values_file(values)))) if name == part
+        )
+        found |= environment(pod["containers"][0]).keys()
     settings = chart_schema()["definitions"][f"{part}Settings"]["properties"].keys()
     known = {one.variable for one in all_settings() if one.process == part}
 
     # The container's port needs no other number.
-    assert environment(pod["containers"][0]).keys() | settings | {"RAGTIME_HTTP__PORT"} >= known
+    assert found | settings | {"RAGTIME_HTTP__PORT"} >= known
     assert settings & SET_BY_CHART == set()
-
-
-@pytest.mark.parametrize("values", ["everything", "tls"])
-def test_certificates_are_mounted_where_the_settings_look_for_them(values: str) -> None:
-    for part, pod in pods(manifests(render(*values_file(values)))):
-        container = pod["containers"][0]
-        files = [
-            value
-            for name, value in given(container).items()
-            if name.startswith("RAGTIME_KAFKA__") and name.endswith("_FILE")
-        ]
-        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
-        volumes = {one["name"]: one for one in pod["volumes"]}
-        assert ("kafka" in mounts) == ("kafka" in volumes) == (part != "query")
-        assert bool(files) == (part != "query")
-        assert all(file.startswith(f"{mounts['kafka']}/") for file in files)
 
 
 def test_numbers_arrive_in_full_when_they_are_large() -> None:
@@ -455,7 +508,7 @@ def test_service_waits_for_its_tables_when_it_starts(rendered: list[Json]) -> No
     for part, pod in pods(rendered):
         if part in SERVICES:
             (gate,) = pod["initContainers"]
-            assert gate["command"][-2:] == ["migrate", "--check"]
+            assert gate["command"][3:] == ["migrate", "--check", "--wait", "600"]
 
 
 def test_selectors_find_their_pods_when_rendered(rendered: list[Json]) -> None:
@@ -481,13 +534,14 @@ def test_selectors_find_their_pods_when_rendered(rendered: list[Json]) -> None:
 def test_pods_reach_the_servers_they_need_when_policies_are_on() -> None:
     policies = of_kind(manifests(render(*values_file("tls"))), "NetworkPolicy")
 
-    def ports(part: str) -> set[int]:
+    def ports(part: str) -> set[int | str]:
         return {port["port"] for rule in policies[part]["spec"]["egress"] for port in rule["ports"]}
 
-    dns, clickhouse, kafka, store = 53, 8443, 9092, 6380
-    assert ports("ingest") == {dns, clickhouse, kafka, store}
-    assert ports("processor") == ports("init") == ports("admin") == {dns, clickhouse, kafka}
-    assert ports("query") == {dns, clickhouse, store}
+    dns, clickhouse, kafka, store = {53, 5353}, 8443, 9092, 6380
+    assert ports("ingest") == ports("admin") == {*dns, clickhouse, kafka, store}
+    assert ports("processor") == ports("init") == {*dns, clickhouse, kafka}
+    assert ports("query") == {*dns, clickhouse, store}
+    assert ports("test") == {*dns, clickhouse, kafka, store, "http"}
     assert "ingress" not in policies["processor"]["spec"], "nobody asks the processor"
 
 

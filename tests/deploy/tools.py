@@ -1,7 +1,7 @@
 """Go's tools, built once a machine, and the schemas that the chart's manifests are held against.
 
-Kubernetes' schemas come with the package kubernetes-validate; those of KEDA's and the Prometheus
-operator's kinds with their Go modules.
+Kubernetes' schemas come with the package kubernetes-validate; those of KEDA's, the Prometheus
+operator's and the Gateway API's kinds with their Go modules.
 """
 
 import json
@@ -36,6 +36,9 @@ _CRDS = {
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": [
         f"example/prometheus-operator-crd/monitoring.coreos.com_{kinds}.yaml"
         for kinds in ("servicemonitors", "prometheusrules")
+    ],
+    "sigs.k8s.io/gateway-api@v1.4.0": [
+        "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
     ],
 }
 _BUILD_S = 900

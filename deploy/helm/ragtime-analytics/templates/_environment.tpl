@@ -1,12 +1,4 @@
-{{/* What each part is told: the variables of docs/settings.md, secrets by reference alone. */}}
-
-{{- define "ragtime.fromSecret" -}}
-- name: {{ .variable }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .key }}
-{{- end -}}
+{{/* What each part is told: the variables of docs/settings.md. Secrets and files: _files.tpl. */}}
 
 {{/* YAML's numbers arrive as floats: 1000000000 must not become 1e+09. */}}
 {{- define "ragtime.valueOf" -}}
@@ -28,80 +20,64 @@
 
 {{- define "ragtime.clickhouse" -}}
 {{- $clickhouse := .root.Values.clickhouse -}}
-{{- $user := index $clickhouse.users .part -}}
-{{- $secret := $user.existingSecret | default $clickhouse.existingSecret -}}
 - name: RAGTIME_CLICKHOUSE__URL
   value: {{ $clickhouse.url | quote }}
 - name: RAGTIME_CLICKHOUSE__DATABASE
   value: {{ $clickhouse.database | quote }}
 - name: RAGTIME_CLICKHOUSE__USER
-  value: {{ $user.name | quote }}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_CLICKHOUSE__PASSWORD" "secret" $secret "key" $user.passwordKey) }}
+  value: {{ (index $clickhouse.users (include "ragtime.role" .part)).name | quote }}
 {{- end -}}
 
 {{- define "ragtime.kafka" -}}
-{{- $kafka := .root.Values.kafka -}}
+{{- with .root.Values.kafka -}}
 - name: RAGTIME_KAFKA__BOOTSTRAP_SERVERS
-  value: {{ $kafka.bootstrapServers | quote }}
+  value: {{ .bootstrapServers | quote }}
 - name: RAGTIME_KAFKA__EVENTS_TOPIC
-  value: {{ $kafka.eventsTopic | quote }}
+  value: {{ .eventsTopic | quote }}
 - name: RAGTIME_KAFKA__DEAD_LETTER_TOPIC
-  value: {{ $kafka.deadLetterTopic | quote }}
+  value: {{ .deadLetterTopic | quote }}
 - name: RAGTIME_KAFKA__SECURITY_PROTOCOL
-  value: {{ $kafka.securityProtocol }}
-{{- if hasPrefix "SASL" $kafka.securityProtocol }}
+  value: {{ .securityProtocol }}
+{{- if hasPrefix "SASL" .securityProtocol }}
 - name: RAGTIME_KAFKA__SASL_MECHANISM
-  value: {{ $kafka.saslMechanism }}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_KAFKA__USERNAME" "secret" $kafka.existingSecret "key" $kafka.usernameKey) }}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_KAFKA__PASSWORD" "secret" $kafka.existingSecret "key" $kafka.passwordKey) }}
+  value: {{ .saslMechanism }}
+{{- if ne .saslMechanism "OAUTHBEARER" }}
+- name: RAGTIME_KAFKA__USERNAME
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .usernameKey }}
 {{- end }}
-{{- with $kafka.certificates }}
-{{- if .existingSecret }}
-{{- range $name, $key := dict "CA" .caKey "CERTIFICATE" .certificateKey "KEY" .keyKey }}
-{{- if $key }}
-- name: RAGTIME_KAFKA__{{ $name }}_FILE
-  value: /etc/ragtime/kafka/{{ $key }}
+{{- with .tokenFile }}
+- name: RAGTIME_KAFKA__TOKEN_FILE
+  value: {{ . | quote }}
 {{- end }}
+{{- with .tokenCommand }}
+- name: RAGTIME_KAFKA__TOKEN_COMMAND
+  value: {{ . | quote }}
 {{- end }}
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "ragtime.pepper" -}}
-{{- $access := .root.Values.access -}}
-{{- $secret := $access.existingSecret -}}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_ACCESS__PEPPER" "secret" $secret "key" $access.pepperKey) }}
-{{- with $access.previousPepperKey }}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_ACCESS__PREVIOUS_PEPPER" "secret" $secret "key" .) }}
-{{- end }}
-{{- end -}}
-
-{{- define "ragtime.rateLimits" -}}
-{{- with .root.Values.rateLimits }}
-{{- if .existingSecret }}
-{{ include "ragtime.fromSecret" (dict "variable" "RAGTIME_RATE_LIMIT__STORE_URL" "secret" .existingSecret "key" .storeUrlKey) }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* What `ragtime` is told, but for the pepper, which making topics and tables does not need. */}}
+{{/* What `ragtime` is told. */}}
 {{- define "ragtime.administration" -}}
-{{- $scope := dict "root" . "part" "admin" -}}
-{{ include "ragtime.clickhouse" $scope }}
-{{ include "ragtime.kafka" $scope }}
+{{ include "ragtime.clickhouse" . }}
+{{ include "ragtime.kafka" . }}
 - name: RAGTIME_TOPICS__PARTITIONS
-  value: {{ int .Values.kafka.partitions | quote }}
-{{- include "ragtime.settings" .Values.admin.settings }}
+  value: {{ int .root.Values.kafka.partitions | quote }}
+{{- include "ragtime.files" . }}
+{{- include "ragtime.settings" .root.Values.admin.settings }}
+{{- with .root.Values.admin.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* What `ragtime doctor` holds against what it finds: the services' users, names and numbers. */}}
 {{- define "ragtime.patients" -}}
-{{- $clickhouse := .Values.clickhouse -}}
 {{- range $part := list "ingest" "processor" "query" }}
-{{- $user := index $clickhouse.users $part }}
 - name: RAGTIME_DOCTOR__{{ upper $part }}_USER
-  value: {{ $user.name | quote }}
-{{ include "ragtime.fromSecret" (dict "variable" (printf "RAGTIME_DOCTOR__%s_PASSWORD" (upper $part)) "secret" ($user.existingSecret | default $clickhouse.existingSecret) "key" $user.passwordKey) }}
+  value: {{ (index $.Values.clickhouse.users $part).name | quote }}
 {{- end }}
 {{- $numbers := list -}}
 {{- range $part := list "ingest" "query" }}
@@ -112,7 +88,6 @@
   value: {{ max 1 (first $numbers) (last $numbers) | quote }}
 - name: RAGTIME_GROUP__NAME
   value: {{ include "ragtime.group" . }}
-{{- include "ragtime.rateLimits" (dict "root" .) }}
 {{- end -}}
 
 {{- define "ragtime.group" -}}
@@ -130,10 +105,8 @@
 {{- if ne .part "query" }}
 {{ include "ragtime.kafka" . }}
 {{- end }}
-{{- if ne .part "processor" }}
-{{ include "ragtime.pepper" . }}
-{{- include "ragtime.rateLimits" . }}
-{{- else }}
+{{- include "ragtime.files" . }}
+{{- if eq .part "processor" }}
 # The pod's name as the name of the group's member. Kafka waits for a member with a name until its
 # session ends (30 s) before it gives its partitions away, and gives them back when it returns.
 # In a StatefulSet, whose pods return under their names, a restart therefore concerns the pod's own
@@ -143,8 +116,7 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
-{{- end }}
-{{- if ne .part "processor" }}
+{{- else }}
 # Until every node and proxy knows that this pod goes, requests still come: they are answered.
 - name: RAGTIME_STOP__DELAY_S
   value: {{ .root.Values.leaveSeconds | quote }}

@@ -14,6 +14,11 @@
 {{- include "ragtime.name" .root }}-{{ .part -}}
 {{- end -}}
 
+{{/* Whose values a part has: the jobs that run `ragtime` share those of `admin`. */}}
+{{- define "ragtime.role" -}}
+{{- ternary "admin" . (has . (list "admin" "init" "test")) -}}
+{{- end -}}
+
 {{- define "ragtime.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -29,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "ragtime.serviceAccount" -}}
-{{- $own := (index .root.Values .part).serviceAccount -}}
+{{- $own := (index .root.Values (include "ragtime.role" .part)).serviceAccount -}}
 {{- if $own.create -}}
 {{- $own.name | default (include "ragtime.partName" .) -}}
 {{- else -}}

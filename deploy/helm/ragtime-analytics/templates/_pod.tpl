@@ -27,29 +27,46 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* /tmp: the processor makes a folder there, and the root is read-only. */}}
-{{- define "ragtime.temporary" -}}
-- name: tmp
-  emptyDir:
-    sizeLimit: 64Mi
-{{- end -}}
-
-{{/* What a container finds in files: its folder for what passes, and Kafka's certificates. */}}
-{{- define "ragtime.mounts" -}}
-- {name: tmp, mountPath: /tmp}
-{{- if and .root.Values.kafka.certificates.existingSecret (ne .part "query") }}
-- {name: kafka, mountPath: /etc/ragtime/kafka, readOnly: true}
+{{/* What the pods of all parts have in common, the jobs' too. */}}
+{{- define "ragtime.anyPod" -}}
+{{- $own := index .root.Values (include "ragtime.role" .part) -}}
+serviceAccountName: {{ include "ragtime.serviceAccount" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with include "ragtime.pullSecrets" .root }}
+{{ . }}
+{{- end }}
+securityContext:
+  {{- include "ragtime.podSecurityContext" .root | nindent 2 }}
+volumes:
+  {{- include "ragtime.volumes" . | nindent 2 }}
+{{- with $own.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.priorityClassName }}
+priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{- define "ragtime.volumes" -}}
-{{ include "ragtime.temporary" . }}
-{{- with .root.Values.kafka.certificates.existingSecret }}
-{{- if ne $.part "query" }}
-- name: kafka
-  secret:
-    secretName: {{ . }}
-{{- end }}
+{{- define "ragtime.podMetadata" -}}
+{{- $own := index .root.Values (include "ragtime.role" .part) -}}
+labels:
+  {{- include "ragtime.selector" . | nindent 2 }}
+  {{- with $own.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $own.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -91,20 +108,27 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* Looks at the tables with the service's own user; ends with an error while they do not fit. */}}
+{{/* Looks at the tables with the service's own user until they fit: a container that ended with an
+error would be tried again later and later, up to five minutes after they are there. It ends after ten
+minutes all the same: a new container is told what a Secret holds by now. */}}
 {{- define "ragtime.gate" -}}
+{{- $only := merge (dict "only" "clickhouse") . -}}
 - name: tables
   image: {{ include "ragtime.image" (dict "root" .root "part" "admin") }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-  command: [python, -m, services.admin, migrate, --check]
+  command: [python, -m, services.admin, migrate, --check, --wait, "600"]
   env:
     {{- include "ragtime.clickhouse" . | nindent 4 }}
+    {{- include "ragtime.files" $only | nindent 4 }}
+    {{- with (index .root.Values .part).extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   resources:
     {{- toYaml .root.Values.admin.resources | nindent 4 }}
   securityContext:
     {{- include "ragtime.securityContext" . | nindent 4 }}
   volumeMounts:
-    - {name: tmp, mountPath: /tmp}
+    {{- include "ragtime.mounts" $only | nindent 4 }}
 {{- end -}}
 
 {{- define "ragtime.container" -}}
@@ -125,61 +149,43 @@ readinessProbe:
     {{- include "ragtime.securityContext" . | nindent 4 }}
   volumeMounts:
     {{- include "ragtime.mounts" . | nindent 4 }}
-    {{- with $own.extraVolumeMounts }}
-    {{- toYaml . | nindent 4 }}
+{{- end -}}
+
+{{/* A pod that runs `ragtime`: `command`, and more variables as `env`. */}}
+{{- define "ragtime.commandContainer" -}}
+- name: {{ .part }}
+  image: {{ include "ragtime.image" (dict "root" .root "part" "admin") }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command:
+    {{- toYaml .command | nindent 4 }}
+  env:
+    {{- include "ragtime.administration" . | nindent 4 }}
+    {{- with .env }}
+    {{- . | nindent 4 }}
     {{- end }}
+  resources:
+    {{- toYaml .root.Values.admin.resources | nindent 4 }}
+  securityContext:
+    {{- include "ragtime.securityContext" . | nindent 4 }}
+  volumeMounts:
+    {{- include "ragtime.mounts" . | nindent 4 }}
 {{- end -}}
 
 {{- define "ragtime.pod" -}}
 {{- $own := index .root.Values .part -}}
 metadata:
-  labels:
-    {{- include "ragtime.selector" . | nindent 4 }}
-    {{- with $own.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-  {{- with $own.podAnnotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "ragtime.podMetadata" . | nindent 2 }}
 spec:
-  serviceAccountName: {{ include "ragtime.serviceAccount" . }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  {{- with include "ragtime.pullSecrets" .root }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "ragtime.anyPod" . | nindent 2 }}
   {{- $delay := ternary 0 .root.Values.leaveSeconds (eq .part "processor") }}
   {{- $grace := index $own.settings "RAGTIME_STOP__GRACE_S" | default 7 }}
   # RAGTIME_STOP__DELAY_S, RAGTIME_STOP__GRACE_S, and what a slow node needs besides.
   terminationGracePeriodSeconds: {{ add $delay (ceil $grace) 8 }}
-  securityContext:
-    {{- include "ragtime.podSecurityContext" .root | nindent 4 }}
   initContainers:
     {{- include "ragtime.gate" . | nindent 4 }}
   containers:
     {{- include "ragtime.container" . | nindent 4 }}
-  volumes:
-    {{- include "ragtime.volumes" . | nindent 4 }}
-    {{- with $own.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
   {{- with include "ragtime.spread" . }}
   {{- . | nindent 2 }}
-  {{- end }}
-  {{- with $own.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $own.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $own.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $own.priorityClassName }}
-  priorityClassName: {{ . }}
   {{- end }}
 {{- end -}}

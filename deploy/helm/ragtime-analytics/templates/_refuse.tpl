@@ -1,5 +1,9 @@
 {{/* Values that fit the schema and still can't be meant. Each is refused with what would be right. */}}
 
+{{- define "ragtime.hasCertificates" -}}
+{{- if or .existingSecret .existingConfigMap -}}yes{{- end -}}
+{{- end -}}
+
 {{- define "ragtime.refuse" -}}
 {{- $servers := .Values.kafka.bootstrapServers -}}
 {{- if not $servers -}}
@@ -9,17 +13,56 @@
 {{- fail (printf "kafka.bootstrapServers is %q: brokers are written as host:port, several with commas and no spaces between them" $servers) -}}
 {{- end -}}
 {{- with .Values.kafka -}}
-{{- if and (hasPrefix "SASL" .securityProtocol) (not .existingSecret) -}}
+{{- $hasSasl := hasPrefix "SASL" .securityProtocol -}}
+{{- $hasToken := and $hasSasl (eq .saslMechanism "OAUTHBEARER") -}}
+{{- if and $hasSasl (not $hasToken) (not .existingSecret) -}}
 {{- fail (printf "kafka.existingSecret is missing: %s needs the Secret that holds a user and his password" .securityProtocol) -}}
 {{- end -}}
-{{- if and .existingSecret (not (hasPrefix "SASL" .securityProtocol)) -}}
+{{- if and .existingSecret (not $hasSasl) -}}
 {{- fail (printf "kafka.existingSecret holds a user, and kafka.securityProtocol is %s: users are for SASL_SSL and SASL_PLAINTEXT" .securityProtocol) -}}
 {{- end -}}
-{{- if and .certificates.existingSecret (not (hasSuffix "SSL" .securityProtocol)) -}}
+{{- if and .existingSecret $hasToken -}}
+{{- fail "kafka.existingSecret holds a user, and kafka.saslMechanism is OAUTHBEARER: a token is shown instead, from kafka.tokenFile or kafka.tokenCommand" -}}
+{{- end -}}
+{{- if and $hasToken (eq (empty .tokenFile) (empty .tokenCommand)) -}}
+{{- fail "kafka.saslMechanism is OAUTHBEARER: name where tokens come from as kafka.tokenFile or kafka.tokenCommand, one of both" -}}
+{{- end -}}
+{{- if and (or .tokenFile .tokenCommand) (not $hasToken) -}}
+{{- fail "kafka.tokenFile and kafka.tokenCommand are for kafka.saslMechanism OAUTHBEARER, with SASL_SSL or SASL_PLAINTEXT" -}}
+{{- end -}}
+{{- if and $hasToken $.Values.processor.autoscaling.enabled -}}
+{{- fail "processor.autoscaling reads the lag by KEDA, which has no part in the tokens of kafka.saslMechanism OAUTHBEARER: set processor.replicas instead" -}}
+{{- end -}}
+{{- if and (include "ragtime.hasCertificates" .certificates) (not (hasSuffix "SSL" .securityProtocol)) -}}
 {{- fail (printf "kafka.certificates holds certificates, and kafka.securityProtocol is %s: they are for SSL and SASL_SSL" .securityProtocol) -}}
 {{- end -}}
-{{- if ne (empty .certificates.certificateKey) (empty .certificates.keyKey) -}}
-{{- fail "kafka.certificates.certificateKey and keyKey belong together: a certificate is of no use without its key" -}}
+{{- end -}}
+{{- range $server := list "kafka" "clickhouse" "rateLimits" "traces" -}}
+{{- with (index $.Values $server).certificates -}}
+{{- if ne (empty .certificateKey) (empty .keyKey) -}}
+{{- fail (printf "%s.certificates.certificateKey and keyKey belong together: a certificate is of no use without its key" $server) -}}
+{{- end -}}
+{{- if and .keyKey (not .existingSecret) -}}
+{{- fail (printf "%s.certificates.keyKey names a key, and no Secret is named that holds it: %s.certificates.existingSecret is missing" $server $server) -}}
+{{- end -}}
+{{- if and (include "ragtime.hasCertificates" .) (not .caKey) (not .certificateKey) -}}
+{{- fail (printf "%s.certificates names no key: caKey is that of the authority, certificateKey and keyKey those of a certificate of ours" $server) -}}
+{{- end -}}
+{{- if and .existingConfigMap (not .caKey) -}}
+{{- fail (printf "%s.certificates.existingConfigMap holds an authority: its key is missing, as %s.certificates.caKey" $server $server) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (include "ragtime.hasCertificates" .Values.rateLimits.certificates) (not .Values.rateLimits.existingSecret) -}}
+{{- fail "rateLimits.certificates holds certificates, and there is no store: name the Secret with its URL as rateLimits.existingSecret" -}}
+{{- end -}}
+{{- if include "ragtime.hasCertificates" .Values.traces.certificates -}}
+{{- $senders := "" -}}
+{{- range $part := list "ingest" "processor" "query" -}}
+{{- $senders = printf "%s%s" $senders (include "ragtime.sendsTraces" (dict "root" $ "part" $part)) -}}
+{{- end -}}
+{{- if not $senders -}}
+{{- fail "traces.certificates holds certificates, and no service sends traces by TLS: set RAGTIME_TRACES__ENDPOINT in its settings, beginning with https://" -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.clickhouse -}}
@@ -28,6 +71,9 @@
 {{- end -}}
 {{- if contains "@" .url -}}
 {{- fail "clickhouse.url holds a user or a password: name users under clickhouse.users and their Secret as clickhouse.existingSecret" -}}
+{{- end -}}
+{{- if and (include "ragtime.hasCertificates" .certificates) (not (hasPrefix "https:" .url)) -}}
+{{- fail (printf "clickhouse.certificates holds certificates, and clickhouse.url is %q: they are for a URL that begins with https://" .url) -}}
 {{- end -}}
 {{- range $part, $user := .users -}}
 {{- if not ($user.existingSecret | default $.Values.clickhouse.existingSecret) -}}
@@ -51,8 +97,19 @@
 {{- fail (printf "%s.autoscaling needs %s.resources.requests.cpu: its target is a share of that" $part $part) -}}
 {{- end -}}
 {{- if and .ingress.enabled (not .ingress.host) -}}
-{{- fail (printf "%s.ingress.host is missing: ingest and query need a host name each" $part) -}}
+{{- fail (printf "%s.ingress.host is missing: ingest and query need a host name each; one for both is `ingress`" $part) -}}
 {{- end -}}
+{{- if and .ingress.enabled $.Values.ingress.enabled (eq .ingress.host $.Values.ingress.host) -}}
+{{- fail (printf "%s.ingress.host is that of `ingress`, which leads to both services: enable one of both" $part) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
+{{- fail "ingress.host is missing: the host name that leads to both services" -}}
+{{- end -}}
+{{- with .Values.httpRoute -}}
+{{- if and .enabled (not (and .host .parentRefs)) -}}
+{{- fail "httpRoute needs a host, and the Gateway that it hangs on: httpRoute.parentRefs, for example [{name: public, namespace: gateways}]" -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.processor -}}
