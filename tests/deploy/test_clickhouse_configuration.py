@@ -27,6 +27,15 @@ _SERVER = """\
         <database>system</database><table>query_log</table>
         <partition_by>toYYYYMM(event_date)</partition_by>
     </query_log>
+    <backup_log>
+        <database>system</database><table>backup_log</table>
+        <partition_by>toYYYYMM(event_date)</partition_by>
+    </backup_log>
+    <crash_log>
+        <database>system</database><table>crash_log</table>
+        <partition_by/>
+    </crash_log>
+    <s3queue_log><database>system</database><table>s3queue_log</table></s3queue_log>
 </clickhouse>
 """
 _DEFAULT_USER = """\
@@ -48,6 +57,8 @@ import chdb
 engine = chdb.connect("data?config-file=config.xml")
 def rows(sql):
     return [json.loads(line) for line in str(engine.query(sql, "JSONEachRow")).splitlines()]
+engine.query("CREATE TABLE default.kept ENGINE = MergeTree ORDER BY n AS SELECT 1 AS n")
+engine.query("BACKUP TABLE default.kept TO Memory('kept')")
 engine.query("SYSTEM FLUSH LOGS")
 answer = {
     "users": rows("SELECT name FROM system.users"),
@@ -128,9 +139,10 @@ def test_the_command_may_do_all_in_its_database_alone(answer: Answer) -> None:
 
 def test_what_the_server_writes_about_itself_is_little_and_ends(answer: Answer) -> None:
     logs = {log["name"]: log["create_table_query"] for log in answer["logs"]}
-    assert set(logs) <= {"query_log", "part_log"}
-    assert logs
-    assert all("TTL event_date + toIntervalDay(7)" in query for query in logs.values())
+    days = {"query_log": 7, "part_log": 7, "backup_log": 90, "crash_log": 90}
+    assert {"query_log", "backup_log"} <= set(logs) <= set(days)
+    for name, query in logs.items():
+        assert f"TTL event_date + toIntervalDay({days[name]})" in query
 
 
 def test_memory_is_bounded_for_small_hosts(answer: Answer) -> None:

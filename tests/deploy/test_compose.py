@@ -31,6 +31,8 @@ ONCE = {"init", "ragtime", "demo"}
 PUBLISHED = {"ingest", "query", "grafana"}
 # What cannot start in a container that it may not write to; each says why in the file.
 WRITABLE = {"kafka", "grafana"}
+# What the images themselves ask, without a word.
+HEALTH_CHECK = ["python", "-I", "-S", "/opt/ragtime/healthcheck.py"]
 SERVICES = services()
 BY_NAME = pytest.mark.parametrize("name", SERVICES)
 
@@ -94,6 +96,13 @@ def test_services_wait_for_healthy_servers_and_for_the_tables() -> None:
         assert {"kafka", "clickhouse"} <= set(waits)
         assert set(waits.values()) == {"service_healthy"}
         assert all("healthcheck" in SERVICES[other] for other in waits)
+
+
+@pytest.mark.parametrize("name", ["ingest", "processor", "query"])
+def test_what_serves_is_healthy_when_it_is_ready(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"] == ["CMD", *HEALTH_CHECK, "ready"]
+    assert all(word in check for word in ("interval", "timeout", "retries", "start_period"))
 
 
 def test_no_secret_has_a_default() -> None:

@@ -1,5 +1,6 @@
 """What goes into the images: one service each, what the extras say, a health check that tells."""
 
+import json
 import os
 import subprocess
 import sys
@@ -56,17 +57,38 @@ def test_the_health_check_knows_the_ports_of_the_settings() -> None:
     assert ports == healthcheck.PORTS
 
 
+def test_the_image_asks_whether_its_service_lives() -> None:
+    line = next(
+        line for line in DOCKERFILE.splitlines() if "healthcheck.py" in line and "CMD" in line
+    )
+    assert json.loads(line.strip().removeprefix("CMD ")) == [
+        "python",
+        "-I",
+        "-S",
+        "/opt/ragtime/healthcheck.py",
+    ]
+
+
 @pytest.mark.enable_socket
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_health_check_tells_what_the_service_answers(status: int, code: int) -> None:
-    with _service(status) as (port, asked):
+@pytest.mark.parametrize(("live", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_tells_whether_the_service_lives(live: int, code: int) -> None:
+    with _service(live=live) as (port, asked):
         assert _check("query", port) == code
     assert asked == ["/healthz/live"]
 
 
 @pytest.mark.enable_socket
+@pytest.mark.parametrize(("live", "ready", "code"), [(200, 200, 0), (200, 503, 1), (503, 200, 1)])
+def test_the_health_check_of_compose_tells_whether_it_is_ready_too(
+    live: int, ready: int, code: int
+) -> None:
+    with _service(live=live, ready=ready) as (port, _):
+        assert _check("query", port, "ready") == code
+
+
+@pytest.mark.enable_socket
 def test_the_health_check_fails_where_nothing_answers() -> None:
-    with _service(200) as (port, _):
+    with _service() as (port, _):
         pass
     assert _check("query", port) == 1
 
@@ -75,19 +97,20 @@ def test_the_health_check_of_the_command_has_nothing_to_ask() -> None:
     assert _check("admin", 1) == 0
 
 
-def _check(service: str, port: int) -> int:
-    own = {"SERVICE": service, "RAGTIME_HTTP__PORT": str(port)}
-    return subprocess.run(_CHECK, env=os.environ | own, capture_output=True, check=False).returncode
+def _check(service: str, port: int, *words: str) -> int:
+    own = os.environ | {"SERVICE": service, "RAGTIME_HTTP__PORT": str(port)}
+    return subprocess.run([*_CHECK, *words], env=own, capture_output=True, check=False).returncode
 
 
 @contextmanager
-def _service(status: int) -> Iterator[tuple[int, list[str]]]:
+def _service(live: int = 200, ready: int = 503) -> Iterator[tuple[int, list[str]]]:
+    statuses = {"/healthz/live": live, "/healthz/ready": ready}
     asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            self.send_response(status)
+            self.send_response(statuses[self.path])
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
