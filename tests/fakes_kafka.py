@@ -97,7 +97,7 @@ class FakeTopic:
     """The topic as the processor's agent sees it: whole from an offset on."""
 
     def __init__(self, start: int = 0, name: str = "events") -> None:
-        self.name = name
+        self.counted_as = name
         self._start = start
 
     async def first_record(self, _number: int, offset: int) -> int:

@@ -274,6 +274,12 @@ _PROCESSOR = Row(
             "none",
             {"{{instance}}": "ragtime_partitions_stuck"},
         ),
+        _lines(
+            "Partitions of another topic",
+            "Their logs are not what was counted from: nothing of them is counted.",
+            "none",
+            {"{{instance}}": "ragtime_partitions_mismatched"},
+        ),
     ],
 )
 

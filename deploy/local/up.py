@@ -66,7 +66,7 @@ def _start(where: Layout, ports: Ports) -> None:
     supervision.start(where)
     _wait_for_servers(where, ports)
     admin = admin_environment(where, ports)
-    _step("topics and tables", lambda: ragtime(["init"], admin))
+    _step("topics and tables", lambda: ragtime(["init", "--anew"], admin))
     _wait_for_services(where, ports)
     _step("demo project", lambda: make_project(where, ports))
     if not where.demo_sent.exists():

@@ -116,6 +116,10 @@ PARTITIONS_STUCK = PROCESSOR.gauge(
     "ragtime_partitions_stuck",
     "Partitions that stand still though there is work and both servers answer",
 )
+PARTITIONS_MISMATCHED = PROCESSOR.gauge(
+    "ragtime_partitions_mismatched",
+    "Partitions of this process that are not counted: their logs are not what was counted from",
+)
 SERVER_ANSWERS = PROCESSOR.gauge(
     "ragtime_server_answers",
     "1 where a server answered at the last look, a few seconds ago, else 0",

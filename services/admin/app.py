@@ -9,14 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import Error
 
-from libs.clickhouse.connection import connect, connect_patiently, first_line
+from libs.clickhouse.connection import connect_patiently
 from libs.clickhouse.migrations import (
     Migration,
-    MigrationError,
     apply,
     missing,
     pending,
@@ -28,14 +25,11 @@ from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
 from services.admin import dead_letter_verbs, kept_verbs, key_verbs
 from services.admin.audit import Audit, audit
-from services.admin.contradictions import of_retention, of_topics
 from services.admin.demo import DemoError, run_demo
 from services.admin.doctor.command import doctor
-from services.admin.kept_verbs import refuse
-from services.admin.retention import carry_out
+from services.admin.init_verb import init, keep
 from services.admin.running import fail, with_client
-from services.admin.settings import AuditSettings, InitSettings, MigrateSettings
-from services.admin.topics import make_topics, new_topics, note_partitions, partitions_of
+from services.admin.settings import AuditSettings, MigrateSettings
 
 app = typer.Typer(
     name="ragtime",
@@ -46,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
+app.command()(init)
 app.command()(doctor)
 app.command()(kept_verbs.topics)
 app.command()(kept_verbs.retention)
@@ -94,7 +89,7 @@ def migrate(
     if check and found:
         sys.exit(1)
     if not check and not plan:
-        with_client(settings.clickhouse, lambda client: _keep(client, settings))
+        with_client(settings.clickhouse, lambda client: keep(client, settings))
 
 
 async def _wait(settings: ClickHouseSettings, seconds: float) -> None:
@@ -108,54 +103,8 @@ async def _wait(settings: ClickHouseSettings, seconds: float) -> None:
                 await client.close()
 
 
-async def _keep(client: AsyncClient, settings: MigrateSettings) -> None:
-    if done := await carry_out(client, settings.retention.events_days, datetime.now(UTC)):
-        typer.echo(done)
-
-
 def _file(migration: Migration) -> str:
     return f"{migration.number:04}_{migration.name}.sql"
-
-
-@app.command()
-def init() -> None:
-    """Make topics and tables; waits for the servers, and may be repeated."""
-    settings = load_settings(InitSettings)
-    refuse(of_topics(settings.topics, settings.kafka))
-    refuse(of_retention(settings.retention, settings.topics))
-
-    async def run() -> None:
-        made = await make_topics(settings.kafka, new_topics(settings.kafka, settings.topics))
-        typer.echo(f"topics: made {', '.join(made)}" if made else "topics: already there")
-        elsewhere = settings.clickhouse.model_copy(update={"database": "system"})
-        client = await connect_patiently(elsewhere)
-        database = settings.clickhouse.database
-        to_apply = pending(migrations_here(), await read_ledger(client, database))
-        await apply(client, database, to_apply)
-        await client.close()
-        typer.echo(
-            f"tables: applied {len(to_apply)} migrations" if to_apply else "tables: up to date"
-        )
-        client = await connect(settings.clickhouse)
-        await _keep(client, settings)
-        await _note_partitions(client, settings)
-        await client.close()
-
-    try:
-        asyncio.run(run())
-    except (Error, MigrationError, KafkaError) as error:
-        fail(first_line(error))
-
-
-async def _note_partitions(client: AsyncClient, settings: InitSettings) -> None:
-    topic = settings.kafka.events_topic
-    found = await partitions_of(settings.kafka)
-    noted = await note_partitions(client, topic, found)
-    if found != noted:
-        fail(
-            f"topic {topic} was made with {noted} partitions and has {found}: conversations would"
-            " count twice. To have more partitions, move to a new topic (docs/operating.md)"
-        )
 
 
 @app.command("audit")

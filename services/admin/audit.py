@@ -35,6 +35,7 @@ from libs.events.record_index import identity_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.settings import KafkaSettings
 from services.admin.dead_letters import read_letters
+from services.admin.noted_topics import noted_topic
 from services.admin.statements import statement
 from services.admin.topics import reading
 
@@ -85,10 +86,11 @@ async def audit(
     since = max(since, complete_since(await noted(client), datetime.now(UTC)) or since)
     async with reading(kafka, kafka.events_topic) as consumer:
         numbers: set[int] = consumer.partitions_for_topic(kafka.events_topic) or set()
-        topic = _Topic(consumer, client, kafka, every_record=every_record)
+        counted_as = (await noted_topic(client, kafka.events_topic)).counted_as
+        topic = _Topic(consumer, client, kafka, counted_as, every_record=every_record)
         parameters = {
             "since": since,
-            "topic": kafka.events_topic,
+            "topic": counted_as,
             "number_of_partitions": max(1, len(numbers)),
         }
         differences: list[Difference] = []
@@ -167,6 +169,7 @@ class _Topic:
         consumer: AIOKafkaConsumer,
         client: AsyncClient,
         kafka: KafkaSettings,
+        counted_as: str,
         *,
         every_record: bool,
     ) -> None:
@@ -174,6 +177,7 @@ class _Topic:
         self._client = client
         self._kafka = kafka
         self._name = kafka.events_topic
+        self._counted_as = counted_as
         self._every_record = every_record
         self.read = 0
 
@@ -217,7 +221,7 @@ class _Topic:
 
     async def _written(self, number: int, first: int) -> dict[int, set[int]]:
         result = await self._client.query(
-            _WRITTEN, parameters={"topic": self._name, "partition": number, "first": first}
+            _WRITTEN, parameters={"topic": self._counted_as, "partition": number, "first": first}
         )
         return {offset: set(lines) for offset, lines in result.result_rows}
 

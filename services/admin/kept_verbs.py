@@ -14,7 +14,7 @@ from libs.clickhouse.connection import first_line
 from libs.settings import load_settings
 from services.admin.contradictions import of_retention, of_topics
 from services.admin.retention import Kept, keep, kept, months, words
-from services.admin.running import fail, with_client
+from services.admin.running import fail, refuse, with_client
 from services.admin.settings import InitSettings, TopicsSettings
 from services.admin.topics import OtherConfig, admin_client, change_configs, other_configs
 from services.admin.topics import topic_configs as wanted_configs
@@ -81,11 +81,3 @@ def _table_of(found: list[tuple[str, datetime, int, int]], days: int) -> Table:
         left = max(0, days - (now - newest).days) if days else "all"
         table.add_row(month, f"{rows:,}", f"{size / 1e6:,.1f}", str(left))
     return table
-
-
-def refuse(contradictions: list[str]) -> None:
-    """End with exit code 2, as for any wrong setting, where settings contradict each other."""
-    if contradictions:
-        for contradiction in contradictions:
-            typer.echo(contradiction, err=True)
-        raise typer.Exit(2)

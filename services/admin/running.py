@@ -24,6 +24,14 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
+def refuse(contradictions: list[str]) -> None:
+    """End with exit code 2, as for any wrong setting, where settings contradict each other."""
+    if contradictions:
+        for contradiction in contradictions:
+            typer.echo(contradiction, err=True)
+        raise typer.Exit(2)
+
+
 def printable(text: str) -> str:
     """What others wrote, with escapes for the characters that a terminal would obey.
 

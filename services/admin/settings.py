@@ -142,6 +142,12 @@ class _Group(_Partly, ConsumerGroup):
     pass
 
 
+class TopicChangeSettings(InitSettings):
+    """What is needed to change what is counted from, while no processor reads."""
+
+    group: _Group = _Group()
+
+
 class _RateLimit(_Partly, RateLimitSettings):
     pass
 
@@ -183,11 +189,10 @@ class DoctorThresholds(Block):
     query_password: Secret | None = Field(default=None, description="likewise")
 
 
-class DoctorSettings(InitSettings):
+class DoctorSettings(TopicChangeSettings):
     """What there is to look at. What other services are told may be told here too."""
 
     access: AccessSettings | None = None
     rate_limit: _RateLimit = _RateLimit()
-    group: _Group = _Group()
     memory: MemorySettings = MemorySettings()
     doctor: DoctorThresholds = DoctorThresholds()

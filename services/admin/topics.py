@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
@@ -20,13 +19,6 @@ _RETRY_S = 2.0
 _READ_MS = 2_000
 _HOUR_MS = 3_600_000
 _SET_FOR_TOPIC = 1  # where a value comes from, in Kafka's protocol
-
-_NOTED = "SELECT partitions FROM topics FINAL WHERE name = {topic:String}"
-_NOTE = """
-INSERT INTO topics
-SELECT {topic:String}, {partitions:UInt16}, now64(3)
-WHERE (SELECT count() FROM topics WHERE name = {topic:String}) = 0
-"""
 
 log = get_logger()
 
@@ -62,10 +54,26 @@ def new_topics(kafka: KafkaSettings, settings: TopicSettings) -> list[NewTopic]:
     ]
 
 
+async def absent_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]:
+    """Those that Kafka would make. Waits for a broker that is not there yet.
+
+    The controller is asked: a broker that has just started may know of no topic.
+    """
+    return await _create(kafka, topics, validate_only=True)
+
+
 async def make_topics(kafka: KafkaSettings, topics: list[NewTopic]) -> list[str]:
     """Make what is missing; returns the names made. Waits for a broker that is not there yet."""
+    return await _create(kafka, topics, validate_only=False)
+
+
+async def _create(
+    kafka: KafkaSettings, topics: list[NewTopic], *, validate_only: bool
+) -> list[str]:
     async with _patient_client(kafka) as client:
-        response = await client.create_topics(topics, timeout_ms=30_000)
+        response = await client.create_topics(
+            topics, timeout_ms=30_000, validate_only=validate_only
+        )
         made = []
         for name, code, *details in response.topic_errors:
             if code == 0:
@@ -167,19 +175,6 @@ async def reading(kafka: KafkaSettings, *topics: str) -> AsyncIterator[AIOKafkaC
         yield consumer
     finally:
         await consumer.stop()
-
-
-async def note_partitions(client: AsyncClient, topic: str, partitions: int) -> int:
-    """Note how many partitions a new topic was made with; returns what was noted first."""
-    await client.command(_NOTE, parameters={"topic": topic, "partitions": partitions})
-    noted = await noted_partitions(client, topic)
-    return partitions if noted is None else noted
-
-
-async def noted_partitions(client: AsyncClient, topic: str) -> int | None:
-    """How many partitions a topic was made with; None where nobody noted it."""
-    result = await client.query(_NOTED, parameters={"topic": topic})
-    return int(result.result_rows[0][0]) if result.result_rows else None
 
 
 @asynccontextmanager

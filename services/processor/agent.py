@@ -8,7 +8,7 @@ and all else goes on. Where it can read them all, the batch is cut in two, down 
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,7 +52,7 @@ class Topic(Protocol):
     """What is asked of the topic itself."""
 
     @property
-    def name(self) -> str: ...
+    def counted_as(self) -> str: ...
 
     async def first_record(self, number: int, offset: int) -> int: ...
 
@@ -68,6 +68,11 @@ class Table:
     writer: Writer
     recovery: Recovery
     lookups: Lookups
+
+    def speaks_of(self, topic: str, number_of_partitions: int) -> None:
+        """By which name the topic's rows go, and how many partitions it has."""
+        for part in (self.recovery.rebuild, self.lookups):
+            part.topic, part.number_of_partitions = topic, number_of_partitions
 
 
 class Agent:
@@ -95,6 +100,8 @@ class Agent:
         self.partitions: dict[int, Partition] = {}
         # Up to which offset each partition is done, at any moment.
         self.done: dict[int, int] = {}
+        # Partitions of ours that are not what was counted from: nothing of them is counted.
+        self.aside: dict[int, Partition] = {}
 
     @property
     def waits(self) -> int:
@@ -104,11 +111,18 @@ class Agent:
     async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
         async with self._busy:
-            self.partitions, self.done = {}, {}
+            self.partitions, self.done, self.aside = {}, {}, {}
             self._ownership.given()
             self.partitions = await self._recover(numbers, {})
             self.done = {number: own.next_offset for number, own in self.partitions.items()}
             self._bound_memory(self.partitions)
+
+    async def set_aside(self, numbers: Iterable[int]) -> None:
+        """Count nothing of these partitions, until the next take-over."""
+        async with self._busy:
+            for number in numbers:
+                self.aside[number] = self.partitions.pop(number)
+                del self.done[number]
 
     async def process(self, records: list[Record]) -> None:
         """Count a batch. When this returns, all of it is in the table or in the dead letters.
@@ -192,7 +206,7 @@ class Agent:
             offsets = {number: batch.partitions[number].next_offset for number in numbers}
             lease = await self._ownership.lease(offsets)
             with INSERT_SECONDS.time():
-                body = pipeline.body(batch, self._topic.name, lease)
+                body = pipeline.body(batch, self._topic.counted_as, lease)
                 await self._table.writer.insert(body, numbers)
 
     async def _isolate(
@@ -204,7 +218,8 @@ class Agent:
         """
         batch = decode(records, partitions, trusting=attempt.is_trusting)
         batch.refuse(attempt.refused)
-        rows = pipeline.rows(pipeline.mark_first_of_day(batch), self._topic.name, NO_LEASE)
+        topic = self._topic.counted_as
+        rows = pipeline.rows(pipeline.mark_first_of_day(batch), topic, NO_LEASE)
 
         async def insert(some: Sequence[bytes]) -> None:
             self._ownership.check()

@@ -42,7 +42,7 @@ from services.processor.membership import Membership, instance_id
 from services.processor.ownership import Ownership, StoppedError
 from services.processor.recovery import Recovery, utc_now
 from services.processor.settings import Settings
-from services.processor.topic import EventsTopic
+from services.processor.topic import EventsTopic, tell_mismatches
 from services.processor.watchdog import Watchdog
 from services.processor.writer import Writer
 
@@ -159,7 +159,8 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
     """The Faust app with its one agent."""
     client, dead_letters = neighbours.client, neighbours.dead_letters
     app = _faust_app(settings, folder)
-    name = settings.kafka.events_topic
+    events_topic = EventsTopic(settings.kafka, client)
+    name = events_topic.name
     membership = Membership(app, name)
     ownership = Ownership(
         settings.batch.lease_s,
@@ -169,7 +170,6 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
         asyncio.sleep,
     )
     recovery = Recovery(client, name, ownership, utc_now)
-    events_topic = EventsTopic(settings.kafka, client)
     max_bytes = settings.memory.max_bytes
     lookups = Lookups(client, name, LateDays(max_bytes // 8))
     table = Table(Writer(client), recovery, lookups)
@@ -191,11 +191,12 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
     # in its midst, from where it happens to stand.
     @app.on_rebalance_complete.connect
     async def own(*_: object, **_signal: object) -> None:
-        health.owns = False
+        health.owns, health.aside = False, []
         membership.begin()
         try:
             number = await _patiently(events_topic.number_of_partitions, ownership)
-            recovery.rebuild.number_of_partitions = lookups.number_of_partitions = number
+            await _patiently(events_topic.read_noted, ownership)
+            table.speaks_of(events_topic.counted_as, number)
             await agent.take_over(membership.partitions())
             await _check_topic(events_topic, agent, ownership, health)
             await _agree_with_group(membership, agent, ownership)
@@ -273,12 +274,16 @@ def _credentials(kafka: KafkaSettings) -> Credentials | None:
 async def _check_topic(
     topic: EventsTopic, agent: Agent, ownership: Ownership, health: Health
 ) -> None:
-    # Neither skipped nor counted twice: nothing is read until a person has decided.
-    while mismatch := await _patiently(partial(topic.mismatch, agent.partitions), ownership):
-        health.differs = True
-        log.error("topic.mismatch", reason=mismatch)
+    # Neither skipped nor counted twice: nothing of these is counted until a person has decided.
+    # What was counted from another partition holds whatever became of this one.
+    while found := await _patiently(partial(topic.mismatches, agent.partitions), ownership):
+        tell_mismatches(found)
+        health.aside = sorted(found)
+        if agent.partitions.keys() - found.keys():
+            await agent.set_aside(found)
+            return
         await ownership.pause(_MISMATCH_S)
-    health.differs = False
+    health.aside = []
 
 
 async def _agree_with_group(membership: Membership, agent: Agent, ownership: Ownership) -> None:
@@ -303,6 +308,7 @@ async def _count(
     membership: Membership, agent: Agent, ownership: Ownership, events: list[Any]
 ) -> None:
     current = membership.of_this_generation(events)
+    current = membership.without(agent.aside, current)
     records = [
         Record(
             m.partition,

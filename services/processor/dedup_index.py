@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from libs.kafka.last_record import LastRecord
 from services.processor.id_filter import IdFilter
 
 U64 = np.uint64
@@ -179,14 +180,6 @@ class SeenConversations:
 
 
 _NONE = Identities()
-
-
-@dataclass(frozen=True, slots=True)
-class LastRecord:
-    """The last record of a partition that left a row in the table."""
-
-    offset: int
-    appended_at_ms: int
 
 
 @dataclass(slots=True)

@@ -23,8 +23,8 @@ class Health:
     clickhouse: bool = False
     kafka: bool = False
     owns: bool = False
+    aside: list[int] = field(default_factory=list)  # not what was counted from
     held: bool = False
-    differs: bool = False  # the topic, from the one that the table was counted from
     stopping: bool = False
     stuck: list[int] = field(default_factory=list)
     left_out: bool = False
@@ -35,7 +35,7 @@ class Health:
             "clickhouse": self.clickhouse,
             "kafka": self.kafka,
             "partitions": self.owns,
-            "topic": not self.differs,
+            "topic": not self.aside,
             "dead_letters": not self.held,
             "running": not self.stopping,
         }

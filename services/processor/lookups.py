@@ -89,13 +89,16 @@ def _uncertain_messages(batch: Batch) -> Places:
 
 
 class Lookups:
-    """Asks the table. `number_of_partitions`: of the topic; it places the rows of older topics."""
+    """Asks the table. `topic`: the name that its rows have.
+
+    `number_of_partitions`: of the topic; it places the rows of older topics.
+    """
 
     def __init__(self, client: AsyncClient, topic: str, late_days: LateDays) -> None:
+        self.topic = topic
         self.number_of_partitions = 1
         self.late_days = late_days
         self._client = client
-        self._topic = topic
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def look_up(self, batch: Batch) -> None:
@@ -154,7 +157,7 @@ class Lookups:
                 "is_live": event.is_live,
                 "days": [day_of(number) for _, number in keys],
                 "partitions": sorted(batch.partitions),
-                "topic": self._topic,
+                "topic": self.topic,
                 "number_of_partitions": self.number_of_partitions,
                 "limit": MAX_EVENTS + 1,
             },

@@ -1,7 +1,7 @@
 """This process in the consumer group. What Faust offers no public way for is all here."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import faust
@@ -125,6 +125,18 @@ class Membership:
             (current if is_current else stale).append(event)
         self.let_go(stale)
         return current
+
+    def without(self, numbers: Container[int], events: Iterable[Any]) -> list[Any]:
+        """Leave the events of these partitions, and read no more of them for now."""
+        rest: list[Any] = []
+        left: list[Any] = []
+        for event in events:
+            (left if event.message.partition in numbers else rest).append(event)
+        if left:
+            self.let_go(left)
+            left_partitions = {TP(self._topic, event.message.partition) for event in left}
+            self._app.consumer.pause_partitions(left_partitions)
+        return rest
 
     def let_go(self, events: Iterable[Any]) -> None:
         """Stop Faust from waiting for these: they are left to the next owner, or read again."""

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from libs.kafka.last_record import LastRecord
 from services.processor.batch import Batch, Places
-from services.processor.dedup_index import Hashes, LastRecord, Mask
+from services.processor.dedup_index import Hashes, Mask
 
 _PIECE_BYTES = 256 * 1024
 _NUMBERS = 10_000

@@ -11,12 +11,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import OperationalError
 from numpy.typing import NDArray
 
+from libs.kafka.last_record import LastRecord
 from services.processor.batch import day_of
 from services.processor.dedup_index import (
     BUCKET_MS,
     WINDOW_MS,
     Identities,
-    LastRecord,
     Partition,
     Run,
     SeenConversations,
@@ -37,13 +37,16 @@ _RECENT_CONVERSATIONS = statement("recent_conversations")
 
 
 class Rebuild:
-    """Reads what partitions of a topic must remember. `now` gives the UTC time."""
+    """Reads what partitions of a topic must remember.
+
+    `topic`: the name that its rows have. `now` gives the UTC time.
+    """
 
     def __init__(self, client: AsyncClient, topic: str, now: Callable[[], datetime]) -> None:
         # How many partitions the topic has: says where the rows of an older topic belong.
         self.number_of_partitions = 1
+        self.topic = topic
         self._client = client
-        self._topic = topic
         self._now = now
 
     async def partitions(
@@ -66,7 +69,7 @@ class Rebuild:
         }
 
     async def _ids(self, partitions: list[int]) -> dict[int, SeenIds]:
-        result = await self._client.query(_LAST_APPENDED, parameters={"topic": self._topic})
+        result = await self._client.query(_LAST_APPENDED, parameters={"topic": self.topic})
         last_ms = {int(partition): int(at_ms) for partition, at_ms in result.result_rows}
         others_ms = last_ms.get(_OTHER_TOPICS)
         since = {
@@ -113,7 +116,7 @@ class Rebuild:
         yield np.frombuffer(bytes(pending), dtype=_IDS_ROW)
 
     def _mapping(self) -> dict[str, str | int]:
-        return {"topic": self._topic, "number_of_partitions": self.number_of_partitions}
+        return {"topic": self.topic, "number_of_partitions": self.number_of_partitions}
 
     async def _conversations(self, partitions: list[int]) -> dict[int, SeenConversations]:
         yesterday = self._now().date() - timedelta(days=1)

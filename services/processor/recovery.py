@@ -16,9 +16,10 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.kafka.last_record import LastRecord
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import RECOVERIES, RECOVERY_SECONDS, ROLLUPS_MENDED
-from services.processor.dedup_index import LastRecord, Partition
+from services.processor.dedup_index import Partition
 from services.processor.ownership import Ownership
 from services.processor.rebuild import Rebuild
 from services.processor.statements import statement
@@ -47,7 +48,6 @@ class Recovery:
     ) -> None:
         self.rebuild = Rebuild(client, topic, now)
         self._client = client
-        self._topic = topic
         self._ownership = ownership
         self._now = now
 
@@ -84,7 +84,7 @@ class Recovery:
     async def _last_records(self, partitions: list[int]) -> dict[int, LastRecord]:
         """The last record of each partition that has any row of this topic."""
         result = await self._client.query(
-            _LAST_OFFSETS, parameters={"topic": self._topic, "partitions": partitions}
+            _LAST_OFFSETS, parameters={"topic": self.rebuild.topic, "partitions": partitions}
         )
         return {kp: LastRecord(ko, appended_ms) for kp, ko, appended_ms in result.result_rows}
 

@@ -13,12 +13,17 @@ from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.kafka.connection import connection
+from libs.kafka.counted_log import other_logs
 from libs.settings import KafkaSettings
+from libs.telemetry.logs import get_logger
 from services.processor.dedup_index import Partition
 from services.processor.statements import statement
 
-_TOPIC_PARTITIONS = statement("topic_partitions")
+_NOTED_TOPIC = statement("noted_topic")
 _FETCH_MS = 5_000
+_ADVICE = 'see "A topic that is another" in docs/operating.md'
+
+log = get_logger()
 
 
 class EventsTopic:
@@ -26,34 +31,47 @@ class EventsTopic:
 
     def __init__(self, settings: KafkaSettings, client: AsyncClient) -> None:
         self.name = settings.events_topic
+        # The name that its rows have: another than Kafka's where it was made anew (`events#2`).
+        self.counted_as = settings.events_topic
+        self._noted: int | None = None  # with how many partitions it was made
         self._settings = settings
         self._client = client
 
-    async def mismatch(self, owned: Mapping[int, Partition]) -> str:
-        """What differs, in words; empty where nothing does.
+    async def read_noted(self) -> None:
+        """Read what the tables say of it. Raises the driver's `Error`."""
+        result = await self._client.query(_NOTED_TOPIC, parameters={"topic": self.name})
+        rows = result.result_rows or [(self.name, None)]
+        self.counted_as, self._noted = rows[0]
+
+    async def mismatches(self, owned: Mapping[int, Partition]) -> dict[int, str]:
+        """Of these partitions those from which nothing must be counted, each with what differs.
 
         Raises KafkaError and the driver's `Error`.
         """
-        name = self._settings.events_topic
-        result = await self._client.query(_TOPIC_PARTITIONS, parameters={"topic": name})
-        noted = result.result_rows[0][0] if result.result_rows else None
+        await self.read_noted()
         async with self._consumer() as consumer:
-            found = _number_of_partitions(consumer, name)
-            if noted is not None and found != noted:
-                return f"topic {name} was made with {noted} partitions and has {found}"
-            return await _other_records(consumer, name, owned)
+            found = _number_of_partitions(consumer, self.name)
+            if self._noted is not None and found != self._noted:
+                what = f"topic {self.name} was made with {self._noted} partitions and has {found}"
+                return dict.fromkeys(owned, what)
+            counted = {
+                number: partition.last_record
+                for number, partition in owned.items()
+                if partition.last_record is not None
+            }
+            return await other_logs(consumer, self.name, counted)
 
     async def number_of_partitions(self) -> int:
         """How many partitions the topic has now. Raises KafkaError."""
         async with self._consumer() as consumer:
-            return _number_of_partitions(consumer, self._settings.events_topic)
+            return _number_of_partitions(consumer, self.name)
 
     async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
         """The offsets behind the last records of some partitions. Raises KafkaError."""
         consumer = AIOKafkaConsumer(**connection(self._settings))
         try:
             await consumer.start()
-            partitions = [TopicPartition(self._settings.events_topic, one) for one in numbers]
+            partitions = [TopicPartition(self.name, one) for one in numbers]
             ends = await consumer.end_offsets(partitions)
             return {partition.partition: end for partition, end in ends.items()}
         finally:
@@ -76,7 +94,7 @@ class EventsTopic:
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            self._settings.events_topic,
+            self.name,
             **connection(self._settings),
             enable_auto_commit=False,
         )
@@ -87,39 +105,15 @@ class EventsTopic:
             await consumer.stop()
 
 
+def tell_mismatches(found: Mapping[int, str]) -> None:
+    """Say what differs, and of which partitions: somebody has to decide."""
+    for reason in sorted(set(found.values())):
+        numbers = sorted(number for number, what in found.items() if what == reason)
+        log.error("topic.mismatch", reason=reason, partitions=numbers, advice=_ADVICE)
+
+
 def _number_of_partitions(consumer: AIOKafkaConsumer, name: str) -> int:
     partitions: set[int] | None = consumer.partitions_for_topic(name)
     if not partitions:  # a broker that has just started
         raise UnknownTopicOrPartitionError(name)
     return len(partitions)
-
-
-async def _other_records(
-    consumer: AIOKafkaConsumer, name: str, owned: Mapping[int, Partition]
-) -> str:
-    counted_from = {
-        number: partition.last_record
-        for number, partition in owned.items()
-        if partition.last_record is not None
-    }
-    partitions = {number: TopicPartition(name, number) for number in counted_from}
-    if not partitions:
-        return ""
-    starts = await consumer.beginning_offsets(list(partitions.values()))
-    ends = await consumer.end_offsets(list(partitions.values()))
-    for number, partition in partitions.items():
-        counted = counted_from[number]
-        if ends[partition] <= counted.offset:
-            return (
-                f"{name}/{number} ends before offset {ends[partition]}, and offset"
-                f" {counted.offset} was counted"
-            )
-        if starts[partition] <= counted.offset:
-            consumer.seek(partition, counted.offset)
-            found = await consumer.getmany(partition, timeout_ms=_FETCH_MS, max_records=1)
-            for record in found.get(partition, ()):
-                # The latest append time of a partition is of its last record, or, when the
-                # broker's clock was set back, later than that. A topic made anew is younger.
-                if record.offset == counted.offset and record.timestamp > counted.appended_at_ms:
-                    return f"{name}/{number} holds another record at offset {counted.offset}"
-    return ""

@@ -13,16 +13,23 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from libs.telemetry.logs import get_logger
-from libs.telemetry.metrics import LAG_RECORDS, PARTITIONS_STUCK, SERVER_ANSWERS
+from libs.telemetry.metrics import (
+    LAG_RECORDS,
+    PARTITIONS_MISMATCHED,
+    PARTITIONS_STUCK,
+    SERVER_ANSWERS,
+)
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
 from services.processor.membership import Membership
 from services.processor.progress import AssignmentWatch, Look, ProgressWatch
-from services.processor.topic import EventsTopic
+from services.processor.topic import EventsTopic, tell_mismatches
 
 _INTERVAL_S = 5.0
 _ANSWER_S = 5.0
+_CUT_LOOKS = 6
+_ASIDE_S = 20.0
 PATIENCE_S = 30.0
 # More than a group may take to agree: it waits for a session that ends, at most 300 s, and again.
 UNOWNED_S = 600.0
@@ -52,6 +59,7 @@ class Watchdog:
         self._dead_letters = dead_letters
         self._client = client
         self._told: set[int] = set()  # the partitions whose lag is shown
+        self._cut_looks = 0
 
     async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
         """Look again and again, as long as it is wanted."""
@@ -59,13 +67,12 @@ class Watchdog:
         while is_wanted():
             health.looked_at_s = time.monotonic()
             self._check_membership()
+            await self._check_aside()
             look = await self._look(health)
             health.held = self._dead_letters.is_held
             health.stuck = watch.stuck(look)
-            self._measure(look, len(health.stuck))
-            if cut := look.cut():
-                health.differs = True
-                log.error("topic.cut", partitions=cut)
+            self._measure(look, health)
+            self._check_cut(look)
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             health.left_out = assignment_watch.is_left_out(look)
@@ -80,6 +87,32 @@ class Watchdog:
             os._exit(1)
         if refused_by := self._membership.refused_by():
             log.error("membership.refused", reason=str(refused_by), advice=_ADVICE)
+
+    def _check_cut(self, look: Look) -> None:
+        """End the process where partitions end before what it has counted: a new start sets them
+        aside. Not at the first look: a broker that begins to lead may not know the end yet.
+        """
+        cut = look.cut()
+        self._cut_looks = self._cut_looks + 1 if cut else 0
+        if cut:
+            log.error("topic.cut", partitions=cut)
+        if self._cut_looks >= _CUT_LOOKS:
+            os._exit(1)
+
+    async def _check_aside(self) -> None:
+        """Look at partitions that are not what was counted from; a new start takes them back."""
+        aside = dict(self._agent.aside)
+        if not aside:
+            return
+        try:
+            async with asyncio.timeout(_ASIDE_S):
+                found = await self._topic.mismatches(aside)
+        except (KafkaError, Error, TimeoutError):
+            return
+        tell_mismatches(found)
+        if agreeing := aside.keys() - found.keys():
+            log.error("topic.agrees_again", partitions=sorted(agreeing))
+            os._exit(1)
 
     async def _look(self, health: Health) -> Look:
         done = dict(self._agent.done)
@@ -128,8 +161,9 @@ class Watchdog:
             return False
         return True
 
-    def _measure(self, look: Look, stuck: int) -> None:
-        PARTITIONS_STUCK.set(stuck)
+    def _measure(self, look: Look, health: Health) -> None:
+        PARTITIONS_STUCK.set(len(health.stuck))
+        PARTITIONS_MISMATCHED.set(len(health.aside))
         SERVER_ANSWERS.labels("kafka").set(look.ends is not None)
         SERVER_ANSWERS.labels("clickhouse").set(look.clickhouse_answers)
         if look.ends is None:

@@ -55,6 +55,7 @@ _LOOKED_AT = 'ragtime_doctor_examined_timestamp_seconds{instance="host",job="nod
 _LAG = f'ragtime_lag_records{{partition="0",{_PROCESSOR}}}'
 _BATCHES = f"ragtime_batch_events_count{{{_PROCESSOR}}}"
 _STUCK = f"ragtime_partitions_stuck{{{_PROCESSOR}}}"
+_MISMATCHED = f"ragtime_partitions_mismatched{{{_PROCESSOR}}}"
 _FAILED = f"ragtime_publish_failures_total{{{_INGEST}}}"
 _REJECTED = f'ragtime_events_rejected_total{{code="invalid_field",{_INGEST}}}'
 _LETTERS = f'ragtime_dead_letters_total{{reason="not_json",{_PROCESSOR}}}'
@@ -161,6 +162,7 @@ CASES = [
     _case("nothing is counted", {_BATCHES: "0+100x30 3000x90"}, "NothingCounted"),
     _case("nothing to count", {_BATCHES: "0+100x30 3000x90", _LAG: "0x120"}),
     _case("a partition stands still", {_STUCK: "0x30 1x90"}, "PartitionsStuck"),
+    _case("a topic is another", {_MISMATCHED: "0x30 1x90"}, "TopicMismatch"),
     _case("counting falls behind", {_LAG: "0x10 2000+500x110"}, "LagGrows"),
     _case("counting catches up", {_LAG: "0x10 90000-500x110"}),
     _case("events are late", {_visible("1"): "0+100x30 3000x90"}, "EventsLate"),
@@ -173,11 +175,6 @@ CASES = [
         "partitions are not taken over while ClickHouse is away",
         {_check("partitions", _PROCESSOR): "1x30 0x90", _server("clickhouse"): "1x30 0x90"},
         "ClickHouseAway",
-    ),
-    _case(
-        "the topic was made anew",
-        {_check("partitions", _PROCESSOR): "1x30 0x90", _check("topic", _PROCESSOR): "1x30 0x90"},
-        "TopicDiffers",
     ),
     _case("ClickHouse puts inserts off", {_PUT_OFF: "0x30 0+1x90"}, "InsertsWait"),
     _case("a dead letter", {_LETTERS: "0x40 1x80"}, "DeadLetters"),

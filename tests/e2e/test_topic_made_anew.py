@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from libs.events.partitions import partition_of
 from tests.e2e.lines import line
-from tests.e2e.processes import Service, run_command
+from tests.e2e.processes import Service, run_command, try_command
 from tests.e2e.stack import database_client, environment_of, topics_of, user_of
 from tests.e2e.topics import Topics
 from tests.e2e.waiting import wait_until
@@ -40,15 +40,6 @@ class Alone:
         """The ids of all rows."""
         rows = self.database.query("SELECT id FROM events ORDER BY id").result_rows
         return [name for (name,) in rows]
-
-    def make_topic_anew(self) -> None:
-        """Delete both topics and let `ragtime init` make them, as soon as Kafka has done it."""
-        self.topics.delete()
-
-        def is_made() -> bool:
-            return f"made {self.topics.events}" in run_command(self.environment, "init")
-
-        wait_until(is_made, "the topic is made anew")
 
     def mismatches(self) -> list[str]:
         """The reasons that the log gives."""
@@ -84,23 +75,69 @@ def alone(real_servers: Servers, tmp_path: Path) -> Iterator[Alone]:
         yield Alone(environment, processor, topics, database)
 
 
-def test_processor_counts_nothing_when_its_topic_was_made_anew(alone: Alone) -> None:
+def test_other_partitions_are_counted_when_one_is_not_what_was_counted_from(alone: Alone) -> None:
     alone.write("before", BEFORE)
     alone.topics.wait_until_read(60)
     counted = alone.counted()
     assert len(counted) == BEFORE
     alone.processor.stop()
-    alone.make_topic_anew()
+    alone.topics.delete()
+    alone.topics.make()
     alone.write("after", AFTER)
+    others = [line("p", f"other-{at}", conversation_id="c-2") for at in range(3)]
+    other = partition_of("p:c-2", alone.topics.partitions)
 
     alone.processor.start()
     wait_until(lambda: len(alone.mismatches()) > 1, "the processor says so, again and again", 60)
+    alone.topics.write(others[:1], other)
+    wait_until(lambda: alone.counted() == [*counted, "other-0"], "the other is counted")
+    alone.topics.write(others[1:], other)
+    wait_until(lambda: len(alone.counted()) == BEFORE + len(others), "it goes on")
 
-    place = f"{alone.topics.events}/{partition_of('p:c-1', alone.topics.partitions)}"
+    torn = partition_of("p:c-1", alone.topics.partitions)
+    assert torn != other
+    place = f"{alone.topics.events}/{torn}"
     assert set(alone.mismatches()) == {f"{place} holds another record at offset {BEFORE - 1}"}
     checks = alone.checks()
     assert [name for name, is_true in checks.items() if not is_true] == ["partitions"]
-    assert alone.counted() == counted
+    metrics = HTTP.get(f"{alone.processor.url}/metrics").text
+    assert "\nragtime_partitions_mismatched 1.0\n" in metrics
+    assert not [name for name in alone.counted() if name.startswith("after")]
+
+
+def test_init_refuses_a_topic_that_was_counted_from_and_makes_it_by_consent(alone: Alone) -> None:
+    alone.write("before", BEFORE)
+    alone.topics.wait_until_read(60)
+    alone.topics.delete()
+
+    refused = try_command(alone.environment, "init")
+    assert refused.code == 1
+    assert f"{BEFORE} records of it were counted" in refused.stderr
+    assert "ragtime init --anew" in refused.stderr
+    running = try_command(alone.environment, "init", "--anew")
+    assert running.code == 1
+    assert "stop the processors first" in running.stderr
+
+    alone.processor.stop()
+    said = run_command(alone.environment, "init", "--anew")
+    assert f"its events are counted as {alone.topics.events}#2" in said
+    assert f"made {alone.topics.events}" in said
+    assert "already there" in run_command(alone.environment, "init", "--anew")
+    alone.write("before", 1)  # its producer sends it again
+    alone.write("after", AFTER)
+    alone.processor.start()
+    alone.processor.wait_until_ready()
+    alone.topics.wait_until_read(60)
+
+    assert alone.counted() == sorted(
+        [f"after-{at}" for at in range(AFTER)] + [f"before-{at}" for at in range(BEFORE)]
+    )
+    assert alone.mismatches() == []
+    alone.processor.stop()
+    alone.processor.start()  # it recovers from the rows of the new name
+    alone.processor.wait_until_ready()
+    audited = run_command(alone.environment, "audit", "--every-record")
+    assert audited.endswith("no difference\n")
 
 
 def test_processor_goes_on_when_the_events_move_to_a_topic_of_another_name(alone: Alone) -> None:

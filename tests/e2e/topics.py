@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
 
 _INTERVAL_S = 0.05
 _READ_WITHIN_S = 120.0
@@ -116,6 +117,20 @@ class Topics:
                         found = await consumer.getmany(partition, timeout_ms=100)
                         records += found.get(partition, [])
         return records
+
+    def make(self) -> None:
+        """Make the topic of events as another program would: `ragtime` is not asked."""
+        asyncio.run(self._make())
+
+    async def _make(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        configs = {"message.timestamp.type": "LogAppendTime"}
+        topic = NewTopic(self.events, self.partitions, 1, topic_configs=configs)
+        ((_, code, *_),) = (await admin.create_topics([topic])).topic_errors
+        await admin.close()
+        if code:
+            raise for_code(code)(self.events)
 
     def delete(self) -> None:
         """Delete both topics: the servers may be there longer than this stack."""

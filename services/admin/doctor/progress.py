@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.words import age, listed
+from services.admin.groups import group_of, owned_partitions
 from services.admin.topics import first_record, reading
 
 _LOOKS, _PAUSE_S = 4, 1.0
@@ -25,7 +25,7 @@ async def processors(installation: Installation) -> Finding:
     partitions = {one["partition"] for one in topic["partitions"]}
     for _ in range(_LOOKS):  # a rebalance takes a moment
         state, members = await _group(installation)
-        owned = _owned(members, settings.kafka.events_topic)
+        owned = owned_partitions(members, settings.kafka.events_topic)
         if members and not partitions - owned:
             return ok(f"{len(members)} in group {settings.group.name}, {len(owned)} partitions")
         if not members:
@@ -47,19 +47,7 @@ async def members_of_group(installation: Installation) -> list[Any]:
 
 
 async def _group(installation: Installation) -> tuple[str, list[Any]]:
-    client = await installation.kafka()
-    (response,) = await client.describe_consumer_groups([installation.settings.group.name])
-    _, _, state, _, _, members, *_ = response.groups[0]
-    return state, members
-
-
-def _owned(members: list[Any], topic: str) -> set[int]:
-    found: set[int] = set()
-    for *_, assignment in (member[:5] for member in members):
-        if assignment:
-            decoded = ConsumerProtocolMemberAssignment.decode(assignment)
-            found |= {one.partition for one in decoded.partitions() if one.topic == topic}
-    return found
+    return await group_of(await installation.kafka(), installation.settings.group.name)
 
 
 @dataclass(frozen=True, slots=True)

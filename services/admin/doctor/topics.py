@@ -5,7 +5,8 @@ from typing import Any
 
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
-from services.admin.topics import noted_partitions, other_configs, topic_configs
+from services.admin.noted_topics import noted_topic
+from services.admin.topics import other_configs, topic_configs
 
 # Without these events would be counted wrongly or be refused; else only what is kept differs.
 _GRAVE = frozenset({"cleanup.policy", "message.timestamp.type"})
@@ -14,10 +15,9 @@ _ADVICE = {
     Status.FAIL: "Run `ragtime init` where a topic is missing, `ragtime topics --apply` where a"
     ' configuration differs; else see "Topics" in docs/operating.md.',
 }  # fmt: skip
-# One made anew under the same name would begin at 0: nothing in it would be counted for long.
 _LOST = (
-    "Events were counted from it: do not make it anew under its name, nor run `ragtime init`. See"
-    ' "Topics" in docs/operating.md.'
+    'Events were counted from it, and nobody should make it anew before "A topic that is another"'
+    " in docs/operating.md is read."
 )
 
 
@@ -54,9 +54,10 @@ async def topics(installation: Installation) -> Finding:
     described = await client.describe_topics(list(wanted))
     missing = [one["topic"] for one in described if one["error_code"]]
     if missing:
-        client_of_tables = await installation.clickhouse()
-        known = [name for name in missing if await noted_partitions(client_of_tables, name)]
-        advice = _LOST if known else _ADVICE[Status.FAIL]
+        tables = await installation.clickhouse()
+        noted = [await noted_topic(tables, name) for name in missing]
+        is_known = any(one.partitions is not None for one in noted)
+        advice = _LOST if is_known else _ADVICE[Status.FAIL]
         return fail(f"not there: {', '.join(missing)}", "both topics", advice)
     found = [_topic(one) for one in described]
     brokers = len((await client.describe_cluster())["brokers"])
@@ -86,7 +87,7 @@ async def _other_partitions(
 ) -> list[tuple[Status, str]]:
     name = installation.settings.kafka.events_topic
     number = next(len(topic.replicas) for topic in found if topic.name == name)
-    noted = await noted_partitions(await installation.clickhouse(), name)
+    noted = (await noted_topic(await installation.clickhouse(), name)).partitions
     if noted == number:
         return []
     if noted is None:

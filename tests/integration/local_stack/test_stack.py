@@ -1,6 +1,7 @@
 """`up`, `down` and what lies between, as a person at a terminal has them."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from deploy.local.layout import CHECKOUT
 from deploy.local.supervision import PROGRAMS
 from tests.integration.local_stack.running import LocalStack, until
+from tests.local_http import HTTP
 
 pytestmark = pytest.mark.integration
 
@@ -140,6 +142,29 @@ def test_up_shows_the_end_of_the_log_and_stops_all_when_a_server_cannot_start(
     assert "node ID not found" in done.stderr
     assert stack.running() == {}
     stack.up()
+
+
+def test_events_are_counted_again_when_the_folder_of_kafka_was_lost(stack: LocalStack) -> None:
+    before = stack.answer()
+    stack.run("down")
+    shutil.rmtree(stack.where.kafka)
+
+    stack.up()
+
+    assert stack.answer() == before
+    send_event(stack)
+    assert until(lambda: stack.answer() != before, timeout_s=60)
+
+
+def send_event(stack: LocalStack) -> None:
+    """One message of the demo's project."""
+    demo = stack.demo
+    answer = HTTP.post(
+        f"{demo['RT_INGEST_URL']}/api/v1/projects/{demo['RT_PROJECT']}/events",
+        headers={"Authorization": f"Bearer {demo['RT_LIVE_KEY']}"},
+        json={"type": "chat.message", "role": "user", "sessionId": "s", "conversationId": "c"},
+    )
+    assert answer.status_code == 202, answer.text
 
 
 def test_everything_is_stopped_when_up_is_interrupted(stack: LocalStack) -> None:

@@ -10,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.kafka.last_record import LastRecord
 from libs.settings import KafkaSettings
-from services.admin.topics import note_partitions
-from services.processor.dedup_index import LastRecord, Partition
+from services.admin.noted_topics import note_partitions, noted_topic
+from services.processor.dedup_index import Partition
 from services.processor.topic import EventsTopic
 from tests.polling import until_answered
 from tests.servers import Servers
@@ -115,12 +116,12 @@ def owned(**last: LastRecord) -> dict[int, Partition]:
 async def test_topic_is_the_same_when_its_last_counted_record_is_where_it_was(
     topic: Topic, events_topic: EventsTopic
 ) -> None:
-    assert await events_topic.mismatch(owned()) == ""
+    assert await events_topic.mismatches(owned()) == {}
     counted = await topic.write(3)
-    assert await events_topic.mismatch(owned(p0=counted)) == ""
+    assert await events_topic.mismatches(owned(p0=counted)) == {}
     other = await topic.write(5, number=1)
     await topic.write(5)
-    assert await events_topic.mismatch(owned(p0=counted, p1=other)) == ""
+    assert await events_topic.mismatches(owned(p0=counted, p1=other)) == {}
 
 
 async def test_topic_is_another_when_it_has_more_partitions_than_were_noted(
@@ -129,8 +130,9 @@ async def test_topic_is_another_when_it_has_more_partitions_than_were_noted(
     counted = await topic.write(1)
     await topic.grow(PARTITIONS + 1)
     assert await events_topic.number_of_partitions() == PARTITIONS + 1
-    found = await events_topic.mismatch(owned(p0=counted))
-    assert found == f"topic {topic.name} was made with 2 partitions and has 3"
+    found = await events_topic.mismatches(owned(p0=counted))
+    what = f"topic {topic.name} was made with 2 partitions and has 3"
+    assert found == {0: what, 1: what}
 
 
 async def test_topic_is_another_when_it_was_made_anew_with_fewer_partitions(
@@ -138,8 +140,9 @@ async def test_topic_is_another_when_it_was_made_anew_with_fewer_partitions(
 ) -> None:
     await topic.delete()
     await topic.make(partitions=1)
-    found = await events_topic.mismatch(owned())
-    assert found == f"topic {topic.name} was made with 2 partitions and has 1"
+    found = await events_topic.mismatches(owned())
+    what = f"topic {topic.name} was made with 2 partitions and has 1"
+    assert found == {0: what, 1: what}
 
 
 async def test_topic_is_another_when_it_was_made_anew_and_is_shorter(
@@ -148,12 +151,12 @@ async def test_topic_is_another_when_it_was_made_anew_and_is_shorter(
     counted = await topic.write(5)
     await topic.delete()
     await topic.make()
-    topic_is_empty = await events_topic.mismatch(owned(p0=counted))
+    topic_is_empty = await events_topic.mismatches(owned(p0=counted))
     await topic.write(4)
-    topic_is_shorter = await events_topic.mismatch(owned(p0=counted))
+    topic_is_shorter = await events_topic.mismatches(owned(p0=counted))
     place = f"{topic.name}/0"
-    assert topic_is_empty == f"{place} ends before offset 0, and offset 4 was counted"
-    assert topic_is_shorter == f"{place} ends before offset 4, and offset 4 was counted"
+    assert topic_is_empty == {0: f"{place} ends before offset 0, and offset 4 was counted"}
+    assert topic_is_shorter == {0: f"{place} ends before offset 4, and offset 4 was counted"}
 
 
 async def test_topic_is_another_when_it_was_made_anew_and_is_longer(
@@ -163,8 +166,8 @@ async def test_topic_is_another_when_it_was_made_anew_and_is_longer(
     await topic.delete()
     await topic.make()
     await topic.write(20, number=1)
-    found = await events_topic.mismatch(owned(p1=counted))
-    assert found == f"{topic.name}/1 holds another record at offset 4"
+    found = await events_topic.mismatches(owned(p1=counted))
+    assert found == {1: f"{topic.name}/1 holds another record at offset 4"}
 
 
 async def test_topic_is_the_same_when_retention_took_what_was_counted(
@@ -173,19 +176,19 @@ async def test_topic_is_the_same_when_retention_took_what_was_counted(
     counted = await topic.write(5)
     await topic.write(5)
     await topic.cut(before=3)
-    assert await events_topic.mismatch(owned(p0=counted)) == ""
+    assert await events_topic.mismatches(owned(p0=counted)) == {}
     await topic.cut(before=5)
-    assert await events_topic.mismatch(owned(p0=counted)) == ""
+    assert await events_topic.mismatches(owned(p0=counted)) == {}
     await topic.cut(before=10)  # nothing is left, and its end is where it was
-    assert await events_topic.mismatch(owned(p0=counted)) == ""
+    assert await events_topic.mismatches(owned(p0=counted)) == {}
 
 
 async def test_topic_is_taken_as_it_is_when_nobody_noted_its_partitions(
     topic: Topic, processor: AsyncClient
 ) -> None:
     counted = await topic.write(1)
-    found = await EventsTopic(topic.settings, processor).mismatch(owned(p0=counted))
-    assert found == ""
+    found = await EventsTopic(topic.settings, processor).mismatches(owned(p0=counted))
+    assert found == {}
 
 
 async def test_ends_are_the_offsets_behind_the_last_records(
@@ -194,3 +197,16 @@ async def test_ends_are_the_offsets_behind_the_last_records(
     await topic.write(3)
     assert await events_topic.ends([0, 1]) == {0: 3, 1: 0}
     assert await events_topic.ends([1]) == {1: 0}
+
+
+async def test_rows_have_the_latest_name_when_the_topic_was_made_anew(
+    topic: Topic, events_topic: EventsTopic, clickhouse: AsyncClient
+) -> None:
+    await events_topic.read_noted()
+    assert events_topic.counted_as == topic.name
+    for number in (2, 10, 9):
+        await note_partitions(clickhouse, f"{topic.name}#{number}", PARTITIONS)
+    await note_partitions(clickhouse, f"{topic.name}-2#11", PARTITIONS)  # of another topic
+    await events_topic.read_noted()
+    assert events_topic.counted_as == f"{topic.name}#10"
+    assert (await noted_topic(clickhouse, topic.name)).next_name == f"{topic.name}#11"

@@ -12,11 +12,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError, Error, Operation
 from structlog.testing import capture_logs
 
 from libs.events.record_index import index_of
+from libs.kafka.last_record import LastRecord
 from services.processor.agent import Agent, ReadAgainError, Table
 from services.processor.batch import Batch, DeadLetter, Record
 from services.processor.cutting import by_size
 from services.processor.dead_letters import DeadLetters, Pause
-from services.processor.dedup_index import LastRecord, Partition
+from services.processor.dedup_index import Partition
 from services.processor.late_days import LateDays
 from services.processor.lookups import Lookups, uncertain
 from services.processor.ownership import Ownership
@@ -110,6 +111,17 @@ async def test_records_behind_left_out_ones_are_not_counted_when_kafka_holds_tho
     with pytest.raises(ReadAgainError):
         await agent.process([record(event("a"), offset=12)])
     assert table.inserts == 0
+
+
+async def test_other_partitions_are_counted_when_one_stands_aside() -> None:
+    table = FakeTable(offsets={1: [9]})
+    agent = await agent_of(table)
+    await agent.set_aside([1])
+    await agent.process([record(event("a"), offset=0)])
+    assert table.inserts == 1
+    assert (set(agent.partitions), agent.done, set(agent.aside)) == ({0}, {0: 1}, {1})
+    await agent.take_over({0, 1})
+    assert (set(agent.partitions), set(agent.aside)) == ({0, 1}, set())
 
 
 async def test_records_behind_deleted_ones_are_counted() -> None:

@@ -15,11 +15,13 @@ from libs.telemetry.metrics import LAG_RECORDS, PROCESSOR
 from services.processor import watchdog
 from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
+from services.processor.dedup_index import Partition
 from services.processor.health import Health
 from services.processor.membership import Membership
 from services.processor.topic import EventsTopic
 from services.processor.watchdog import Watchdog
 from tests.fakes import FakeClickHouse
+from tests.unit.services.processor.events import partition
 
 
 @dataclass
@@ -34,6 +36,8 @@ class World:
     caught_up: set[int] = field(default_factory=set)
     wanted: bool = True
     is_held: bool = False
+    aside: dict[int, Partition] = field(default_factory=dict)
+    others: dict[int, str] = field(default_factory=dict)
     waits: int = 0
     end: Exception | None = None
     refusal: Exception | None = None
@@ -44,6 +48,12 @@ class World:
         if self.failure:
             raise self.failure
         return {number: self.ends_of_topic[number] for number in numbers}
+
+    async def mismatches(self, owned: dict[int, Partition]) -> dict[int, str]:
+        assert owned is not self.aside
+        if self.failure:
+            raise self.failure
+        return self.others
 
     async def number_of_partitions(self) -> int:
         return len(await self.ends(self.ends_of_topic))
@@ -209,16 +219,28 @@ async def test_lag_is_shown_of_the_partitions_that_are_owned_and_of_no_others(
     assert shown("ragtime_lag_records") == {"1": 1.0, "2": 9.0}
 
 
-async def test_service_is_not_ready_and_lag_not_negative_when_the_topic_was_cut(
-    world: World,
+async def test_process_ends_when_its_topic_stays_cut_and_lag_is_not_negative(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("services.processor.watchdog.os._exit", ended.append)
     LAG_RECORDS.clear()
+    watched = world.watchdog()
+    for _ in range(2):
+        world.ends_of_topic = {0: 3, 1: 7}
+        with capture_logs() as said:
+            for _ in range(5):
+                await world.look(watched)
+        assert {(line["event"], *line["partitions"]) for line in said} == {("topic.cut", 0)}
+        assert shown("ragtime_lag_records") == {"0": 0.0, "1": 0.0}
+        world.ends_of_topic = {0: 10, 1: 7}  # a broker has caught up
+        await world.look(watched)
+    assert ended == []
+
     world.ends_of_topic = {0: 3, 1: 7}
-    with capture_logs() as said:
-        await world.look()
-    assert [(line["event"], line["partitions"]) for line in said] == [("topic.cut", [0])]
-    assert shown("ragtime_lag_records") == {"0": 0.0, "1": 0.0}
-    assert not world.health.checks()["topic"]
+    for _ in range(6):
+        await world.look(watched)
+    assert ended == [1]
 
 
 async def test_lag_stands_as_it_was_when_kafka_does_not_say(world: World) -> None:
@@ -276,3 +298,26 @@ async def test_service_does_not_live_when_it_owns_nothing_and_both_servers_answe
     _kafka_is_away(world)
     await world.look()
     assert world.health.trouble(0.0) == {}
+
+
+async def test_partition_of_another_log_is_told_again_and_again(world: World) -> None:
+    world.aside, world.others, world.health.aside = {3: partition(3)}, {3: "another"}, [3]
+    with capture_logs() as said:
+        await world.look()
+    told = [line for line in said if line["event"] == "topic.mismatch"]
+    assert [(line["reason"], line["partitions"]) for line in told] == [("another", [3])]
+    assert shown("ragtime_partitions_mismatched") == {"": 1.0}
+
+
+async def test_process_ends_when_a_partition_that_stood_aside_agrees_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("services.processor.watchdog.os._exit", codes.append)
+    world.aside = {3: partition(3)}
+    world.failure = KafkaConnectionError()
+    await world.look()
+    assert codes == [], "nobody knows"
+    world.failure = None
+    await world.look()
+    assert codes == [1]

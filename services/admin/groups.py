@@ -1,0 +1,45 @@
+"""The consumer group of the processors, as Kafka describes it."""
+
+import asyncio
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+)
+
+_LOOKS, _PAUSE_S = 30, 1.0
+
+
+async def group_of(client: AIOKafkaAdminClient, group: str) -> tuple[str, list[Any]]:
+    """The state of a group and its members. Raises KafkaError."""
+    (response,) = await client.describe_consumer_groups([group])
+    _, _, state, _, _, members, *_ = response.groups[0]
+    return state, members
+
+
+def owned_partitions(members: list[Any], topic: str) -> set[int]:
+    """The partitions of a topic that some members own."""
+    found: set[int] = set()
+    for *_, assignment in (member[:5] for member in members):
+        if assignment:
+            decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+            found |= {one.partition for one in decoded.partitions() if one.topic == topic}
+    return found
+
+
+async def patient_members(client: AIOKafkaAdminClient, group: str) -> list[Any]:
+    """The members of a group, also of a broker that has just started. Raises KafkaError."""
+    for _ in range(_LOOKS):
+        try:
+            return (await group_of(client, group))[1]
+        except (
+            CoordinatorNotAvailableError,
+            CoordinatorLoadInProgressError,
+            NotCoordinatorError,
+        ):
+            await asyncio.sleep(_PAUSE_S)
+    return (await group_of(client, group))[1]
