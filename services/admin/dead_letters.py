@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import InvalidLine, decode_line, encode_event
@@ -18,7 +17,7 @@ from libs.events.partitions import partition_key, partition_of
 from libs.events.window import FARTHEST_AHEAD, OLDEST
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
-from services.admin.topics import reading
+from services.admin.topics import check_existence, reading
 
 _COUNTED = "SELECT count() FROM events WHERE project_id = {project:String} AND id = {id:String}"
 _READ_MS = 2_000
@@ -54,9 +53,7 @@ class Replay:
 
 async def read_letters(kafka: KafkaSettings) -> list[Letter]:
     """All dead letters that Kafka holds, by age. Raises KafkaError."""
-    async with reading(kafka) as consumer:  # told at once: a reader of no topic waits for minutes
-        if kafka.dead_letter_topic not in await consumer.topics():
-            raise UnknownTopicOrPartitionError(kafka.dead_letter_topic)
+    await check_existence(kafka, kafka.dead_letter_topic)
     async with reading(kafka, kafka.dead_letter_topic) as consumer:
         letters: list[Letter] = []
         for number in sorted(consumer.partitions_for_topic(kafka.dead_letter_topic) or ()):

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
@@ -156,6 +161,16 @@ async def first_record(
     consumer.seek(partition, offset)
     found = await consumer.getmany(partition, timeout_ms=_READ_MS, max_records=1)
     return next(iter(found.get(partition, ())), None)
+
+
+async def check_existence(kafka: KafkaSettings, topic: str) -> None:
+    """Raise UnknownTopicOrPartitionError at once where there is none: a reader waits for minutes.
+
+    Raises KafkaError.
+    """
+    async with reading(kafka) as consumer:
+        if topic not in await consumer.topics():
+            raise UnknownTopicOrPartitionError(f"topic {topic} is not in Kafka")
 
 
 @asynccontextmanager

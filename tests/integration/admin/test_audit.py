@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
+from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.events.codec import encode_event, join_lines
@@ -13,9 +15,11 @@ from libs.events.models import AnyEvent
 from libs.events.partitions import partition_of
 from libs.settings import KafkaSettings
 from services.admin.audit import Difference, audit
+from services.admin.topics import admin_client
 from services.processor.batch import Record
 from tests.integration.ingest.topics import new_topic
 from tests.integration.processor.agents import agent_of, message
+from tests.polling import until_answered
 from tests.servers import Servers
 from tests.unit.services.processor.events import event
 
@@ -229,3 +233,100 @@ async def test_audit_names_the_event_only_by_every_record_when_its_record_has_ot
     found = await counted.only_difference(every_record=True)
     assert found.check == "records"
     assert found.what == "offset 2, line 1: event 'c' of 'p' is not counted"
+
+
+async def write(kafka: KafkaSettings, *values: bytes, partition: int = HERE) -> None:
+    """Write records that nobody counts."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+    await producer.start()
+    for value in values:
+        await producer.send_and_wait(kafka.events_topic, value, partition=partition)
+    await producer.stop()
+
+
+@pytest.mark.parametrize("every_record", [False, True])
+async def test_audit_names_the_event_when_it_waits_behind_all_that_is_counted(
+    counted: Counted, *, every_record: bool
+) -> None:
+    await write(counted.kafka, encode_event(message("a")), encode_event(message("tail")))
+    found = await counted.only_difference(every_record=every_record)
+    assert found.check == "records"
+    assert found.what == "offset 9, line 0: event 'tail' of 'p' is not counted"
+
+
+@pytest.mark.parametrize("every_record", [False, True])
+async def test_audit_names_the_event_when_nothing_of_its_partition_is_counted(
+    counted: Counted, *, every_record: bool
+) -> None:
+    other = 1 - HERE
+    await write(counted.kafka, encode_event(message("first")), partition=other)
+    (found,) = await counted.differences(every_record=every_record)
+    assert (found.check, found.partition) == ("records", other)
+    assert found.what == "offset 0, line 0: event 'first' of 'p' is not counted"
+
+
+@pytest.mark.parametrize("every_record", [False, True])
+async def test_audit_finds_nothing_when_the_topic_ends_with_the_marker_of_a_transaction(
+    counted: Counted, *, every_record: bool
+) -> None:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=counted.kafka.bootstrap_servers,
+        transactional_id=counted.kafka.events_topic,
+    )
+    await producer.start()
+    async with producer.transaction():
+        await producer.send(counted.kafka.events_topic, b"{", partition=HERE)
+    await producer.stop()
+    assert await counted.differences(every_record=every_record) == []
+
+
+@pytest.mark.parametrize("every_record", [False, True])
+async def test_audit_ends_with_the_topic_when_that_was_cut_short(
+    counted: Counted, *, every_record: bool
+) -> None:
+    name = counted.kafka.events_topic
+    # Offsets that a look at each one would not come to the end of.
+    await counted.damage("ALTER TABLE events UPDATE ko = ko + 100000000 WHERE true")
+    await write(counted.kafka, encode_event(message("after")))
+    found = {one.check: one for one in await counted.differences(every_record=every_record)}
+    assert set(found) - {"sources"} == {"log", "records"}  # whose names follow the places
+    last = 100000007
+    assert found["log"].what == f"{name}/{HERE} ends before offset 9, and offset {last} was counted"
+    assert found["records"].what == "offset 8, line 0: event 'after' of 'p' is not counted"
+
+
+async def make_anew(kafka: KafkaSettings) -> None:
+    """Delete the topic, and make one of its name as soon as Kafka has done it."""
+    async with admin_client(kafka) as admin:
+        await admin.delete_topics([kafka.events_topic])
+        new = NewTopic(
+            kafka.events_topic,
+            PARTITIONS,
+            1,
+            topic_configs={"message.timestamp.type": "LogAppendTime"},
+        )
+
+        async def is_made() -> bool:
+            ((_, code, *_),) = (await admin.create_topics([new])).topic_errors
+            return bool(code == 0)
+
+        await until_answered(is_made)
+
+
+async def test_audit_takes_no_row_for_that_of_another_record_at_its_offset(
+    counted: Counted,
+) -> None:
+    await make_anew(counted.kafka)
+    again = encode_event(message("a"))
+    await write(counted.kafka, *[again] * 3, encode_event(message("after")), *[again] * 6)
+    found = {one.check: one for one in await counted.differences()}
+    assert set(found) == {"log", "records"}
+    name = counted.kafka.events_topic
+    assert found["log"].what == f"{name}/{HERE} holds another record at offset 7"
+    assert found["records"].what == "offset 3, line 0: event 'after' of 'p' is not counted"
+
+
+async def test_audit_says_so_when_the_topic_is_not_there(counted: Counted) -> None:
+    gone = counted.kafka.model_copy(update={"events_topic": "no-such-topic"})
+    with pytest.raises(UnknownTopicOrPartitionError, match="no-such-topic is not in Kafka"):
+        await audit(counted.client, gone, datetime.now(UTC).date(), every_record=False)
