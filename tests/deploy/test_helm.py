@@ -1,8 +1,10 @@
 """The chart: what it renders is what Kubernetes takes, what the services read, and no secret."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -32,7 +34,7 @@ from tests.deploy.chart import (
     with_values,
     write_files,
 )
-from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, go_tool, write_schemas
+from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, PROMTOOL, go_tool, write_schemas
 from tests.promql import RULES
 
 pytestmark = pytest.mark.deploy
@@ -40,6 +42,7 @@ pytestmark = pytest.mark.deploy
 Json = dict[str, Any]
 
 SERVICES = ("ingest", "processor", "query")
+_TEXTS = re.compile(r'"[^"]*"')
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
     "processor": ProcessorSettings,
@@ -538,11 +541,12 @@ def test_pods_reach_the_servers_they_need_when_policies_are_on() -> None:
         return {port["port"] for rule in policies[part]["spec"]["egress"] for port in rule["ports"]}
 
     dns, clickhouse, kafka, store = {53, 5353}, 8443, 9092, 6380
-    assert ports("ingest") == ports("admin") == {*dns, clickhouse, kafka, store}
+    assert ports("ingest") == {*dns, clickhouse, kafka, store}
     assert ports("processor") == ports("init") == {*dns, clickhouse, kafka}
     assert ports("query") == {*dns, clickhouse, store}
-    assert ports("test") == {*dns, clickhouse, kafka, store, "http"}
-    assert "ingress" not in policies["processor"]["spec"], "nobody asks the processor"
+    assert ports("test") == ports("admin") == {*dns, clickhouse, kafka, store, "http"}
+    (asks,) = policies["processor"]["spec"]["ingress"]
+    assert len(asks["from"]) == 2, "the doctor and `helm test`, nobody else"
 
 
 def test_metrics_are_for_prometheus_alone_when_the_api_is_open() -> None:
@@ -574,17 +578,82 @@ def test_job_is_found_by_the_alert_rules_when_prometheus_watches() -> None:
     labels = of_kind(objects, "Service")["processor"]["metadata"]["labels"]
 
     assert "ragtime" in labels[monitor["spec"]["jobLabel"]], "the rules say job=~'.*ragtime.*'"
-    assert [one["port"] for one in monitor["spec"]["endpoints"]] == ["metrics"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] == "metrics"
+    assert endpoint["honorLabels"], "else `service` is the name of the Kubernetes Service"
+    assert set(monitor["spec"]["targetLabels"]) <= labels.keys()
 
 
-def test_alert_rules_are_those_of_the_checkout_when_they_are_on(tmp_path: Path) -> None:
-    written = yaml.safe_load(RULES.read_text("utf-8"))
+def test_alert_rules_are_those_of_the_checkout_for_this_release_when_they_are_on(
+    tmp_path: Path,
+) -> None:
+    release = 'namespace="default",app_kubernetes_io_instance="release"'
 
     for chart in (CHART, packaged(tmp_path)):
+        written = yaml.safe_load(RULES.read_text("utf-8"))
         objects = manifests(render(*values_file("everything"), chart=chart))
-        (rule,) = (one for one in objects if one["kind"] == "PrometheusRule")
-        assert rule["spec"] == written
-        assert rule["metadata"]["labels"]["release"] == "prometheus"
+        (made,) = (one for one in objects if one["kind"] == "PrometheusRule")
+        assert made["metadata"]["labels"]["release"] == "prometheus"
+        for group, group_written in zip(made["spec"]["groups"], written["groups"], strict=True):
+            for rule, as_written in zip(group["rules"], group_written["rules"], strict=True):
+                own = {"namespace": "default", "release": "release"}
+                assert rule.pop("labels") == as_written.pop("labels") | own
+                selected = re.sub(r"\[[^\]]*\]", "", rule["expr"]).count(release)
+                assert selected == len(series_in(as_written["expr"])), rule["expr"]
+                rule["expr"] = rule["expr"].replace(release + ",", "").replace(f"{{{release}}}", "")
+                link = as_written["annotations"]["runbook_url"]
+                assert rule["annotations"].pop("runbook_url") == link.replace(
+                    "docs/alerts.md", "https://wiki.example/ragtime"
+                )
+                del as_written["annotations"]["runbook_url"]
+        assert made["spec"] == written
+
+
+def series_in(expression: str) -> list[str]:
+    """Each series that an expression asks for, as often as it does."""
+    return re.findall(r"\b(?:up|ragtime_[a-z_]+|process_[a-z]+_fds)\b", _TEXTS.sub("", expression))
+
+
+def test_alert_rules_of_a_release_are_valid(tmp_path: Path) -> None:
+    objects = manifests(render(*values_file("everything")))
+    (made,) = (one for one in objects if one["kind"] == "PrometheusRule")
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump(made["spec"]), "utf-8")
+    done = subprocess.run(
+        [go_tool(PROMTOOL), "check", "rules", "--lint-fatal", "--lint=all", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_doctor_asks_all_pods_and_may_when_it_runs_by_the_clock() -> None:
+    objects = manifests(render(*values_file("everything")))
+    jobs = {one["metadata"]["name"]: one for one in objects if one["kind"] == "CronJob"}
+    (name,) = (name for name in jobs if name.endswith("-doctor"))
+    pod = jobs[name]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    told = environment(pod["containers"][0])["RAGTIME_DOCTOR__SERVICES"]["value"].split(",")
+    hosts = {urlsplit(one).hostname: urlsplit(one).port for one in told}
+    headless = {
+        one["metadata"]["name"]
+        for one in objects
+        if one["kind"] == "Service" and one["spec"].get("clusterIP") == "None"
+    }
+    assert set(hosts) == headless
+    assert jobs[name]["spec"]["schedule"] == "17 * * * *"
+    policies = of_kind(objects, "NetworkPolicy")
+    for part in SERVICES:
+        (rule,) = (
+            one for one in policies[part]["spec"]["ingress"] if one["ports"][0]["port"] == "http"
+        )
+        allowed = [one["podSelector"]["matchLabels"] for one in rule.get("from", ())[-2:]]
+        names = [one["app.kubernetes.io/component"] for one in allowed]
+        assert names == ["admin", "test"] if "from" in rule else part != "processor"
+    to_pods = [
+        one for one in policies["admin"]["spec"]["egress"] if one["ports"][0]["port"] == "http"
+    ]
+    assert len(to_pods) == len(SERVICES)
 
 
 def test_cluster_needs_no_operator_when_nothing_is_said() -> None:
@@ -613,7 +682,8 @@ def test_notes_lead_to_the_first_answer_when_installed(tmp_path: Path) -> None:
     objects = manifests(render(*values_file("everything")))
     text = notes(tmp_path, *values_file("everything"))
 
-    cronjob = of_kind(objects, "CronJob")["admin"]["metadata"]["name"]
+    names = [one["metadata"]["name"] for one in objects if one["kind"] == "CronJob"]
+    (cronjob,) = (name for name in names if not name.endswith("-doctor"))
     service = of_kind(objects, "Service")["query"]
     (port,) = service["spec"]["ports"]
     assert f"--from=cronjob/{cronjob}" in text

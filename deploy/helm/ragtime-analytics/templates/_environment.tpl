@@ -84,6 +84,9 @@
 {{- $own := index $.Values $part }}
 {{- $numbers = append $numbers (int (ternary $own.autoscaling.maxReplicas $own.replicas $own.autoscaling.enabled)) }}
 {{- end }}
+# By names that stand for all pods, ready or not.
+- name: RAGTIME_DOCTOR__SERVICES
+  value: {{ printf "http://%s-metrics:%s,http://%s-metrics:%s,http://%s:%s" (include "ragtime.partName" (dict "root" $ "part" "ingest")) (include "ragtime.port" "ingest") (include "ragtime.partName" (dict "root" $ "part" "query")) (include "ragtime.port" "query") (include "ragtime.partName" (dict "root" $ "part" "processor")) (include "ragtime.port" "processor") | quote }}
 - name: RAGTIME_DOCTOR__REPLICAS
   value: {{ max 1 (first $numbers) (last $numbers) | quote }}
 - name: RAGTIME_GROUP__NAME
