@@ -1,6 +1,7 @@
 """Who may read and write what: keys as the command makes them, on both services."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -94,6 +95,28 @@ def test_log_tells_what_was_done_to_a_key_and_by_whom(stack: Stack, project: Pro
     assert key["key"] not in said
     assert rotated["key"] not in said
     assert key["id"] in stack.ragtime("keys", "log")
+
+
+def test_activity_tells_what_became_of_a_keys_requests(stack: Stack, project: Project) -> None:
+    key = _new_key(stack, project, "--scope", "events:write", "--label", "kiosk")
+    stack.wait_until_key_works(project.id, key["key"])
+    headers = {"Authorization": f"Bearer {key['key']}", "Content-Type": "application/json"}
+    for body in ("[{}, {}]", "no json", "[]"):
+        stack.http.post(stack.events_url(project.id), content=body, headers=headers)
+    stack.http.get(stack.analytics_url(project.id), headers=headers)
+
+    def activity() -> list[dict[str, Any]]:
+        said = stack.ragtime("keys", "activity", "--project", project.id, "--json")
+        return [one for one in json.loads(said) if one["id"] == key["id"]]
+
+    # Each process writes once a minute.
+    wait_until(lambda: any(one["rejectedEvents"] for one in activity()), "activity is told", 150)
+    (told,) = activity()
+    assert told["rejectedEvents"] >= 2
+    assert (told["label"], told["projectId"]) == ("kiosk", project.id)
+    assert told["refused"] >= 3
+    assert told["requests"] >= told["refused"]
+    assert key["key"] not in json.dumps(told)
 
 
 def test_key_is_refused_within_5_s_when_it_was_revoked(stack: Stack, project: Project) -> None:
