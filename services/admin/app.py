@@ -25,6 +25,7 @@ from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
 from services.admin import dead_letter_verbs, kept_verbs, key_verbs
 from services.admin.audit import Audit, audit
+from services.admin.backup_verbs import backup_, restore_
 from services.admin.demo import DemoError, run_demo
 from services.admin.doctor.command import doctor
 from services.admin.init_verb import init, keep
@@ -41,6 +42,8 @@ app = typer.Typer(
 app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
 app.command()(init)
+app.command("backup")(backup_)
+app.command("restore")(restore_)
 app.command()(doctor)
 app.command()(kept_verbs.topics)
 app.command()(kept_verbs.retention)

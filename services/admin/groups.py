@@ -11,6 +11,10 @@ from aiokafka.errors import (
     NotCoordinatorError,
 )
 
+from libs.settings import KafkaSettings
+from services.admin.running import fail
+from services.admin.topics import admin_client
+
 _LOOKS, _PAUSE_S = 30, 1.0
 
 
@@ -43,3 +47,14 @@ async def patient_members(client: AIOKafkaAdminClient, group: str) -> list[Any]:
         ):
             await asyncio.sleep(_PAUSE_S)
     return (await group_of(client, group))[1]
+
+
+async def check_that_none_runs(kafka: KafkaSettings, group: str) -> None:
+    """End the command where a processor is a member of the group. Raises KafkaError."""
+    async with admin_client(kafka) as client:
+        members = await patient_members(client, group)
+    if members:
+        fail(
+            f"group {group} has {len(members)} members: stop the processors first. One that ended"
+            " without leaving is a member until its session ends"
+        )

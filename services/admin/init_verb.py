@@ -13,14 +13,13 @@ from libs.clickhouse.connection import connect, connect_patiently, first_line
 from libs.clickhouse.migrations import MigrationError, apply, pending, read_ledger, read_migrations
 from libs.settings import load_settings
 from services.admin.contradictions import of_retention, of_topics
-from services.admin.groups import patient_members
+from services.admin.groups import check_that_none_runs
 from services.admin.noted_topics import counted_places, note_partitions, noted_topic
 from services.admin.retention import carry_out
 from services.admin.running import fail, refuse
 from services.admin.settings import InitSettings, MigrateSettings, TopicChangeSettings
 from services.admin.topics import (
     absent_topics,
-    admin_client,
     make_topics,
     new_topics,
     partitions_of,
@@ -96,13 +95,7 @@ async def _make_way(client: AsyncClient, settings: InitSettings) -> None:
             " --anew` makes it anew, and what it held and was not counted is lost with it"
             ' ("A topic that is another" in docs/operating.md)'
         )
-    async with admin_client(settings.kafka) as kafka:
-        members = await patient_members(kafka, settings.group.name)
-    if members:
-        fail(
-            f"group {settings.group.name} has {len(members)} members: stop the processors first."
-            " One that ended without leaving is a member until its session ends"
-        )
+    await check_that_none_runs(settings.kafka, settings.group.name)
     await note_partitions(client, noted.next_name, settings.topics.partitions)
     typer.echo(f"topics: {topic} is made anew, its events are counted as {noted.next_name}")
 

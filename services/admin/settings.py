@@ -148,6 +148,27 @@ class TopicChangeSettings(InitSettings):
     group: _Group = _Group()
 
 
+class BackupsSettings(Block):
+    """Where backups lie."""
+
+    disk: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
+        default="backups", description="the disk of ClickHouse's configuration that takes them"
+    )
+
+
+class BackupSettings(TablesSettings):
+    """What a backup needs."""
+
+    backup: BackupsSettings = BackupsSettings()
+
+
+class RestoreSettings(BackupSettings):
+    """What a restore needs: whether a processor runs, Kafka knows."""
+
+    kafka: KafkaSettings
+    group: _Group = _Group()
+
+
 class _RateLimit(_Partly, RateLimitSettings):
     pass
 

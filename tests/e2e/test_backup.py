@@ -1,4 +1,6 @@
-"""Backup by ClickHouse's own statement, the loss of all tables, restore, as operating.md says."""
+"""Backup, the loss of all tables, restore, as operating.md says: by the command `ragtime`, and by
+ClickHouse's own statements where tables shall be of different moments.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +31,10 @@ def _name(stack: Stack) -> str:
     return stack.environment["RAGTIME_CLICKHOUSE__DATABASE"]
 
 
-def _backup(stack: Stack, label: str, since: str = "") -> str:
-    """Take a backup, of what is new since another one where that is given; where it lies."""
+def _backup(stack: Stack, label: str) -> str:
+    """Take a backup; where it lies."""
     place = f"Disk('backups', '{_name(stack)}-{label}')"
-    base = f" SETTINGS base_backup = {since}" if since else ""
-    stack.database.command(f"BACKUP DATABASE {_name(stack)} TO {place}{base}")
+    stack.database.command(f"BACKUP DATABASE {_name(stack)} TO {place}")
     return place
 
 
@@ -84,21 +85,23 @@ def test_answers_are_the_same_and_each_event_counts_once_when_all_tables_were_lo
     projects = list(GOLDEN_DAY.send(stack).values())
     (later,) = stack.new_projects(1)
     stack.wait_until_counted()
-    full = _backup(stack, "full")
+    full, new = f"{_name(stack)}-full", f"{_name(stack)}-new"
+    assert stack.ragtime("backup", full).startswith(f"backup {full}: ")
     before = RandomEvents(8, "before", conversations=20).make(100)
     stack.post_events(later, before)
     stack.wait_until_counted()
     at_backup = _answers(stack, projects)
-    place = _backup(stack, "new", since=full)
+    stack.ragtime("backup", new, "--since", full)
     after = RandomEvents(8, "after", conversations=20).make(100)
     stack.post_events(later, after + before[:20])
     stack.wait_until_counted()
 
+    assert "stop the processors first" in stack.try_ragtime("restore", new, "--replace").stderr
     stack.services["processor"].stop()
     _lose_all(stack)
     meanwhile = RandomEvents(8, "meanwhile", conversations=20).make(50)
     stack.post_events(later, meanwhile + after[:20])
-    _restore(stack, f"DATABASE {_name(stack)}", place)
+    assert stack.ragtime("restore", new).startswith(f"restored {new}: ")
     wait_until(lambda: stack.knows_key("query", later.id, later.live_key), "query has the tables")
 
     assert _answers(stack, projects) == at_backup
@@ -113,6 +116,38 @@ def test_answers_are_the_same_and_each_event_counts_once_when_all_tables_were_lo
     stack.post_events(later, newest + before[:10] + after[:10] + meanwhile[:10])
     stack.wait_until_counted()
     _assert_exact(stack, later, before + after + meanwhile + newest)
+    _assert_clean(stack)
+
+
+def test_command_fails_and_nothing_is_lost_when_clickhouse_cannot(own_stack: Stack) -> None:
+    stack = own_stack
+    (project,) = stack.new_projects(1)
+    stack.post_events(project, RandomEvents(7, "kept", conversations=5).make(20))
+    stack.wait_until_counted()
+    before = _answers(stack, [project])
+    name = f"{_name(stack)}-kept"
+    stack.ragtime("backup", name)
+    stack.services["processor"].stop()
+
+    for arguments, said in (
+        (("backup", name), "already exists"),
+        (("backup", "other", "--since", "no-such"), "no-such"),
+        (("restore", name), "tables; with --replace they are dropped"),
+        (("restore", "no-such", "--replace"), "no-such"),
+    ):
+        done = stack.try_ragtime(*arguments)
+        assert (done.code, said in done.stderr) == (1, True), done.stderr
+        assert "Traceback" not in done.stderr
+    assert stack.try_ragtime("backup", "../elsewhere").code == 2
+    assert _answers(stack, [project]) == before
+
+    stack.ragtime("restore", name, "--replace")
+    wait_until(
+        lambda: stack.knows_key("query", project.id, project.live_key), "the tables are back"
+    )
+    assert _answers(stack, [project]) == before
+    stack.services["processor"].start()
+    stack.services["processor"].wait_until_ready()
     _assert_clean(stack)
 
 

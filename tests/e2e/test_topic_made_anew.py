@@ -99,7 +99,7 @@ def test_other_partitions_are_counted_when_one_is_not_what_was_counted_from(alon
     place = f"{alone.topics.events}/{torn}"
     assert set(alone.mismatches()) == {f"{place} holds another record at offset {BEFORE - 1}"}
     checks = alone.checks()
-    assert [name for name, is_true in checks.items() if not is_true] == ["partitions"]
+    assert [name for name, is_true in checks.items() if not is_true] == ["topic"]
     metrics = HTTP.get(f"{alone.processor.url}/metrics").text
     assert "\nragtime_partitions_mismatched 1.0\n" in metrics
     assert not [name for name in alone.counted() if name.startswith("after")]

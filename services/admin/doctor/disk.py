@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
-from services.admin.doctor.words import size
 from services.admin.retention import FOR_EVER, kept
 from services.admin.statements import statement
+from services.admin.words import size
 
 _DISKS = statement("doctor_disks")
 _GROWTH = statement("doctor_growth")

@@ -6,9 +6,9 @@ from aiokafka import TopicPartition
 
 from services.admin.doctor.findings import Finding, ok, warn
 from services.admin.doctor.installation import Installation
-from services.admin.doctor.words import age
 from services.admin.running import printable
 from services.admin.topics import first_record, reading
+from services.admin.words import age
 
 
 async def dead_letters(installation: Installation) -> Finding:

@@ -3,8 +3,8 @@
 from services.admin.doctor.findings import Finding, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.progress import members_of_group
-from services.admin.doctor.words import size
 from services.admin.statements import statement
+from services.admin.words import size
 
 _IDENTITIES = statement("doctor_identities")
 _BYTES_AN_IDENTITY = 16

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
-from services.admin.doctor.words import age, listed
 from services.admin.groups import group_of, owned_partitions
 from services.admin.topics import first_record, reading
+from services.admin.words import age, listed
 
 _LOOKS, _PAUSE_S = 4, 1.0
 

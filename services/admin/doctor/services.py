@@ -11,7 +11,7 @@ import httpx
 
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
-from services.admin.doctor.words import listed
+from services.admin.words import listed
 
 _EXPECTED = "each process answers and is ready"
 _READY = "/healthz/ready"

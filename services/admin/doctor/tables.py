@@ -15,9 +15,9 @@ from libs.clickhouse.migrations import (
 )
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
-from services.admin.doctor.words import listed, size
 from services.admin.retention import kept, words
 from services.admin.statements import statement
+from services.admin.words import listed, size
 
 _SIZES = statement("doctor_sizes")
 _LOG_TABLES = statement("doctor_log_tables")

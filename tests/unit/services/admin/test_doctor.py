@@ -31,8 +31,8 @@ from services.admin.doctor.progress import Waiting
 from services.admin.doctor.rights import STATEMENTS, TABLES
 from services.admin.doctor.services import trouble_of
 from services.admin.doctor.topics import Topic
-from services.admin.doctor.words import age, listed, size
 from services.admin.settings import DoctorSettings, DoctorThresholds
+from services.admin.words import age, listed, size
 
 OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
 GB = 10**9
