@@ -9,6 +9,7 @@ import yaml
 from deploy.local.layout import CHECKOUT
 
 COMPOSE = CHECKOUT / "docker-compose.yml"
+PROXY = CHECKOUT / "deploy" / "proxy" / "compose.yml"
 # ${NAME}, ${NAME:-default} and ${NAME:?what is wrong}
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<word>[^}]*))?\}")
 

@@ -17,7 +17,7 @@ from services.ingest.settings import Settings as IngestSettings
 from services.processor.settings import Settings as ProcessorSettings
 from services.query.settings import Settings as QuerySettings
 from tests.deploy.compose_file import compose, filled, services, variables
-from tests.deploy.tools import PROMTOOL
+from tests.deploy.tools import AMTOOL, PROMTOOL
 
 OURS: dict[str, tuple[type[BaseSettings], ...]] = {
     "ingest": (IngestSettings,),
@@ -181,6 +181,7 @@ def test_images_are_pinned_and_follow_the_release() -> None:
     # Its Go module of 3.16.0 is v0.316.0: what promtool checked is what runs.
     module = PROMTOOL.partition("@v0.")[2]
     assert images["prometheus"] == f"prom/prometheus:v{module[0]}.{module[1:]}"
+    assert images["alertmanager"] == f"prom/alertmanager:{AMTOOL.partition('@')[2]}"
     assert images["query"] == f"ragtime-analytics/query:{release}"
     for name, image in images.items():
         assert image.partition(":")[2] not in {"", "latest"}, name

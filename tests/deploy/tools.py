@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 PROMETHEUS = PROMTOOL.replace("promtool", "prometheus")
 # Without the clouds whose machines it could look for: the build takes a fraction.
 PROMETHEUS_OPTION = "-tags=remove_all_sd,enable_dns_sd"
+AMTOOL = "github.com/prometheus/alertmanager/cmd/amtool@v0.35.0"
+CADDY = "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9"
+# Reads and merges compose files as `docker compose` does, and needs no daemon.
+COMPOSE_LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 # The oldest that the chart is for (Chart.yaml), and the newest that is known.
 KUBERNETES = ("1.27.0", "1.37.0")
@@ -57,6 +62,24 @@ def go_tool(package: str, *options: str) -> Path:
             built = folder / "built"
             _go("install", *options, package, GOBIN=str(built))
             (built / name).rename(program)
+    return program
+
+
+def alertmanager() -> Path:
+    """Alertmanager's program, without its pages: its Go module has the place for them alone."""
+    module, version = AMTOOL.replace("/cmd/amtool", "").split("@")
+    folder = layout().cache / "go"
+    program = folder / f"alertmanager-{version}"
+    with locked(folder / "lock", "alertmanager is being built"), TemporaryDirectory() as name:
+        if not program.exists():
+            source = Path(name) / "source"
+            found = json.loads(_go("mod", "download", "-json", f"{module}@{version}"))["Dir"]
+            shutil.copytree(found, source, copy_function=shutil.copyfile)
+            for place in (source, *(one for one in source.rglob("*") if one.is_dir())):
+                place.chmod(0o755)
+            (pages := source / "ui" / "app" / "dist").mkdir(parents=True)
+            (pages / "none").touch()
+            _go("-C", str(source), "build", "-o", str(program), "./cmd/alertmanager")
     return program
 
 
