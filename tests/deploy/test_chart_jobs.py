@@ -117,7 +117,7 @@ def test_helm_test_is_a_hook_that_may_ask_both_services() -> None:
         for peer in rule.get("to", [])
         if "app.kubernetes.io/component" in peer.get("podSelector", {}).get("matchLabels", {})
     ]
-    assert let_out == ["ingest", "query"]
+    assert let_out == ["ingest", "processor", "query"], "the doctor asks all"
 
 
 def test_helm_test_asks_the_services_where_they_are() -> None:

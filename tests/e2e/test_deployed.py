@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,8 +67,14 @@ def deployed(own_stack: Stack, real_servers: Servers, valkey: ValkeyServer) -> D
     }
     of_compose = services()["ragtime"]["environment"]
     told = {name: filled(str(value), passwords) for name, value in of_compose.items()}
-    store = {"RAGTIME_RATE_LIMIT__STORE_URL": valkey.url}
-    return Deployed(own_stack, told | own_stack.environment | store | _DISK)
+    # Where compose's services are in compose's network, ours are elsewhere.
+    places = told["RAGTIME_DOCTOR__SERVICES"].split(",")
+    assert {urlsplit(place).hostname for place in places} == own_stack.services.keys()
+    elsewhere = {
+        "RAGTIME_RATE_LIMIT__STORE_URL": valkey.url,
+        "RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in own_stack.services.values()),
+    }
+    return Deployed(own_stack, told | own_stack.environment | elsewhere | _DISK)
 
 
 def test_doctor_is_quiet_on_a_healthy_stack_with_the_variables_of_compose(
