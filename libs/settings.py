@@ -46,6 +46,8 @@ Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 _NEARLY = 0.8
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _BLOCK = re.compile(r'field "(\w+)"')
+# As RFC 7628 has them; `auth` is the token itself.
+_EXTENSION = re.compile(r"(?!auth=)[A-Za-z]+=[!-~]+")
 # As browsers write them; `null` is a page from a file or in a sandbox, others are apps.
 _ORIGIN = r"^(?:\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+)$"
 ENCRYPTED_STORES = ("valkeys", "rediss")
@@ -120,6 +122,14 @@ def _is_command(text: str) -> str:
     return text
 
 
+def _are_extensions(given: tuple[str, ...]) -> tuple[str, ...]:
+    """What a broker can read; it would refuse the connection for one that it cannot."""
+    names = [one.partition("=")[0] for one in given]
+    if len({*names}) < len(names) or not all(_EXTENSION.fullmatch(one) for one in given):
+        raise ValueError("must be name=value, names of letters, each once and none `auth`")
+    return given
+
+
 class Block(BaseModel):
     """A group of settings that belong to one neighbour."""
 
@@ -163,6 +173,11 @@ class KafkaSettings(Block):
         description="a command and its arguments, without a shell, that writes such a token within"
         " 10 s",
     )
+    sasl_extensions: Annotated[tuple[str, ...], *Listed, AfterValidator(_are_extensions)] = Field(
+        (),
+        description="what brokers want to know beside a token:"
+        " `logicalCluster=lkc-1,identityPoolId=pool-1`",
+    )
     ca_file: FilePath | None = Field(
         None, description="PEM: who signs the brokers' certificates, if the system does not know"
     )
@@ -184,6 +199,8 @@ class KafkaSettings(Block):
             raise ValueError(
                 "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to SASL by OAUTHBEARER"
             )
+        if self.sasl_extensions and not has_token:
+            raise ValueError("SASL_EXTENSIONS belong to SASL by OAUTHBEARER")
         is_encrypted = "SSL" in self.security_protocol
         self._files.check("a SECURITY_PROTOCOL with SSL", is_encrypted=is_encrypted)
         return self

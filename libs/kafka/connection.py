@@ -28,4 +28,4 @@ def _shown(kafka: KafkaSettings) -> dict[str, Any]:
 
 def tokens(kafka: KafkaSettings) -> TokenProvider | None:
     """What hands over tokens, where brokers take these instead of a password."""
-    return token_provider(kafka.token_file, kafka.token_command)
+    return token_provider(kafka.token_file, kafka.token_command, kafka.sasl_extensions)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -31,12 +31,18 @@ class NoTokenError(KafkaError):  # type: ignore[misc] # aiokafka has no types
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no types
     """What aiokafka asks before each connection, in any thread and loop."""
 
-    def __init__(self, read: Callable[[], str]) -> None:
+    def __init__(self, read: Callable[[], str], extensions: Iterable[str] = ()) -> None:
         self._read = read
+        pairs = (one.partition("=") for one in extensions)
+        self._extensions = {name: value for name, _, value in pairs}
 
     async def token(self) -> str:
         """The token. Raises NoTokenError."""
         return await asyncio.to_thread(self._read)
+
+    def extensions(self) -> Mapping[str, str]:
+        """What is sent beside the token."""
+        return self._extensions
 
 
 class FileToken:
@@ -120,8 +126,10 @@ def _checked(output: bytes, name: str) -> str:
 
 
 @cache
-def token_provider(file: Path | None, command: str | None) -> TokenProvider | None:
+def token_provider(
+    file: Path | None, command: str | None, extensions: tuple[str, ...] = ()
+) -> TokenProvider | None:
     """What hands over the tokens of a file or command; the same for all clients of a process."""
     if file is not None:
-        return TokenProvider(FileToken(file))
-    return None if command is None else TokenProvider(CommandToken(command))
+        return TokenProvider(FileToken(file), extensions)
+    return None if command is None else TokenProvider(CommandToken(command), extensions)

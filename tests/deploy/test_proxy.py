@@ -73,6 +73,7 @@ def test_services_behind_the_proxy_trust_its_address_and_are_published_no_more(
     assert told["RAGTIME_TRUSTED_PROXIES"] == proxy["networks"]["edge"]["ipv4_address"]
     assert told["RAGTIME_CLICKHOUSE__USER"] == name, "the rest stays as it is"
     assert not service.get("ports")
+    assert set(service["networks"]) == {"back", "front", "edge"}
     assert set(proxy["networks"]) & set(service["networks"]) == {"edge"}
 
 

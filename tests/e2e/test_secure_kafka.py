@@ -88,6 +88,8 @@ class Broker:
             "RAGTIME_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
             "RAGTIME_KAFKA__SASL_MECHANISM": "OAUTHBEARER",
             "RAGTIME_KAFKA__TOKEN_FILE": str(file),
+            # The broker reads them, and refuses a connection where it cannot.
+            "RAGTIME_KAFKA__SASL_EXTENSIONS": "logicalCluster=lkc-1,identityPoolId=pool-1",
             "RAGTIME_KAFKA__CA_FILE": str(self.ca),
         }
 

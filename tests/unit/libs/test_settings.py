@@ -231,6 +231,10 @@ _TOKEN = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER"}
         (_TOKEN | {"TOKEN_FILE": "/no/such/file"}, "does not point to a file"),
         (_TOKEN | {"TOKEN_COMMAND": "no-such-command s3cret"}, "must be a command that is there"),
         (_TOKEN | {"TOKEN_COMMAND": "cat 's3cret"}, "must be a command that is there"),
+        ({"SASL_EXTENSIONS": "a=b"}, "SASL_EXTENSIONS belong to SASL by OAUTHBEARER"),
+        (_TOKEN | {"TOKEN_FILE": __file__, "SASL_EXTENSIONS": "lkc-1"}, "must be name=value"),
+        (_TOKEN | {"TOKEN_FILE": __file__, "SASL_EXTENSIONS": "auth=x"}, "none `auth`"),
+        (_TOKEN | {"TOKEN_FILE": __file__, "SASL_EXTENSIONS": "a=b,a=c"}, "each once"),
         ({"SECURITY_PROTOCOL": "TLS"}, "Input should be 'PLAINTEXT', 'SSL'"),
     ],
 )

@@ -52,6 +52,10 @@
 - name: RAGTIME_KAFKA__TOKEN_FILE
   value: {{ . | quote }}
 {{- end }}
+{{- with .saslExtensions }}
+- name: RAGTIME_KAFKA__SASL_EXTENSIONS
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- with .tokenCommand }}
 - name: RAGTIME_KAFKA__TOKEN_COMMAND
   value: {{ . | quote }}

@@ -27,8 +27,8 @@
 {{- if and $hasToken (eq (empty .tokenFile) (empty .tokenCommand)) -}}
 {{- fail "kafka.saslMechanism is OAUTHBEARER: name where tokens come from as kafka.tokenFile or kafka.tokenCommand, one of both" -}}
 {{- end -}}
-{{- if and (or .tokenFile .tokenCommand) (not $hasToken) -}}
-{{- fail "kafka.tokenFile and kafka.tokenCommand are for kafka.saslMechanism OAUTHBEARER, with SASL_SSL or SASL_PLAINTEXT" -}}
+{{- if and (or .tokenFile .tokenCommand .saslExtensions) (not $hasToken) -}}
+{{- fail "kafka.tokenFile, kafka.tokenCommand and kafka.saslExtensions are for kafka.saslMechanism OAUTHBEARER, with SASL_SSL or SASL_PLAINTEXT" -}}
 {{- end -}}
 {{- if and $hasToken $.Values.processor.autoscaling.enabled -}}
 {{- fail "processor.autoscaling reads the lag by KEDA, which has no part in the tokens of kafka.saslMechanism OAUTHBEARER: set processor.replicas instead" -}}

@@ -98,11 +98,13 @@ def test_all_clients_share_one_provider_when_a_token_is_shown(tmp_path: Path) ->
         security_protocol="SASL_SSL",
         sasl_mechanism="OAUTHBEARER",
         token_file=file,
+        sasl_extensions="logicalCluster=lkc-1,identityPoolId=pool-a=b",
     )
     first, second = connection(kafka), connection(kafka)
     provider = first["sasl_oauth_token_provider"]
     assert isinstance(provider, AbstractTokenProvider)
     assert second["sasl_oauth_token_provider"] is provider
+    assert provider.extensions() == {"logicalCluster": "lkc-1", "identityPoolId": "pool-a=b"}
     assert first["sasl_mechanism"] == "OAUTHBEARER"
     assert "sasl_plain_password" not in first
     credentials = _credentials(kafka)
