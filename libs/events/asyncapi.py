@@ -10,6 +10,7 @@ import msgspec
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import ENTRY_BYTES, HEADER
+from libs.events.window import FIRST_APPENDED
 from libs.http.headers import TRACEPARENT
 
 Json = dict[str, Any]
@@ -140,6 +141,13 @@ def _record() -> Json:
                     " `conversation` (0 unless the line is a chat.message); and `occurred_at` in"
                     " seconds since 1970. A record without it, or with one of another value, is"
                     " decoded line by line. Decisions 0008 and 0023 say why.",
+                },
+                FIRST_APPENDED: {
+                    "type": "string",
+                    "pattern": "^[0-9]{1,15}$",
+                    "description": "Optional; of a record that `ragtime topics adopt` carried over"
+                    " from another topic: when Kafka took it there, in milliseconds since 1970. An"
+                    " event may have occurred as long before that as before its append otherwise.",
                 },
                 TRACEPARENT: {
                     "type": "string",

@@ -23,7 +23,7 @@ from libs.clickhouse.migrations import (
 from libs.clickhouse.migrations import read_migrations as migrations_here
 from libs.settings import ClickHouseSettings, load_settings
 from libs.telemetry.logs import configure_logs
-from services.admin import dead_letter_verbs, kept_verbs, key_verbs
+from services.admin import dead_letter_verbs, kept_verbs, key_verbs, topic_verbs
 from services.admin.audit import Audit, audit
 from services.admin.backup_verbs import backup_, restore_
 from services.admin.demo import DemoError, run_demo
@@ -41,11 +41,11 @@ app = typer.Typer(
 )
 app.add_typer(key_verbs.app, name="keys")
 app.add_typer(dead_letter_verbs.app, name="dead-letters")
+app.add_typer(topic_verbs.app, name="topics")
 app.command()(init)
 app.command("backup")(backup_)
 app.command("restore")(restore_)
 app.command()(doctor)
-app.command()(kept_verbs.topics)
 app.command()(kept_verbs.retention)
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

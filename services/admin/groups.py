@@ -4,7 +4,10 @@ import asyncio
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.coordinator.protocol import (
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -33,6 +36,21 @@ def owned_partitions(members: list[Any], topic: str) -> set[int]:
             decoded = ConsumerProtocolMemberAssignment.decode(assignment)
             found |= {one.partition for one in decoded.partitions() if one.topic == topic}
     return found
+
+
+async def has_readers(client: AIOKafkaAdminClient, group: str, topic: str) -> bool:
+    """Whether a member of a group reads a topic, or may. Raises KafkaError.
+
+    While a group is about to agree it does not tell what its members read.
+    """
+    for _ in range(_LOOKS):
+        members = await patient_members(client, group)
+        told = [metadata for *_, metadata, _assignment in (member[:5] for member in members)]
+        if all(told):
+            topics = (ConsumerProtocolMemberMetadata.decode(one).subscription for one in told)
+            return any(topic in some for some in topics)
+        await asyncio.sleep(_PAUSE_S)
+    return True
 
 
 async def patient_members(client: AIOKafkaAdminClient, group: str) -> list[Any]:

@@ -1,7 +1,7 @@
 """Makes the topics, and reads them. Services make none: a typo must not become a topic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaError,
+    KafkaTimeoutError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -21,7 +22,7 @@ from libs.telemetry.logs import get_logger
 from services.admin.settings import BROKERS_DEFAULT, TopicSettings
 
 _RETRY_S = 2.0
-_READ_MS = 2_000
+_READ_MS, _PORTION = 2_000, 1_000
 _HOUR_MS = 3_600_000
 _SET_FOR_TOPIC = 1  # where a value comes from, in Kafka's protocol
 
@@ -171,6 +172,30 @@ async def check_existence(kafka: KafkaSettings, topic: str) -> None:
     async with reading(kafka) as consumer:
         if topic not in await consumer.topics():
             raise UnknownTopicOrPartitionError(f"topic {topic} is not in Kafka")
+
+
+async def records(
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    offsets: range,
+    left_out: Container[int] = (),
+) -> AsyncIterator[ConsumerRecord]:
+    """The records of a partition at these offsets, without some. Raises KafkaError."""
+    offset = offsets.start
+    while offset < offsets.stop:
+        if offset in left_out:
+            offset += 1
+            continue
+        consumer.seek(partition, offset)
+        found = await consumer.getmany(partition, timeout_ms=_READ_MS, max_records=_PORTION)
+        for record in found.get(partition, ()):
+            if record.offset < offsets.stop and record.offset not in left_out:
+                yield record
+        # Behind the records, or behind what is none: a marker of somebody's transaction.
+        behind = await consumer.position(partition)
+        if behind <= offset:
+            raise KafkaTimeoutError(f"{partition.topic}/{partition.partition} offset {offset}")
+        offset = behind
 
 
 @asynccontextmanager

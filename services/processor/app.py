@@ -25,6 +25,7 @@ from mode.threads import WorkerThread
 from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_countable
 from libs.events.record_index import HEADER
+from libs.events.window import FIRST_APPENDED
 from libs.http.headers import TRACEPARENT
 from libs.kafka.connection import connection, tokens
 from libs.settings import KafkaSettings, load_settings
@@ -316,6 +317,7 @@ async def _count(
             round(m.timestamp * 1000),
             m.value,
             next(_values(HEADER, m.headers), None),
+            next(_values(FIRST_APPENDED, m.headers), None),
         )
         for m in (event.message for event in current)
     ]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from libs.events.codec import InvalidLine, decode_line
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
+from libs.events.window import first_appended_ms
 from services.processor.dedup_index import Hashes, Mask, Partition
 
 # An entry of libs/events/record_index.py. The upper half of `check` is that of project and mode.
@@ -39,13 +40,22 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of the topic as Kafka gave it; `appended_at_ms` is the broker's clock."""
+    """A record of the topic as Kafka gave it; `appended_at_ms` is the broker's clock.
+
+    `first_appended`: its header of that name, where it was carried over from another topic.
+    """
 
     partition: int
     offset: int
     appended_at_ms: int
     value: bytes | None
     index: bytes | None = None
+    first_appended: bytes | None = None
+
+    @property
+    def first_appended_ms(self) -> int:
+        """When Kafka took its events first."""
+        return first_appended_ms(self.appended_at_ms, self.first_appended)
 
 
 Line = tuple[Record, int]

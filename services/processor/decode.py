@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from libs.events.codec import InvalidLine, decode_record, encode_event, join_lines
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import entries_of, entry_of
-from libs.events.window import FARTHEST_AHEAD, OLDEST
+from libs.events.window import FARTHEST_AHEAD, OLDEST, span
 from services.processor.batch import ENTRY, Batch, DeadLetter, Record
 from services.processor.dedup_index import Partition
 
@@ -73,17 +72,16 @@ def _trusted_entries(record: Record, value: bytes) -> NDArray[Any] | None:
     if raw is None:
         return None
     entries = np.frombuffer(raw, dtype=ENTRY)
-    appended_s = record.appended_at_ms // 1000
+    first_s, appended_s = record.first_appended_ms // 1000, record.appended_at_ms // 1000
     is_inside = (
-        int(entries["occurred_s"].min()) > appended_s - _OLDEST_S + 1
+        int(entries["occurred_s"].min()) > first_s - _OLDEST_S + 1
         and int(entries["occurred_s"].max()) < appended_s + _FARTHEST_AHEAD_S
     )
     return entries if is_inside else None
 
 
 def _decode_lines(found: _Found, record: Record, value: bytes) -> None:
-    appended_at = datetime.fromtimestamp(record.appended_at_ms / 1000, UTC)
-    oldest, newest = appended_at - OLDEST, appended_at + FARTHEST_AHEAD
+    oldest, newest = span(record.first_appended_ms, record.appended_at_ms)
     lines: list[bytes] = []
     numbers: list[int] = []
     entries: list[bytes] = []

@@ -179,13 +179,6 @@ def store_away(_patient: Patient) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def lost_topic(patient: Patient) -> Iterator[dict[str, str]]:
-    patient.damage("INSERT INTO topics VALUES ('gone', 4, now64(3))")
-    yield {"RAGTIME_KAFKA__EVENTS_TOPIC": "gone"}
-    patient.damage("ALTER TABLE topics DELETE WHERE name = 'gone'")
-
-
-@contextmanager
 def lagging_partition(patient: Patient) -> Iterator[dict[str, str]]:
     patient.stack.services["processor"].freeze()
     patient.write(datetime.now(UTC), 1)
@@ -373,15 +366,6 @@ def test_doctor_names_the_fault_and_no_other_when_one_is_planted(
     assert set(report.named) - {"services"} == {check} - {"services"}, report.named
     assert seen in report.named[check]
     assert report.code == code
-
-
-def test_doctor_never_advises_to_make_a_topic_anew_that_was_counted_from(
-    patient: Patient,
-) -> None:
-    with planted(lost_topic, patient) as told:
-        checks = {one["name"]: one for one in patient.examine(**told).printed["checks"]}
-    assert checks["topics"]["status"] == "fail"
-    assert "Events were counted from it" in checks["topics"]["advice"]
 
 
 def test_doctor_writes_what_it_found_as_metrics(patient: Patient, tmp_path: Path) -> None:

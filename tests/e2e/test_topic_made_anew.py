@@ -105,6 +105,51 @@ def test_other_partitions_are_counted_when_one_is_not_what_was_counted_from(alon
     assert not [name for name in alone.counted() if name.startswith("after")]
 
 
+def test_each_accepted_event_is_counted_when_the_topic_made_anew_is_carried_over(
+    alone: Alone,
+) -> None:
+    alone.write("before", BEFORE)
+    alone.topics.wait_until_read(60)
+    alone.processor.stop()
+    alone.topics.delete()
+    alone.topics.make()
+    alone.write("after", AFTER)
+    alone.write("before", 1)  # its producer sends it again
+    alone.processor.start()
+    wait_until(lambda: bool(alone.mismatches()), "the processor says so", 60)
+    old = alone.topics.events
+    adopt = ("topics", "adopt", old)
+
+    itself = try_command(alone.environment, *adopt, "--apply")
+    assert (itself.code, "is the one of the settings" in itself.stderr) == (1, True)
+    moved = alone.environment | {
+        "RAGTIME_KAFKA__EVENTS_TOPIC": f"{old}-2",
+        "RAGTIME_TOPICS__PARTITIONS": str(MOVED_PARTITIONS),
+    }
+    early = try_command(moved, *adopt)
+    assert (early.code, f"topic {old}-2 is not in Kafka" in early.stderr) == (1, True)
+    run_command(moved, "init")
+    running = try_command(moved, *adopt, "--apply")
+    assert (running.code, f"reads topic {old}" in running.stderr) == (1, True)
+    told = run_command(moved, *adopt)
+    assert f"{AFTER} events not counted" in told
+
+    alone.processor.stop()
+    assert f"{AFTER} events carried into {old}-2" in run_command(moved, *adopt, "--apply")
+    new = replace(alone.topics, events=f"{old}-2", partitions=MOVED_PARTITIONS)
+    alone.processor.environment |= {"RAGTIME_KAFKA__EVENTS_TOPIC": new.events}
+    alone.processor.start()
+    alone.processor.wait_until_ready()
+    new.wait_until_read(60)
+    assert "0 events carried" in run_command(moved, *adopt, "--apply")
+
+    assert alone.counted() == sorted(
+        [f"after-{at}" for at in range(AFTER)] + [f"before-{at}" for at in range(BEFORE)]
+    )
+    assert run_command(moved, "audit", "--every-record").endswith("no difference\n")
+    new.delete()
+
+
 def test_init_refuses_a_topic_that_was_counted_from_and_makes_it_by_consent(alone: Alone) -> None:
     alone.write("before", BEFORE)
     alone.topics.wait_until_read(60)
@@ -114,6 +159,13 @@ def test_init_refuses_a_topic_that_was_counted_from_and_makes_it_by_consent(alon
     assert refused.code == 1
     assert f"{BEFORE} records of it were counted" in refused.stderr
     assert "ragtime init --anew" in refused.stderr
+    report = json.loads(try_command(alone.environment, "doctor", "--json").stdout)
+    (seen,) = (one for one in report["checks"] if one["name"] == "topics")
+    assert (seen["status"], seen["seen"]) == ("fail", f"not there: {alone.topics.events}")
+    assert "Events were counted from it" in seen["advice"]
+    examined = json.loads(try_command(alone.environment, "doctor", "--json").stdout)
+    (topics,) = [one for one in examined["checks"] if one["name"] == "topics"]
+    assert (topics["status"], "Events were counted from it." in topics["advice"]) == ("fail", True)
     running = try_command(alone.environment, "init", "--anew")
     assert running.code == 1
     assert "stop the processors first" in running.stderr

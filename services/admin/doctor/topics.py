@@ -5,7 +5,7 @@ from typing import Any
 
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
-from services.admin.noted_topics import noted_topic
+from services.admin.noted_topics import counted_places, noted_topic
 from services.admin.topics import other_configs, topic_configs
 
 # Without these events would be counted wrongly or be refused; else only what is kept differs.
@@ -15,9 +15,10 @@ _ADVICE = {
     Status.FAIL: "Run `ragtime init` where a topic is missing, `ragtime topics --apply` where a"
     ' configuration differs; else see "Topics" in docs/operating.md.',
 }  # fmt: skip
+
 _LOST = (
-    'Events were counted from it, and nobody should make it anew before "A topic that is another"'
-    " in docs/operating.md is read."
+    "Events were counted from it. See whether it is the right cluster, and whether its disk is"
+    ' there; "A topic that is another" in docs/operating.md says what to do where it is lost.'
 )
 
 
@@ -54,11 +55,7 @@ async def topics(installation: Installation) -> Finding:
     described = await client.describe_topics(list(wanted))
     missing = [one["topic"] for one in described if one["error_code"]]
     if missing:
-        tables = await installation.clickhouse()
-        noted = [await noted_topic(tables, name) for name in missing]
-        is_known = any(one.partitions is not None for one in noted)
-        advice = _LOST if is_known else _ADVICE[Status.FAIL]
-        return fail(f"not there: {', '.join(missing)}", "both topics", advice)
+        return await _missing(installation, missing)
     found = [_topic(one) for one in described]
     brokers = len((await client.describe_cluster())["brokers"])
     others = await other_configs(client, wanted)
@@ -71,6 +68,15 @@ async def topics(installation: Installation) -> Finding:
         troubles += topic.troubles(brokers, least)
     troubles += await _other_partitions(installation, found)
     return _judge(found, troubles)
+
+
+async def _missing(installation: Installation, missing: list[str]) -> Finding:
+    name, client = installation.settings.kafka.events_topic, await installation.clickhouse()
+    counted = name in missing and await counted_places(
+        client, (await noted_topic(client, name)).counted_as
+    )
+    advice = _LOST if counted else _ADVICE[Status.FAIL]
+    return fail(f"not there: {', '.join(missing)}", "both topics", advice)
 
 
 def _topic(described: dict[str, Any]) -> Topic:

@@ -14,6 +14,7 @@ from jsonschema import (  # type: ignore[import-untyped]
 from libs.events.asyncapi import document
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import HEADER
+from libs.events.window import FIRST_APPENDED
 from libs.http.headers import TRACEPARENT
 from libs.settings import KafkaSettings
 from services.processor.batch import DeadLetter, Record
@@ -67,4 +68,8 @@ def test_headers_fit_the_schema_when_the_processor_makes_them(
 
 
 def test_headers_are_described_under_the_names_that_are_written() -> None:
-    assert list(_MESSAGES["record"]["headers"]["properties"]) == [HEADER, TRACEPARENT]
+    assert list(_MESSAGES["record"]["headers"]["properties"]) == [
+        HEADER,
+        FIRST_APPENDED,
+        TRACEPARENT,
+    ]

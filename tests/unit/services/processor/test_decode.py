@@ -111,6 +111,27 @@ def test_event_is_dead_lettered_when_its_entry_is_out_of_the_window(away: timede
     assert [row["id"] for row in rows(prepare(batch))] == ["a"]
 
 
+@pytest.mark.parametrize("trusting", [True, False])
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [(timedelta(days=-5), ["a", "b"]), (timedelta(0), ["a"]), (timedelta(days=5), ["a"])],
+    ids=["waited", "did not wait", "is no time before its append"],
+)
+def test_event_is_not_too_old_when_it_waited_in_another_topic(
+    first: timedelta, found: list[str], *, trusting: bool
+) -> None:
+    moment = (NOON - timedelta(days=33)).isoformat()
+    header = b"%d" % round((NOON + first).timestamp() * 1000)
+    carried = replace(indexed(event("a"), event("b", occurred_at=moment)), first_appended=header)
+    batch = decode([carried], {0: partition(0)}, trusting=trusting)
+    assert [row["id"] for row in rows(prepare(batch))] == found
+
+
+@pytest.mark.parametrize("header", [b"", b"soon", b"-1", b"9" * 16, "٣".encode()])
+def test_header_that_is_no_time_is_left_out_of_account(header: bytes) -> None:
+    assert Record(0, 0, 7, b"", first_appended=header).first_appended_ms == 7
+
+
 def test_wrong_index_is_noticed_when_an_event_is_looked_at() -> None:
     value = b'{"not":"an event"}'
     lying = Record(0, 1, 1_774_440_000_000, value, index_of(value, [_entry_of("a")]))
