@@ -171,6 +171,8 @@ def _plain(schema: Json) -> Json:
 
 
 def _default(info: FieldInfo) -> str:
+    if info.default_factory is not None:
+        return "computed"  # what it means says how
     return "required" if info.is_required() else _worded(info.default)
 
 
