@@ -1,4 +1,6 @@
-"""Writes the one list of rights (`libs/clickhouse/rights.py`) as ClickHouse's files, and as a page.
+"""Writes the list of rights (`libs/clickhouse/rights.py`) as ClickHouse's files, and as a page.
+
+On that page stands the list of those in Kafka (`libs/kafka/rights.py`) as well.
 
 What is beside the grants in those files stands here: passwords, networks, the profile.
 """
@@ -17,6 +19,7 @@ from libs.clickhouse.rights import (
     rights_of,
     tables_of,
 )
+from libs.kafka.rights import KAFKA_RIGHTS, KafkaRight
 
 USERS = CHECKOUT / "deploy" / "clickhouse" / "users.d" / "ragtime.xml"
 PAGE = CHECKOUT / "docs" / "operating.md"
@@ -49,6 +52,8 @@ _OF_USER = """\
             <profile>ragtime</profile>
             <quota>default</quota>
 """
+
+_KAFKA_USERS = {"ragtime": "`ragtime`", "doctor": "for `ragtime doctor` alone"}
 
 _PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 _BEGIN = "<!-- written by `make documents` -->\n"
@@ -103,9 +108,22 @@ def _value(type_: str) -> object:
 
 
 def page() -> str:
-    """docs/operating.md with the table of rights, and the statements for one user, written anew."""
-    made = iter((_table(), _statements("query")))
+    """docs/operating.md with tables of rights, and the statements for one user, written anew."""
+    made = iter((_kafka_table(), _table(), _statements("query")))
     return _MADE.sub(lambda _: f"{_BEGIN}{next(made)}{_END}", PAGE.read_text("utf-8"))
+
+
+def _kafka_table() -> str:
+    rows = "".join(
+        f"| {_KAFKA_USERS.get(user, user)} | {_kafka_words(rights)} |\n"
+        for user, rights in KAFKA_RIGHTS.items()
+    )
+    return f"\n| user | may |\n|---|---|\n{rows}\n"
+
+
+def _kafka_words(rights: tuple[KafkaRight, ...]) -> str:
+    told = ((", ".join(f"`{one}`" for one in right.operations), right.on) for right in rights)
+    return "; ".join(f"{operations} on {on}" for operations, on in told)
 
 
 def _table() -> str:

@@ -171,7 +171,9 @@ async def check_existence(kafka: KafkaSettings, topic: str) -> None:
     """
     async with reading(kafka) as consumer:
         if topic not in await consumer.topics():
-            raise UnknownTopicOrPartitionError(f"topic {topic} is not in Kafka")
+            raise UnknownTopicOrPartitionError(
+                f"topic {topic} is not in Kafka, or this user may not see it"
+            )
 
 
 async def records(
