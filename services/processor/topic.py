@@ -33,26 +33,32 @@ class EventsTopic:
         self.name = settings.events_topic
         # The name that its rows have: another than Kafka's where it was made anew (`events#2`).
         self.counted_as = settings.events_topic
-        self._noted: int | None = None  # with how many partitions it was made
         self._settings = settings
         self._client = client
 
     async def read_noted(self) -> None:
-        """Read what the tables say of it. Raises the driver's `Error`."""
+        """Read by which name its rows go, before anything is taken over. Raises `Error`."""
+        self.counted_as, _ = await self._noted()
+
+    async def _noted(self) -> tuple[str, int | None]:
+        """The name that its rows have, and with how many partitions it was made."""
         result = await self._client.query(_NOTED_TOPIC, parameters={"topic": self.name})
-        rows = result.result_rows or [(self.name, None)]
-        self.counted_as, self._noted = rows[0]
+        name, partitions = (result.result_rows or [(self.name, None)])[0]
+        return name, partitions
 
     async def mismatches(self, owned: Mapping[int, Partition]) -> dict[int, str]:
         """Of these partitions those from which nothing must be counted, each with what differs.
 
         Raises KafkaError and the driver's `Error`.
         """
-        await self.read_noted()
+        name, noted = await self._noted()
+        if name != self.counted_as:
+            what = f"topic {self.name} was made anew while this process ran: start it again"
+            return dict.fromkeys(owned, what)
         async with self._consumer() as consumer:
             found = _number_of_partitions(consumer, self.name)
-            if self._noted is not None and found != self._noted:
-                what = f"topic {self.name} was made with {self._noted} partitions and has {found}"
+            if noted is not None and found != noted:
+                what = f"topic {self.name} was made with {noted} partitions and has {found}"
                 return dict.fromkeys(owned, what)
             counted = {
                 number: partition.last_record

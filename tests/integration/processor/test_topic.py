@@ -207,6 +207,9 @@ async def test_rows_have_the_latest_name_when_the_topic_was_made_anew(
     for number in (2, 10, 9):
         await note_partitions(clickhouse, f"{topic.name}#{number}", PARTITIONS)
     await note_partitions(clickhouse, f"{topic.name}-2#11", PARTITIONS)  # of another topic
+    what = f"topic {topic.name} was made anew while this process ran: start it again"
+    assert await events_topic.mismatches(owned()) == {0: what, 1: what}
     await events_topic.read_noted()
     assert events_topic.counted_as == f"{topic.name}#10"
+    assert await events_topic.mismatches(owned()) == {}
     assert (await noted_topic(clickhouse, topic.name)).next_name == f"{topic.name}#11"
