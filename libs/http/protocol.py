@@ -33,6 +33,9 @@ EVERY_ANSWER = [("cache-control", "private, no-store"), ("x-content-type-options
 # An answer of which so much was not taken yet is unread: it is known from then on who holds it.
 _UNREAD_BYTES = 16 * 1024
 
+# Of what waits for its turn: to stop reading costs more than to keep so much.
+_SMALL_BYTES = 4 * 1024
+
 # How long the rest of a body is thrown away that was refused, and how long a closed connection has.
 _LINGER_S = 5.0
 
@@ -59,6 +62,7 @@ class Protocol(ParsingProtocol):
     _unread_bytes = 0
     last_word: Problem | None = None  # to be said after the answers that are still due
     _unread = b""  # what came and waits for its turn
+    _is_held_back = False  # while it waits
 
     def __init__(
         self,
@@ -190,19 +194,27 @@ class Protocol(ParsingProtocol):
         """Read what came when it is this address's turn."""
         turns = self.config.callers.turns
         if self._unread:
-            self._unread += data  # one more read can be under way when reading is paused
+            self._unread += data
+            self._hold_back()
         elif turns.try_to_take(self.slot.holder):
             self._read_and_answer(data)
         else:
             self._unread = data
-            self.transport.pause_reading()
+            if len(data) > _SMALL_BYTES:  # after a small request nothing comes before its answer
+                self._hold_back()
             turns.wait(self.slot.holder, self._read_unread)
+
+    def _hold_back(self) -> None:
+        self._is_held_back = True
+        self.transport.pause_reading()
 
     def _read_unread(self) -> None:
         data, self._unread = self._unread, b""
         self._read_and_answer(data)
-        if self.transport.is_closing() or not self.flow.read_paused:
-            self.transport.resume_reading()  # also to throw away what follows a refusal
+        if self._is_held_back:
+            self._is_held_back = False
+            if self.transport.is_closing() or not self.flow.read_paused:
+                self.transport.resume_reading()  # also to throw away what follows a refusal
 
     def _read_and_answer(self, data: bytes) -> None:
         """Read what came, and refuse what cannot be read."""
