@@ -83,6 +83,10 @@ class Patient:
         self.servers["clickhouse"].stop()
         self.servers["clickhouse"].start()
         wait_until_answering(self.found)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when all services say so."""
         for service in self.stack.services.values():
             service.wait_until_ready()
 
@@ -139,6 +143,7 @@ def planted(fault: Fault, patient: Patient) -> Iterator[dict[str, str]]:
         yield told
     finally:
         there.__exit__(None, None, None)
+        patient.wait_until_ready()  # one that was frozen has to join its group again, say
 
 
 @contextmanager
