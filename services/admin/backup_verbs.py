@@ -1,20 +1,14 @@
 """The verbs `ragtime backup` and `restore`."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import Error
 
-from libs.clickhouse.connection import connect, first_line
 from libs.settings import ClickHouseSettings, load_settings
 from services.admin.backups import (
-    BackupError,
     Done,
     back_up,
     check_that_it_is_there,
@@ -23,11 +17,9 @@ from services.admin.backups import (
     tables_of,
 )
 from services.admin.groups import check_that_none_runs
-from services.admin.running import fail
+from services.admin.running import fail, with_client
 from services.admin.settings import BackupSettings, RestoreSettings
 from services.admin.words import size
-
-T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
@@ -46,7 +38,9 @@ def backup_(
     base = on_disk(settings.backup.disk, _checked(since)) if since else None
     place = on_disk(settings.backup.disk, name)
     database = settings.clickhouse.database
-    done = _run(settings.clickhouse, lambda client: back_up(client, database, place, base))
+    done = with_client(
+        _without_database(settings), lambda client: back_up(client, database, place, base)
+    )
     typer.echo(f"backup {name}: {_told(done)}")
 
 
@@ -75,9 +69,13 @@ def restore_(
         await client.command(f"DROP DATABASE IF EXISTS `{database}` SYNC")
         return await restore(client, database, place)
 
-    done = _run(settings.clickhouse, run)
+    done = with_client(_without_database(settings), run)
     typer.echo(f"restored {name}: {_told(done)}")
     typer.echo("next: `ragtime init`, a look at `ragtime keys list`, then start the processors")
+
+
+def _without_database(settings: BackupSettings) -> ClickHouseSettings:
+    return settings.clickhouse.model_copy(update={"database": "system"})  # ours may not be there
 
 
 def _checked(name: str) -> str:
@@ -90,17 +88,3 @@ def _checked(name: str) -> str:
 
 def _told(done: Done) -> str:
     return f"{done.files} files, {size(done.size)}"
-
-
-def _run(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    async def run() -> T:
-        client = await connect(settings, database="system")  # ours may not be there
-        try:
-            return await work(client)
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(run())
-    except (Error, KafkaError, BackupError) as error:
-        fail(first_line(error))

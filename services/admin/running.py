@@ -14,6 +14,7 @@ from rich.text import Text
 from libs.clickhouse.connection import connect, first_line
 from libs.clickhouse.migrations import MigrationError
 from libs.settings import ClickHouseSettings
+from services.admin.backups import BackupError
 
 T = TypeVar("T")
 
@@ -61,5 +62,5 @@ def with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awai
 
     try:
         return asyncio.run(run())
-    except (Error, MigrationError, KafkaError) as error:
+    except (Error, MigrationError, KafkaError, BackupError) as error:
         fail(first_line(error))
