@@ -3,7 +3,7 @@
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -32,7 +32,7 @@ _SELECT = "SELECT key_id, toUnixTimestamp64Milli(max(used_at)) FROM key_uses GRO
 
 _TOO_MANY, _ERRORS_OF_THEIRS, _ERRORS_OF_OURS = 429, 400, 500
 
-Row = dict[str, object]
+Row = Mapping[str, object]
 
 log = get_logger()
 
@@ -83,19 +83,19 @@ class KeyUses:
         while True:
             await asyncio.sleep(self._interval_s)
             noted, self._noted = self._noted, {}
-            if noted and not await _is_written(client, "key_uses", _uses(noted)):
+            if noted and not await _is_written("key_uses", write_uses(client, noted)):
                 self._noted = noted | self._noted
             activity, self._activity = self._activity, {}
             if activity:  # what cannot be written is forgotten: perhaps it was written all the same
-                rows = _activities(service, activity, datetime.now(UTC))
-                await _is_written(client, "key_activity", rows)
+                writing = write_activity(client, service, activity, datetime.now(UTC))
+                await _is_written("key_activity", writing)
 
 
-async def _is_written(client: AsyncClient, table: str, rows: Iterable[Row]) -> bool:
+async def _is_written(table: str, writing: Awaitable[None]) -> bool:
     """A service that may not write still serves: only the lists lack the uses then."""
     try:
         async with asyncio.timeout(_WRITE_TIMEOUT_S):
-            await _write(client, table, rows)
+            await writing
     except (Error, OSError, TimeoutError) as error:
         log.warning("keys.uses_not_written", table=table, error=first_line(error))
         return False
@@ -104,26 +104,20 @@ async def _is_written(client: AsyncClient, table: str, rows: Iterable[Row]) -> b
 
 async def write_uses(client: AsyncClient, uses: Mapping[str, datetime]) -> None:
     """Add these uses. The driver may send them twice: the latest of a key counts."""
-    await _write(client, "key_uses", _uses(uses))
+    rows = (
+        {"key_id": key_id, "used_at": f"{used_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
+        for key_id, used_at in uses.items()
+    )
+    await _write(client, "key_uses", rows)
 
 
 async def write_activity(
     client: AsyncClient, service: str, activity: Mapping[str, Activity], now: datetime
 ) -> None:
     """Add what became of keys' requests. The driver may send it twice: it is no account."""
-    await _write(client, "key_activity", _activities(service, activity, now))
-
-
-def _uses(uses: Mapping[str, datetime]) -> Iterable[Row]:
-    return (
-        {"key_id": key_id, "used_at": f"{used_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
-        for key_id, used_at in uses.items()
-    )
-
-
-def _activities(service: str, activity: Mapping[str, Activity], now: datetime) -> Iterable[Row]:
     of_all = {"hour": f"{now:%Y-%m-%d %H:00:00}", "service": service}
-    return ({**of_all, "key_id": key_id, **asdict(one)} for key_id, one in activity.items())
+    rows = ({**of_all, "key_id": key_id, **asdict(one)} for key_id, one in activity.items())
+    await _write(client, "key_activity", rows)
 
 
 async def _write(client: AsyncClient, table: str, rows: Iterable[Row]) -> None:
