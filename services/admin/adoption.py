@@ -19,13 +19,13 @@ from libs.events.codec import InvalidLine, decode_record, join_lines
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.events.record_index import identity_of
-from libs.events.window import FIRST_APPENDED, first_appended_ms
+from libs.events.window import FIRST_APPENDED
 from libs.kafka.connection import connection
 from libs.kafka.counted_log import other_logs
 from libs.settings import KafkaSettings
 from services.admin.noted_topics import counted_places, noted_topic
 from services.admin.statements import statement
-from services.admin.topics import reading, records
+from services.admin.topics import first_appended_of, offsets_of, reading, records
 from services.admin.written import NOTHING, written_lines
 
 _COUNTED = statement("adopted_counted")
@@ -58,9 +58,7 @@ class _Line:
     @property
     def first_ms(self) -> int:
         """When Kafka took it first."""
-        return first_appended_ms(
-            self.record.timestamp, dict(self.record.headers).get(FIRST_APPENDED)
-        )
+        return first_appended_of(self.record)
 
     def is_counted(self, copies: _Copies) -> bool:
         """Whether a row is the same event: an earlier or later copy that counts as a duplicate.
@@ -102,14 +100,13 @@ async def _uncounted(
     places = await counted_places(client, counted_as)
     for number in sorted(consumer.partitions_for_topic(old) or ()):
         partition = TopicPartition(old, number)
-        start = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
+        offsets = await offsets_of(consumer, partition)
         last = places.get(number)
         is_other = last and await other_logs(consumer, old, {number: last})
-        written = await written_lines(client, counted_as, number, start) if is_other else {}
+        written = await written_lines(client, counted_as, number, offsets.start) if is_other else {}
         if last and not is_other:
-            start = max(start, last.offset + 1)
-        async for record in records(consumer, partition, range(start, end)):
+            offsets = range(max(offsets.start, last.offset + 1), offsets.stop)
+        async for record in records(consumer, partition, offsets):
             if not written.get(record.offset, NOTHING).of(record):
                 done.records += 1
                 for line in _lines(record):

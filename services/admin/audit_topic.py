@@ -16,13 +16,13 @@ from libs.events.codec import InvalidLine, decode_record
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import identity_of
-from libs.events.window import FIRST_APPENDED, first_appended_ms, span
+from libs.events.window import span
 from libs.kafka.counted_log import other_logs
 from libs.settings import KafkaSettings
 from services.admin.dead_letters import read_letters
 from services.admin.noted_topics import counted_places
 from services.admin.statements import statement
-from services.admin.topics import records
+from services.admin.topics import first_appended_of, offsets_of, records
 from services.admin.written import NOTHING, written_lines
 
 _COUNTED = statement("audit_counted")
@@ -93,13 +93,12 @@ class AuditedTopic:
     async def first_uncounted(self, number: int) -> str:
         """The first line that should have a row, or a row like it, and has none."""
         partition = TopicPartition(self._name, number)
-        first = (await self._consumer.beginning_offsets([partition]))[partition]
-        end = (await self._consumer.end_offsets([partition]))[partition]
+        offsets = await offsets_of(self._consumer, partition)
         every_record = self._every_record or bool(await self.other_log(number))
-        written = await written_lines(self._client, self._counted_as, number, first)
+        written = await written_lines(self._client, self._counted_as, number, offsets.start)
         left_out = () if every_record else written
         unproven: list[Line] = []
-        async for record in records(self._consumer, partition, range(first, end), left_out):
+        async for record in records(self._consumer, partition, offsets, left_out):
             self.read += 1
             lines = written.get(record.offset, NOTHING).of(record)
             unproven += lines_without_rows(record, lines)
@@ -160,8 +159,7 @@ def _is_duplicate(line: Line, counted: Mapping[int, Sequence[int]]) -> bool:
 
 def lines_without_rows(record: Any, lines: Container[int]) -> Iterator[Line]:  # noqa: ANN401
     """The lines of a record that are events, and left no row."""
-    first = next((value for name, value in record.headers if name == FIRST_APPENDED), None)
-    oldest, newest = span(first_appended_ms(record.timestamp, first), record.timestamp)
+    oldest, newest = span(first_appended_of(record), record.timestamp)
     for number, event in decode_record(record.value or b""):
         if number in lines or isinstance(event, InvalidLine):
             continue

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from libs.events.window import FIRST_APPENDED, first_appended_ms
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
@@ -174,6 +175,18 @@ async def check_existence(kafka: KafkaSettings, topic: str) -> None:
             raise UnknownTopicOrPartitionError(
                 f"topic {topic} is not in Kafka, or this user may not see it"
             )
+
+
+async def offsets_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> range:
+    """The offsets that a partition holds. Raises KafkaError."""
+    start = (await consumer.beginning_offsets([partition]))[partition]
+    return range(start, (await consumer.end_offsets([partition]))[partition])
+
+
+def first_appended_of(record: ConsumerRecord) -> int:
+    """When Kafka took the events of a record first; another topic may have had them before."""
+    header = next((value for name, value in record.headers if name == FIRST_APPENDED), None)
+    return first_appended_ms(record.timestamp, header)
 
 
 async def records(

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from services.admin.doctor.findings import Finding, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.running import printable
-from services.admin.topics import first_record, reading
+from services.admin.topics import first_record, offsets_of, reading
 from services.admin.words import age
 
 
@@ -16,17 +16,16 @@ async def dead_letters(installation: Installation) -> Finding:
     settings = installation.settings
     async with reading(settings.kafka) as consumer:
         one = TopicPartition(settings.kafka.dead_letter_topic, 0)
-        start = (await consumer.beginning_offsets([one]))[one]
-        end = (await consumer.end_offsets([one]))[one]
-        if end == start:
+        offsets = await offsets_of(consumer, one)
+        if not offsets:
             return ok("none")
-        record = await first_record(consumer, one, end - 1)
+        record = await first_record(consumer, one, offsets[-1])
     newest_s, reason = time.time(), "unknown"
     if record is not None:
         newest_s = record.timestamp / 1000
         reason = printable(dict(record.headers).get("reason", b"unknown").decode(errors="replace"))
     ago_s = max(0.0, time.time() - newest_s)
-    seen = f"{end - start}, the newest ({reason}) {age(ago_s)} ago"
+    seen = f"{len(offsets)}, the newest ({reason}) {age(ago_s)} ago"
     hours = settings.doctor.dead_letter_hours
     if ago_s > hours * 3600:
         return ok(seen)
