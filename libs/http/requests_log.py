@@ -89,7 +89,6 @@ class RequestsLog:
         if self._answered is not None and (key_id := scope["state"].get("key_id")):
             self._answered(key_id, status, scope["state"].get("rejected", 0))
         if route not in _QUIET_ROUTES:
-            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             duration_ms = round(seconds * 1000, 2)
             state = scope["state"]
             log_request(
@@ -100,7 +99,7 @@ class RequestsLog:
                     status,
                     duration_ms,
                     request_id,
-                    now,
+                    datetime.now(UTC),
                     key_id=state.get("key_id", UNSET),
                     code=state.get("code", UNSET),
                     rejected=state.get("rejected", UNSET),

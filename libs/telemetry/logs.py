@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import TextIO, cast
 
@@ -148,7 +149,7 @@ class RequestLine(msgspec.Struct):
     status: int
     duration_ms: float
     request_id: str
-    timestamp: str
+    timestamp: datetime
     event: str = "request.answered"
     level: str = "info"
     key_id: str | msgspec.UnsetType = msgspec.UNSET

@@ -6,7 +6,7 @@ through as many each, and so does a new one. That bounds the rollup all the same
 be looked up. What was decided goes with the event.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from libs.telemetry.metrics import OTHER_KEYS
@@ -85,9 +85,11 @@ class Cardinality:
         self._old: dict[Scope, _Seen] = {}
         self._new_bytes = 0
 
-    def others(self, scope: Scope, keys: Iterable[str]) -> tuple[str, ...]:
+    def others(self, scope: Scope, keys: Sequence[str]) -> tuple[str, ...]:
         """Those of these keys that count as `other`, each once."""
         seen = self._new.get(scope) or self._seen(scope)
+        if seen.few.issuperset(map(hash, keys)):  # as a rule
+            return ()
         others: dict[str, None] = {}
         for key in keys:
             hashed = hash(key)

@@ -6,7 +6,7 @@ ends here: the event has no field for it.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -169,7 +169,7 @@ def enrich(
 
 
 def _others(
-    submission: Submission, is_live: bool, occurred_at: datetime, category: str, keys: Iterable[str]
+    submission: Submission, is_live: bool, occurred_at: datetime, category: str, keys: Sequence[str]
 ) -> tuple[str, ...]:
     scope = (submission.project_id, is_live, category, occurred_at.toordinal())
     return submission.cardinality.others(scope, keys)

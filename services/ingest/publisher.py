@@ -13,10 +13,11 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from msgspec import Struct
 
 from libs.events.codec import join_lines
 from libs.events.partitions import partition_of
@@ -68,7 +69,7 @@ class UnavailableError(Problem):
 Headers = list[tuple[str, bytes]]
 
 
-class Line(NamedTuple):
+class Line(Struct, gc=False):
     """An event on its way to the topic: its partition key, its JSON, its entry in the index."""
 
     key: str
@@ -159,11 +160,11 @@ class Record:
         self.receipts: list[Receipt] = []
         self.spans: list[Span] = []  # of the requests that are traced
 
-    def add(self, line: Line) -> None:
-        """Take a line along."""
+    def add(self, line: Line, size_bytes: int) -> None:
+        """Take a line of this size along."""
         self.lines.append(line.json)
         self.entries.append(line.entry)
-        self.size_bytes += size_of(line)
+        self.size_bytes += size_bytes
 
     def settle(self, *, is_taken: bool) -> None:
         """Tell all who wait."""
@@ -300,12 +301,13 @@ class Publisher:
         """Put a line into the open record of its partition; a record that it fills goes off."""
         record = self._open.get(partition)
         settings = self._settings
-        if record is not None and record.size_bytes + size_of(line) > settings.max_record_bytes:
+        size_bytes = size_of(line)
+        if record is not None and record.size_bytes + size_bytes > settings.max_record_bytes:
             self._dispatch(partition)
             record = None
         if record is None:
             record = self._open[partition] = Record()
-        record.add(line)
+        record.add(line, size_bytes)
         if len(record.lines) >= settings.max_record_events:
             self._dispatch(partition)
         return record

@@ -162,5 +162,6 @@ def _joined(headers: Headers, name: bytes) -> str:
 def _measure(batch: Batch) -> None:
     for type_, count in batch.types.items():
         _ACCEPTED[type_].inc(count)
-    for code, count in Counter(refusal.code for _, refusal in batch.rejected).items():
-        _REJECTED[code].inc(count)
+    if batch.rejected:
+        for code, count in Counter(refusal.code for _, refusal in batch.rejected).items():
+            _REJECTED[code].inc(count)

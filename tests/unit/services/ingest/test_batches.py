@@ -125,8 +125,8 @@ def test_object_becomes_a_valid_line_or_a_refusal_whatever_its_fields(
     batch = finish(prepare_batch([msgspec.json.encode(event)], submission()))
 
     assert len(batch.lines) + len(batch.rejected) == 1
-    for _, line, _ in batch.lines:
-        assert isinstance(decode_line(0, line), AnyEvent)
+    for line in batch.lines:
+        assert isinstance(decode_line(0, line.json), AnyEvent)
     for _, refusal in batch.rejected:
         assert refusal.message
 

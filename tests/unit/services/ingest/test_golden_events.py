@@ -25,9 +25,9 @@ def test_event_becomes_its_line_when_valid(example: Example) -> None:
 
     assert batch.rejected == []
     assert [asdict(warning) for _, warning in batch.warnings] == example.warnings
-    [(_, line, _)] = batch.lines
-    assert json.loads(line) == example.line
-    assert list(json.loads(line)) == list(example.line)
+    [line] = batch.lines
+    assert json.loads(line.json) == example.line
+    assert list(json.loads(line.json)) == list(example.line)
 
 
 @pytest.mark.parametrize("example", read_examples("valid"), ids=str)
