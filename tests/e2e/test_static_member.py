@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 
 from tests.e2e.lines import line
-from tests.e2e.processes import Service, run_command
+from tests.e2e.processes import Service, run_command, try_command
 from tests.e2e.stack import database_client, environment_of, topics_of, user_of
 from tests.e2e.topics import Topics
 from tests.e2e.waiting import wait_until
@@ -36,6 +36,7 @@ app.main()
 class World:
     """A processor with a name, not started, and two topics that it may be told to count."""
 
+    environment: dict[str, str]
     processor: Service
     old: Topics
     new: Topics
@@ -77,7 +78,7 @@ def world(real_servers: Servers, tmp_path: Path) -> Iterator[World]:
             "processor", environment | user_of(real_servers, "processor"), tmp_path / "log"
         )
         closing.callback(processor.close)
-        yield World(processor, old, new, database)
+        yield World(environment, processor, old, new, database)
 
 
 def test_processor_counts_a_new_topic_when_it_returns_under_its_name_at_once(world: World) -> None:
@@ -145,9 +146,13 @@ def test_one_of_two_processors_of_one_name_says_so_and_is_not_live(
         for processor in both:
             processor.start()
         wait_until(lambda: "left_out" in {_liveness(one) for one in both}, "it is seen", 120)
+        named = {"RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in both)}
+        examined = json.loads(try_command(world.environment | named, "doctor", "--json").stdout)
     finally:
         twin.close()
     assert '"membership.left_out"' in "".join(one.log.read_text("utf-8") for one in both)
+    services = {one["name"]: one for one in examined["checks"]}["services"]
+    assert (services["status"], "is not well" in services["seen"]) == ("fail", True)
 
 
 def _liveness(processor: Service) -> str:

@@ -103,6 +103,12 @@ def test_other_partitions_are_counted_when_one_is_not_what_was_counted_from(alon
     metrics = HTTP.get(f"{alone.processor.url}/metrics").text
     assert "\nragtime_partitions_mismatched 1.0\n" in metrics
     assert not [name for name in alone.counted() if name.startswith("after")]
+    examined = json.loads(try_command(alone.environment, "doctor", "--json").stdout)
+    topics = {one["name"]: one for one in examined["checks"]}["topics"]
+    assert (topics["status"], topics["seen"]) == (
+        "fail",
+        f"{place} holds another record at offset {BEFORE - 1}",
+    )
 
 
 def test_each_accepted_event_is_counted_when_the_topic_made_anew_is_carried_over(

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
+
+from libs.kafka.counted_log import other_logs
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
 from services.admin.noted_topics import counted_places, noted_topic
-from services.admin.topics import other_configs, topic_configs
+from services.admin.topics import other_configs, reading, topic_configs
 
 # Without these events would be counted wrongly or be refused; else only what is kept differs.
 _GRAVE = frozenset({"cleanup.policy", "message.timestamp.type"})
@@ -19,6 +22,10 @@ _ADVICE = {
 _LOST = (
     "Events were counted from it. See whether it is the right cluster, and whether its disk is"
     ' there; "A topic that is another" in docs/operating.md says what to do where it is lost.'
+)
+_OTHER = (
+    "It was made anew, or a broker lost its disk. These partitions are not counted, the others"
+    ' are: see "A topic that is another" in docs/operating.md.'
 )
 
 
@@ -67,6 +74,8 @@ async def topics(installation: Installation) -> Finding:
         least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
         troubles += topic.troubles(brokers, least)
     troubles += await _other_partitions(installation, found)
+    if not troubles and (differing := await _other_logs(installation, found)):
+        return fail("; ".join(differing), "what was counted from it", _OTHER)
     return _judge(found, troubles)
 
 
@@ -100,6 +109,18 @@ async def _other_partitions(
         return [(Status.WARN, f"{name}: the table `topics` does not know it")]
     what = f"{number} partitions, made with {noted}: nothing is counted"
     return [(Status.FAIL, f"{name}: {what}")]
+
+
+async def _other_logs(installation: Installation, found: list[Topic]) -> list[str]:
+    """A sentence for each partition that does not hold the record that was counted last."""
+    kafka, client = installation.settings.kafka, await installation.clickhouse()
+    name = kafka.events_topic
+    number = next(len(topic.replicas) for topic in found if topic.name == name)
+    places = await counted_places(client, (await noted_topic(client, name)).counted_as)
+    places = {partition: last for partition, last in places.items() if partition < number}
+    async with reading(kafka) as consumer:
+        consumer.assign([TopicPartition(name, partition) for partition in places])
+        return list((await other_logs(consumer, name, places)).values())
 
 
 def _judge(found: list[Topic], troubles: list[tuple[Status, str]]) -> Finding:
