@@ -21,6 +21,8 @@ from services.ingest.verdicts import FieldWarning, Refusal, RefusedError, explai
 _BYTES_IN_A_TURN = 128 * 1024
 _BYTES_OF_NOTHING = 256
 
+_REFUSED = (*UndecodableError, RefusedError)
+
 # Of a request: beyond that nobody reads them, and they would be larger than the request.
 _MOST_WARNINGS = 10_000
 
@@ -77,7 +79,7 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
             await asyncio.sleep(0)
         try:
             event = enrich(raw, decode(raw, warnings), submission, warnings)
-        except (*UndecodableError, RefusedError) as error:
+        except _REFUSED as error:
             batch.rejected.append((index, explain(error)))
         else:
             batch.lines.append(Line(partition_key(event), encode_event(event), entry_of(event)))

@@ -87,10 +87,12 @@ class RefusedError(Exception):
 
 def explain(error: Exception) -> Refusal:
     """The refusal that belongs to an error of the decoder or of the checks after it."""
+    if isinstance(error, msgspec.ValidationError):
+        message = str(error)
+        # A longer one quotes what was sent, and is never seen again.
+        return (_usual_fault if len(message) <= _USUAL_LENGTH else _fault)(message)
     if isinstance(error, RefusedError):
         return error.refusal
-    if isinstance(error, msgspec.ValidationError):
-        return _explain_fault(str(error))
     return Refusal(RejectCode.INVALID_JSON, explain_syntax(error))
 
 
@@ -103,11 +105,6 @@ def explain_syntax(error: Exception) -> str:
     if "truncated" in str(error):
         return "not JSON: it ends too early, or holds half of a surrogate pair (\\ud800 to \\udfff)"
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
-
-
-def _explain_fault(message: str) -> Refusal:
-    # A longer one quotes what was sent, and is never seen again.
-    return (_usual_fault if len(message) <= _USUAL_LENGTH else _fault)(message)
 
 
 def _fault(message: str) -> Refusal:
