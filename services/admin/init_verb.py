@@ -51,13 +51,15 @@ async def _init(settings: InitSettings) -> None:
     absent = await absent_topics(settings.kafka, topics)
     await _make_tables(settings)
     client = await connect(settings.clickhouse)
-    await keep(client, settings)
-    if settings.kafka.events_topic in absent:
-        await _make_way(client, settings)
-    made = await make_topics(settings.kafka, topics)
-    typer.echo(f"topics: made {', '.join(made)}" if made else "topics: already there")
-    await _note_partitions(client, settings)
-    await client.close()
+    try:
+        await keep(client, settings)
+        if settings.kafka.events_topic in absent:
+            await _make_way(client, settings)
+        made = await make_topics(settings.kafka, topics)
+        typer.echo(f"topics: made {', '.join(made)}" if made else "topics: already there")
+        await _note_partitions(client, settings)
+    finally:
+        await client.close()
 
 
 async def _make_tables(settings: InitSettings) -> None:

@@ -1,9 +1,11 @@
 """Makes the topics, and reads them. Services make none: a typo must not become a topic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -23,6 +25,7 @@ from libs.telemetry.logs import get_logger
 from services.admin.settings import BROKERS_DEFAULT, TopicSettings
 
 _RETRY_S = 2.0
+_LOOK_AGAIN_S = 0.2
 _READ_MS, _PORTION = 2_000, 1_000
 _HOUR_MS = 3_600_000
 _SET_FOR_TOPIC = 1  # where a value comes from, in Kafka's protocol
@@ -93,10 +96,24 @@ async def _create(
 async def partitions_of(kafka: KafkaSettings) -> int:
     """How many partitions the topic of events has. Raises KafkaError."""
     async with _patient_client(kafka) as client:
-        (topic,) = await client.describe_topics([kafka.events_topic])
-        if topic["error_code"]:
-            raise for_code(topic["error_code"])(kafka.events_topic)
-        return len(topic["partitions"])
+        return await known_partitions(client.describe_topics, kafka.events_topic)
+
+
+async def known_partitions(
+    describe: Callable[[list[str]], Awaitable[list[Any]]], topic: str, within_s: float = 30.0
+) -> int:
+    """How many partitions a topic has that was made a moment ago: the broker that is asked may
+    learn of it later than the controller. Raises KafkaError.
+    """
+    ends_at = time.monotonic() + within_s
+    while True:
+        (described,) = await describe([topic])
+        code = described["error_code"]
+        if not code:
+            return len(described["partitions"])
+        if code != UnknownTopicOrPartitionError.errno or time.monotonic() > ends_at:
+            raise for_code(code)(topic)
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)

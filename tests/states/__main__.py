@@ -43,7 +43,7 @@ class Told:
 def observe(world: World, state: State) -> Told:
     """Make the state, wait until somebody tells, and cure it."""
     assert world.wait_until_counted(120), "events are counted before anything breaks"
-    before = world.doctor()
+    before = world.doctor()[1].keys()
     world.producer.go_on()
     state.make(world)
     made_at = time.monotonic()
@@ -52,11 +52,11 @@ def observe(world: World, state: State) -> Told:
     state.cure(world)
     is_counted = world.wait_until_counted(_COUNTED_WITHIN_S)
     counts = f"{world.counted()} of {world.producer.accepted} counted"
-    after = world.doctor()
-    is_well = before[0] == after[0] == 0 and bool(by_doctor and by_alert) and is_counted
-    parts = [by_alert or "nobody told", by_doctor or f"doctor: {world.doctor()}", counts]
-    if before[0] or after[0]:
-        parts.append(f"doctor before {before}, after {after}")
+    after = world.doctor()[1].keys() - {state.remains}
+    is_well = not (before or after) and bool(by_doctor and by_alert) and is_counted
+    parts = [by_alert or "nobody told", by_doctor or "the doctor did not tell", counts]
+    if before or after:
+        parts.append(f"doctor before: {sorted(before)}, after: {sorted(after)}")
     return Told(state.name, is_well, "; ".join(parts))
 
 

@@ -32,6 +32,7 @@ class State:
     doctor: tuple[str, str]
     ends: str = ""
     has_own_servers: bool = False
+    remains: str = ""  # what the doctor goes on telling of after the cure
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -297,6 +298,7 @@ STATES = (
         _raise_limit,
         frozenset({"RagtimeDeadLettersHeld"}),
         ("services", "dead_letters is not well"),
+        remains="dead-letters",
         settings={"RAGTIME_DEAD_LETTERS__LIMIT": "10"},
     ),
     State(

@@ -122,6 +122,7 @@ class World:
         environment = self.stack.environment | {"RAGTIME_DOCTOR__SERVICES": ",".join(named)}
         # The users' rights have tests of their own.
         done = try_command(environment, "doctor", "--json", "--skip", "rights")
+        assert done.stdout, done.stderr[-2000:]
         checks = json.loads(done.stdout)["checks"]
         return done.code, {
             one["name"]: f"{one['seen']} {one['advice']}" for one in checks if one["status"] != "ok"
