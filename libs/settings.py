@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -131,14 +131,23 @@ def _are_extensions(given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Block(BaseModel):
-    """A group of settings that belong to one neighbour."""
+    """A group of settings that belong to one neighbour.
+
+    `others_read`: fields that another service has in its block of this name. One file may tell the
+    settings of all services: what is another one's is no mistake, as any other name is.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    others_read: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
-    def _take_files_of_secrets(cls, given: object) -> object:
-        return with_files(cls, given) if isinstance(given, dict) else given
+    def _take_what_is_ours(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        foreign = cls.others_read - cls.model_fields.keys()
+        ours = {name: value for name, value in given.items() if name not in foreign}
+        return with_files(cls, ours)
 
 
 class KafkaSettings(Block):
@@ -253,6 +262,7 @@ class ClickHouseSettings(Block):
 class ConsumerGroup(Block):
     """The consumer group, which spreads the partitions over the processors."""
 
+    others_read = frozenset({"instance", "session_timeout_s"})
     name: str = Field("ragtime-processor", description="its name; the same for all processors")
 
 
@@ -291,14 +301,10 @@ class AccessSettings(Block):
     )
 
 
-# Fields of one service's limits. One file may tell the settings of all services: what is another
-# one's is no mistake, as any other name in this block is.
-_LIMITS_OF_ONE_SERVICE = frozenset({"per_key", "events_per_key", "requests_per_key"})
-
-
 class RateLimitSettings(Block):
     """Where limits are counted, and that of callers who show no valid key."""
 
+    others_read = frozenset({"per_key", "events_per_key", "requests_per_key"})
     store_url: Annotated[Secret, AfterValidator(_is_store_url)] | None = Field(
         default=None,
         description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
@@ -313,14 +319,6 @@ class RateLimitSettings(Block):
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_what_others_read(cls, given: object) -> object:
-        if not isinstance(given, dict):
-            return given
-        foreign = _LIMITS_OF_ONE_SERVICE - cls.model_fields.keys()
-        return {name: value for name, value in given.items() if name not in foreign}
 
     @model_validator(mode="after")
     def _files_fit(self) -> Self:
@@ -384,6 +382,7 @@ class DoorSettings(HttpSettings):
 class StopSettings(Block):
     """How a service ends when it is told to."""
 
+    others_read = frozenset({"delay_s"})
     grace_s: Seconds = Field(7.0, description="for what is under way then; what is left is cut off")
 
 

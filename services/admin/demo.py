@@ -117,7 +117,7 @@ def run_demo(days: int, sessions: int) -> None:
     live = demo_events(days, sessions, now, chance)
     test = demo_events(days, max(1, sessions // 10), now, chance)
     try:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=30, trust_env=False) as client:
             before = _user_messages(client, settings, days)
             for key, events in ((settings.live_key, live), (settings.test_key, test)):
                 _send(client, settings, key.get_secret_value(), events)

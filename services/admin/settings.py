@@ -4,7 +4,7 @@ import os
 from getpass import getuser
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from libs.secret_files import Secret
 from libs.settings import (
@@ -132,20 +132,10 @@ class InitSettings(MigrateSettings, TopicsSettings):
     """What topics and tables need."""
 
 
-class _Partly(Block):
-    """A block of another service, of which only a part is looked at here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Group(_Partly, ConsumerGroup):
-    pass
-
-
 class TopicChangeSettings(InitSettings):
     """What is needed to change what is counted from, while no processor reads."""
 
-    group: _Group = _Group()
+    group: ConsumerGroup = ConsumerGroup()
 
 
 class BackupsSettings(Block):
@@ -166,11 +156,7 @@ class RestoreSettings(BackupSettings):
     """What a restore needs: whether a processor runs, Kafka knows."""
 
     kafka: KafkaSettings
-    group: _Group = _Group()
-
-
-class _RateLimit(_Partly, RateLimitSettings):
-    pass
+    group: ConsumerGroup = ConsumerGroup()
 
 
 # Health is served in the open, inside the private network.
@@ -214,6 +200,6 @@ class DoctorSettings(TopicChangeSettings):
     """What there is to look at. What other services are told may be told here too."""
 
     access: AccessSettings | None = None
-    rate_limit: _RateLimit = _RateLimit()
+    rate_limit: RateLimitSettings = RateLimitSettings()
     memory: MemorySettings = MemorySettings()
     doctor: DoctorThresholds = DoctorThresholds()

@@ -8,6 +8,7 @@ from libs.settings import (
     Block,
     ClickHouseSettings,
     ConsumerGroup,
+    DoorSettings,
     HttpSettings,
     KafkaSettings,
     MemorySettings,
@@ -60,6 +61,7 @@ class DeadLetterSettings(Block):
 class HealthSettings(HttpSettings):
     """Where live, ready and metrics are answered."""
 
+    others_read = frozenset(DoorSettings.model_fields)
     port: Port = Field(8082, description="health and metrics")
 
 
