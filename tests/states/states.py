@@ -255,6 +255,7 @@ STATES = (
         _move,
         frozenset({"RagtimeTopicMismatch"}),
         ("topics", "holds another record|ends before offset"),
+        remains="clocks",
     ),
     State(
         "the topic was made anew under the processor",
@@ -262,6 +263,7 @@ STATES = (
         _move,
         frozenset({"RagtimeTopicMismatch"}) | _ABSENT,
         ("topics", "holds another record|ends before offset"),
+        remains="clocks",
         ends="processor",
     ),
     State(
@@ -277,13 +279,14 @@ STATES = (
         _move,
         frozenset({"RagtimeTopicMismatch", "RagtimePartitionsNotReady"}),
         ("topics", "nothing is counted"),
+        remains="clocks",
     ),
     State(
         "a table is gone",
         _sql("DETACH TABLE events"),
         _sql("ATTACH TABLE events"),
         frozenset({"RagtimeOperatorNeeded"}),
-        ("migrations", "events"),
+        ("migrations", "not there: .*events"),
     ),
     State(
         "ClickHouse takes no more parts",

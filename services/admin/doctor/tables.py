@@ -1,6 +1,6 @@
 """The tables: migrations, retention, sizes, and ClickHouse's own logs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -10,6 +10,7 @@ from libs.clickhouse.migrations import (
     read_ledger,
     read_migrations,
     replication_error,
+    table_names,
     unapplied,
     unknown,
 )
@@ -31,12 +32,15 @@ async def migrations(installation: Installation) -> Finding:
     database = installation.settings.clickhouse.database
     client = await installation.clickhouse()
     engines = await read_engines(client, database)
-    return judge(engines, await read_ledger(client, database))
+    made = {f"{database}.{name}" for name in table_names(read_migrations())}
+    return judge(engines, await read_ledger(client, database), made)
 
 
-def judge(engines: Mapping[str, str], applied: dict[int, str]) -> Finding:
+def judge(
+    engines: Mapping[str, str], applied: dict[int, str], made: Set[str] = frozenset()
+) -> Finding:
     """What to say of the engines of database and tables by name, and of the ledger: number →
-    checksum.
+    checksum. `made`: the tables that all migrations make.
     """
     if error := replication_error(engines):
         return fail(
@@ -48,6 +52,13 @@ def judge(engines: Mapping[str, str], applied: dict[int, str]) -> Finding:
     troubles = [f"{one.number:04} is missing" for one in unapplied(here, applied)]
     troubles += [f"{one.number:04} was altered" for one in altered(here, applied)]
     troubles += [f"{number:04} is unknown" for number in unknown(here, applied)]
+    lost = sorted(made - engines.keys())
+    if lost and not troubles:
+        return fail(
+            f"applied, and not there: {', '.join(lost)}",
+            "all tables that the migrations made",
+            "Attach what was detached; what was dropped comes back from a backup alone.",
+        )
     if not troubles:
         return ok(f"{len(here)} migrations applied")
     return fail(

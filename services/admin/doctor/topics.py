@@ -61,9 +61,12 @@ async def topics(installation: Installation) -> Finding:
     wanted = topic_configs(settings.kafka, settings.topics)
     described = await client.describe_topics(list(wanted))
     missing = [one["topic"] for one in described if one["error_code"]]
+    found = [_topic(one) for one in described if not one["error_code"]]
+    differing = await _other_logs(installation, found)
+    if differing:  # whatever else: nothing is mended before that
+        return fail("; ".join(differing), "what was counted from it", _OTHER)
     if missing:
         return await _missing(installation, missing)
-    found = [_topic(one) for one in described]
     brokers = len((await client.describe_cluster())["brokers"])
     others = await other_configs(client, wanted)
     troubles = [
@@ -74,9 +77,6 @@ async def topics(installation: Installation) -> Finding:
         least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
         troubles += topic.troubles(brokers, least)
     troubles += await _other_partitions(installation, found)
-    differing = await _other_logs(installation, found)
-    if differing:  # whatever else: nothing is mended before that
-        return fail("; ".join(differing), "what was counted from it", _OTHER)
     return _judge(found, troubles)
 
 
@@ -116,7 +116,7 @@ async def _other_logs(installation: Installation, found: list[Topic]) -> list[st
     """A sentence for each partition that does not hold the record that was counted last."""
     kafka, client = installation.settings.kafka, await installation.clickhouse()
     name = kafka.events_topic
-    number = next(len(topic.replicas) for topic in found if topic.name == name)
+    number = sum(len(topic.replicas) for topic in found if topic.name == name)
     places = await counted_places(client, (await noted_topic(client, name)).counted_as)
     places = {partition: last for partition, last in places.items() if partition < number}
     if not places:

@@ -202,6 +202,14 @@ def test_migrations_fail_with_the_reason_when_the_database_is_one_of_several_ser
     assert found.seen.startswith("d has the engine Shared: ")
 
 
+def test_tables_that_are_applied_and_gone_are_told() -> None:
+    applied = {one.number: one.checksum for one in read_migrations()}
+    found = tables.judge(
+        {"d": "Atomic", "d.topics": "MergeTree"}, applied, {"d.events", "d.topics"}
+    )
+    assert (found.status, found.seen) == (FAIL, "applied, and not there: d.events")
+
+
 async def test_one_check_fails_and_the_others_go_on_when_it_cannot_run() -> None:
     async def breaks(_: Installation) -> Finding:
         raise ConnectionError("nobody there\nsecond line")
