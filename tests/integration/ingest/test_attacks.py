@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import socket
 import struct
 import time
 import zlib
@@ -156,6 +157,31 @@ async def test_bomb_is_refused_when_it_would_unpack_to_gigabytes(
     answer = await _within(_LATE_S, _post(ingest, bomb, f"Content-Encoding: {compression}"))
 
     assert _problem(answer) == (413, "body_too_large")
+
+
+def _write_then_read(port: int, head: bytes, size_mb: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head)
+        for _ in range(size_mb):
+            connection.sendall(bytes(1024 * 1024))
+        answer = bytearray()
+        while data := connection.recv(65_536):
+            answer += data
+        return bytes(answer)
+
+
+@pytest.mark.parametrize("size_mb", [6, 20, 60])
+async def test_who_writes_all_and_reads_then_hears_why_it_was_refused(
+    ingest: IngestProcess, size_mb: int
+) -> None:
+    # As Python's urllib does: a reset would take the answer from it.
+    head = _head(ingest, size_mb << 20, "Connection: close")
+
+    answers = [
+        await asyncio.to_thread(_write_then_read, ingest.port, head, size_mb) for _ in range(5)
+    ]
+
+    assert {_problem(answer) for answer in answers} == {(413, "body_too_large")}
 
 
 async def test_body_is_cut_when_it_drips(ingest: IngestProcess) -> None:
