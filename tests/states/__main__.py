@@ -58,7 +58,11 @@ def observe(world: World, state: State) -> Told:
     counts = f"{world.counted()} of {world.producer.accepted} counted"
     after = _what_remains(world, state)
     is_well = not (before or after) and bool(by_doctor and by_alert) and is_counted
-    parts = [by_alert or "nobody told", by_doctor or "the doctor did not tell", counts]
+    parts = [
+        by_alert or f"nobody told, but {sorted(world.prometheus.firing())}",
+        by_doctor or "the doctor did not tell",
+        counts,
+    ]
     if before or after:
         parts.append(f"doctor before: {sorted(before)}, after: {sorted(after)}")
     return Told(state.name, is_well, "; ".join(parts))
