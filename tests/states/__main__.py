@@ -47,7 +47,7 @@ def observe(world: World, state: State) -> Told:
     """Make the state, wait until somebody tells, and cure it."""
     wait_until(lambda: world.producer.accepted > _FIRST_EVENTS, "events are accepted", 60)
     assert world.wait_until_counted(120), "events are counted before anything breaks"
-    before = world.doctor()[1].keys()
+    before = _what_remains(world, state)
     world.producer.go_on()
     state.make(world)
     made_at = time.monotonic()
@@ -58,18 +58,15 @@ def observe(world: World, state: State) -> Told:
     counts = f"{world.counted()} of {world.producer.accepted} counted"
     after = _what_remains(world, state)
     is_well = not (before or after) and bool(by_doctor and by_alert) and is_counted
-    parts = [
-        by_alert or f"nobody told, but {sorted(world.prometheus.firing())}",
-        by_doctor or "the doctor did not tell",
-        counts,
-    ]
+    nobody = f"no rule told but {sorted(world.prometheus.firing())}"
+    parts = [by_alert or nobody, by_doctor or "the doctor did not tell", counts]
     if before or after:
         parts.append(f"doctor before: {sorted(before)}, after: {sorted(after)}")
     return Told(state.name, is_well, "; ".join(parts))
 
 
 def _what_remains(world: World, state: State) -> set[str]:
-    """The checks that are not well a while after the cure."""
+    """The checks that are not well, also after a while: servers may have just started."""
     ends_at = time.monotonic() + _WELL_WITHIN_S
     while (after := world.doctor()[1].keys() - {state.remains}) and time.monotonic() < ends_at:
         time.sleep(_PAUSE_S)
