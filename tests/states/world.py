@@ -160,6 +160,7 @@ def running_world(
     """Everything started, ready and fetched; killed at the end, whatever state it is in."""
     environment = environment_of(real) | dict(more)
     environment["RAGTIME_TOPICS__PARTITIONS"] = str(PARTITIONS)
+    del environment["RAGTIME_BATCH__LEASE_S"]  # as installations have it: a second is soon passed
     run_command(environment, "init")
     services = services_of(real, environment, folder)
     with ExitStack() as closing:
