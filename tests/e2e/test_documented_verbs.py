@@ -7,16 +7,14 @@ healthy installation is listed here, with the reason.
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.local.layout import CHECKOUT
-from tests.e2e.stack import Project, Stack, running_stack
+from tests.e2e.stack import Project, Stack
 from tests.e2e.topics import Topics
-from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
 
@@ -45,13 +43,6 @@ def _documented() -> list[str]:
     texts = (path.read_text("utf-8") for path in _DOCUMENTS)
     found = (match[1] or match[2] for text in texts for match in _COMMAND.finditer(text))
     return list(dict.fromkeys(command.removeprefix("ragtime ") for command in found))
-
-
-@pytest.fixture
-def own_stack(real_servers: Servers, tmp_path: Path) -> Iterator[Stack]:
-    """A stack whose tables may be gone afterwards."""
-    with running_stack(real_servers, tmp_path) as running:
-        yield running
 
 
 def _words(command: str, stack: Stack, project: Project, folder: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """A processor with a name (RAGTIME_GROUP__INSTANCE) that returns within its session."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 
 from tests.e2e.lines import line
@@ -120,7 +118,7 @@ def test_processors_count_their_own_topics_when_one_of_the_group_has_moved(
 def test_processor_ends_and_says_why_when_kafka_gives_it_partitions_of_another_topic(
     world: World,
 ) -> None:
-    asyncio.run(_join_and_go(world.old, f"{_INSTANCE}.{world.new.events}"))
+    world.old.join_and_go(f"{_INSTANCE}.{world.new.events}", _SESSION_S)
 
     # Longer than Faust waits for an answer, too.
     world.processor.environment |= {"RAGTIME_GROUP__SESSION_TIMEOUT_S": "120"}
@@ -160,20 +158,3 @@ def _liveness(processor: Service) -> str:
         return str(httpx.get(f"{processor.url}/healthz/live", timeout=5).json()["status"])
     except httpx.TransportError:
         return ""
-
-
-async def _join_and_go(topics: Topics, instance_id: str) -> None:
-    """Take the partitions as a member with a name, and be gone without a word."""
-    consumer = AIOKafkaConsumer(
-        topics.events,
-        bootstrap_servers=topics.bootstrap_servers,
-        group_id=topics.group,
-        group_instance_id=instance_id,
-        session_timeout_ms=_SESSION_S * 1000,
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    async with asyncio.timeout(60):
-        while not consumer.assignment():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    await consumer.stop()

@@ -12,6 +12,7 @@ from aiokafka.errors import for_code
 
 _INTERVAL_S = 0.05
 _READ_WITHIN_S = 120.0
+_JOINS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,25 @@ class Topics:
         await admin.close()
         if code:
             raise for_code(code)(self.events)
+
+    def join_and_go(self, instance_id: str, session_s: int) -> None:
+        """Take the partitions as a member of the group with a name, and be gone without a word."""
+        asyncio.run(self._join_and_go(instance_id, session_s))
+
+    async def _join_and_go(self, instance_id: str, session_s: int) -> None:
+        consumer = AIOKafkaConsumer(
+            self.events,
+            bootstrap_servers=self.bootstrap_servers,
+            group_id=self.group,
+            group_instance_id=instance_id,
+            session_timeout_ms=session_s * 1000,
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        async with asyncio.timeout(_JOINS_WITHIN_S):
+            while not consumer.assignment():  # noqa: ASYNC110
+                await asyncio.sleep(_INTERVAL_S)
+        await consumer.stop()
 
     def delete(self) -> None:
         """Delete both topics: the servers may be there longer than this stack."""

@@ -89,7 +89,6 @@ class World:
     """What a state is made in. `servers`: Kafka and ClickHouse, where they are this world's own."""
 
     folder: Path
-    real: Servers
     stack: Stack
     servers: Mapping[str, Process]
     prometheus: Prometheus
@@ -176,7 +175,7 @@ def running_world(
         prometheus = closing.enter_context(running_prometheus(folder, watched))
         (project,) = stack.new_projects(1)
         producer = closing.enter_context(Producer(stack, project))
-        world = World(folder, real, stack, servers, prometheus, project, producer)
+        world = World(folder, stack, servers, prometheus, project, producer)
         try:
             yield world
         finally:
