@@ -13,6 +13,7 @@ version or another value, is decoded line by line: other producers need not know
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct
 
@@ -22,10 +23,13 @@ from libs.events.models import AnyEvent, ChatMessage, SessionEnded, SessionStart
 
 HEADER = "ragtime-index-2"
 ENTRY_BYTES = 32
+_IDENTITY_BYTES = 16
 _CHECKSUM_BYTES = 8
 _NO_CONVERSATION = bytes(12)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
-_pack = Struct("<I").pack
+# 96 bits of the event and 32 of its project and mode, the conversation, the second.
+_pack = Struct("<12s4s12sI").pack
 _xxh3_128 = xxhash.xxh3_128_digest
 
 
@@ -41,26 +45,25 @@ def identity_of(event: AnyEvent) -> bytes:
 
     The column `identity` of the table has the same formula.
     """
-    return _identity(event, *_project(event.project_id, event.is_live))
+    return entry_of(event)[:_IDENTITY_BYTES]
 
 
-def _identity(event: AnyEvent, project: str, tag: bytes) -> bytes:
+def entry_of(event: AnyEvent) -> bytes:
+    """What the processor must know of an event. It costs a fifth of all that ingest does with one,
+    so it calls nothing of its own.
+    """
+    project, tag = _project(event.project_id, event.is_live)
+    conversation = _NO_CONVERSATION
     # To compare types takes a sixth of `isinstance`, where it is none of them.
     if type(event) is SessionStarted or type(event) is SessionEnded:
         text = f"{project}s{event.session_id}\0{event.id}"
     else:
         text = f"{project}c{event.conversation_id}\0{event.id}"
-    return _xxh3_128(text.encode())[:3:-1] + tag
-
-
-def entry_of(event: AnyEvent) -> bytes:
-    """What the processor must know of an event."""
-    project, tag = _project(event.project_id, event.is_live)
-    conversation = _NO_CONVERSATION
-    if type(event) is ChatMessage:
-        conversation = _xxh3_128(f"{project}{event.conversation_id}".encode())[:3:-1]
-    occurred_s = _pack(int(event.occurred_at.timestamp()))
-    return _identity(event, project, tag) + conversation + occurred_s
+        if type(event) is ChatMessage:
+            conversation = _xxh3_128(f"{project}{event.conversation_id}".encode())[:3:-1]
+    since = event.occurred_at - _EPOCH  # a third less than `timestamp()`
+    second = since.days * 86_400 + since.seconds
+    return _pack(_xxh3_128(text.encode())[:3:-1], tag, conversation, second)
 
 
 def index_of(value: bytes, entries: Iterable[bytes]) -> bytes:

@@ -29,12 +29,14 @@ _MOST_WARNINGS = 10_000
 
 @dataclass(slots=True)
 class Batch:
-    """The lines of the valid events, what was refused, and what is odd about others, by index."""
+    """The lines and types of the valid events; what was refused, and what is odd about others, by
+    index.
+    """
 
     lines: list[Line] = field(default_factory=list)
     rejected: list[tuple[int, Refusal]] = field(default_factory=list)
     warnings: list[tuple[int, FieldWarning]] = field(default_factory=list)
-    types: dict[type[AnyEvent], int] = field(default_factory=dict)
+    types: list[type[AnyEvent]] = field(default_factory=list)
 
     def warn(self, index: int, warnings: Iterable[FieldWarning]) -> None:
         """Tell what is wrong with an event's descriptions, unless it is refused anyway."""
@@ -83,7 +85,7 @@ async def prepare_batch(events: Iterable[RawEvent], submission: Submission) -> B
             batch.rejected.append((index, explain(error)))
         else:
             batch.lines.append(Line(partition_key(event), encode_event(event), entry_of(event)))
-            batch.types[type(event)] = batch.types.get(type(event), 0) + 1
+            batch.types.append(type(event))
         if warnings:
             batch.warn(index, warnings)
             warnings.clear()

@@ -6,8 +6,9 @@ through as many each, and so does a new one. That bounds the rollup all the same
 be looked up. What was decided goes with the event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from sys import getsizeof
 
 from libs.telemetry.metrics import OTHER_KEYS
 
@@ -16,7 +17,7 @@ _FEW = 1_000
 _BITS_A_KEY = 16
 _PROBES = 4
 _LOW = 0xFFFFFFFF
-_BYTES_A_KEY = 70  # in a set
+_BYTES_A_KEY = 40  # in a set, beside its own
 _BYTES_A_SCOPE = 600
 
 # Project, mode, category, and the day on which the event occurred.
@@ -25,19 +26,20 @@ Scope = tuple[str, bool, str, int]
 
 @dataclass(slots=True)
 class _Seen:
-    """The keys of a scope, by Python's own hash: no producer knows its seed."""
+    """The keys of a scope. Many go by Python's own hash: no producer knows its seed."""
 
     count: int = 0
-    few: set[int] = field(default_factory=set)
+    size_bytes: int = _BYTES_A_SCOPE
+    few: set[str] = field(default_factory=set)
     bits: bytearray | None = None
 
-    def holds(self, key: int) -> bool:
+    def holds(self, key: str) -> bool:
         """Whether it was added, or, of many, looks as if."""
         bits = self.bits
         if bits is None:
             return key in self.few
         size = len(bits) * 8
-        place, step = key & _LOW, key >> 32 | 1
+        place, step = _place_and_step(key)
         for _ in range(_PROBES):  # the first of them tells of most that were not added
             at = place % size
             if not bits[at >> 3] >> (at & 7) & 1:
@@ -45,29 +47,36 @@ class _Seen:
             place += step
         return True
 
-    def add(self, key: int, most: int) -> int:
-        """Add a key; how much memory that takes, in bytes."""
+    def add(self, key: str, most: int) -> int:
+        """Add a key; how much more memory it takes then, in bytes."""
+        before = self.size_bytes
         self.count += 1
         if self.bits is not None:
             self._mark(self.bits, key)
             return 0
         self.few.add(key)
-        if len(self.few) <= _FEW:
-            return _BYTES_A_KEY
-        self.bits = bytearray(most * _BITS_A_KEY // 8)
-        for one in self.few:
-            self._mark(self.bits, one)
-        self.few = set()
-        return len(self.bits) - _FEW * _BYTES_A_KEY
+        self.size_bytes += _BYTES_A_KEY + getsizeof(key)
+        if len(self.few) > _FEW:
+            self.bits = bytearray(most * _BITS_A_KEY // 8)
+            for one in self.few:
+                self._mark(self.bits, one)
+            self.few = set()
+            self.size_bytes = _BYTES_A_SCOPE + len(self.bits)
+        return self.size_bytes - before
 
     @staticmethod
-    def _mark(bits: bytearray, key: int) -> None:
+    def _mark(bits: bytearray, key: str) -> None:
         size = len(bits) * 8
-        place, step = key & _LOW, key >> 32 | 1
+        place, step = _place_and_step(key)
         for _ in range(_PROBES):
             at = place % size
             bits[at >> 3] |= 1 << (at & 7)
             place += step
+
+
+def _place_and_step(key: str) -> tuple[int, int]:
+    hashed = hash(key)
+    return hashed & _LOW, hashed >> 32 | 1
 
 
 class Cardinality:
@@ -85,18 +94,17 @@ class Cardinality:
         self._old: dict[Scope, _Seen] = {}
         self._new_bytes = 0
 
-    def others(self, scope: Scope, keys: Sequence[str]) -> tuple[str, ...]:
+    def others(self, scope: Scope, keys: Collection[str]) -> tuple[str, ...]:
         """Those of these keys that count as `other`, each once."""
         seen = self._new.get(scope) or self._seen(scope)
-        if seen.few.issuperset(map(hash, keys)):  # as a rule
+        if seen.few.issuperset(keys):  # as a rule
             return ()
         others: dict[str, None] = {}
         for key in keys:
-            hashed = hash(key)
-            if seen.holds(hashed):
+            if seen.holds(key):
                 continue
             if seen.count < self._max_keys:
-                self._new_bytes += seen.add(hashed, self._max_keys)
+                self._new_bytes += seen.add(key, self._max_keys)
             else:
                 others[key] = None
         if others:
@@ -107,7 +115,6 @@ class Cardinality:
         if self._new_bytes > self._max_bytes // 2:
             self._old, self._new, self._new_bytes = self._new, {}, 0
         seen = self._old.pop(scope, None) or _Seen()
-        size = 0 if seen.bits is None else len(seen.bits)
-        self._new_bytes += _BYTES_A_SCOPE + size + len(seen.few) * _BYTES_A_KEY
+        self._new_bytes += seen.size_bytes
         self._new[scope] = seen
         return seen

@@ -6,12 +6,12 @@ ends here: the event has no field for it.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from uuid_utils import uuid7
 
@@ -29,6 +29,7 @@ from libs.events.models import (
     SessionEnded,
     SessionStarted,
     Source,
+    UserType,
 )
 from services.ingest.bodies import RawEvent
 from services.ingest.cardinality import Cardinality
@@ -39,6 +40,7 @@ from services.ingest.incoming import (
     IncomingChatAction,
     IncomingChatMessage,
     IncomingContext,
+    IncomingEnd,
     IncomingRetrieval,
     IncomingSource,
     IncomingStart,
@@ -55,7 +57,7 @@ from services.ingest.verdicts import (
     warning,
 )
 
-_EVENT_ID = re.compile(EVENT_ID_PATTERN)
+_is_event_id = re.compile(EVENT_ID_PATTERN).match
 _DEVICE_TYPES: dict[str, DeviceType] = {type_: type_ for type_ in get_args(DeviceType)}
 _COUNTRIES = {UNKNOWN: UNKNOWN} | {
     spelling: code
@@ -112,7 +114,16 @@ def enrich(
 
     Raises RefusedError when a rule beyond the single field is broken.
     """
-    context = incoming.context
+    is_live = incoming.live
+    if is_live is None:
+        is_live = submission.may_be_live
+    elif is_live and not submission.may_be_live:
+        raise live_not_allowed()
+    id_ = incoming.id
+    if id_ is None:
+        id_ = _made_id(raw, submission)
+    elif _is_event_id(id_) is None:
+        raise invalid_field("id")
     tag = incoming.language
     if tag is None:
         language = UNKNOWN
@@ -123,13 +134,12 @@ def enrich(
         device_id = ""
     elif not 0 < len(device_id) <= MAX_KEY_LENGTH:
         device_id = _absent("deviceId", warnings)
-    is_live = _is_live(incoming.live, submission)
-    occurred_at = _occurred_at(incoming.occurred_at, submission)
-    shared = (  # in the order of libs.events.models.Event
+    context = incoming.context
+    shared = (
         submission.project_id,
         is_live,
-        _id(incoming.id, raw, submission),
-        occurred_at,
+        id_,
+        _occurred_at(incoming.occurred_at, submission),
         submission.accepted_at,
         incoming.session_id,
         incoming.user_type or "public",
@@ -138,54 +148,10 @@ def enrich(
         _device_type(context, submission, warnings),
         language,
     )
-
-    if isinstance(incoming, IncomingChatMessage):
-        return ChatMessage(
-            *shared,
-            _others(submission, is_live, occurred_at, "language", (language,)),
-            conversation_id=incoming.conversation_id,
-            role=incoming.role,
-        )
-    if isinstance(incoming, IncomingRetrieval):
-        sources = _distinct(incoming.sources or (), warnings)
-        ids = [source.id for source in sources]
-        return RagRetrieval(
-            *shared,
-            _others(submission, is_live, occurred_at, "source", ids) if ids else (),
-            conversation_id=incoming.conversation_id,
-            hit=incoming.hit,
-            sources=sources,
-        )
-    if isinstance(incoming, IncomingChatAction):
-        return ChatAction(
-            *shared,
-            _others(submission, is_live, occurred_at, "action", (incoming.action,)),
-            conversation_id=incoming.conversation_id,
-            action=incoming.action,
-        )
-    if isinstance(incoming, IncomingStart):
-        return SessionStarted(*shared)
-    return SessionEnded(*shared, duration_ms=int(incoming.duration_ms))
+    return _EVENT_OF[type(incoming)](incoming, shared, submission, warnings)
 
 
-def _others(
-    submission: Submission, is_live: bool, occurred_at: datetime, category: str, keys: Sequence[str]
-) -> tuple[str, ...]:
-    scope = (submission.project_id, is_live, category, occurred_at.toordinal())
-    return submission.cardinality.others(scope, keys)
-
-
-def _is_live(live: bool | None, submission: Submission) -> bool:
-    if live and not submission.may_be_live:
-        raise live_not_allowed()
-    return submission.may_be_live if live is None else live
-
-
-def _id(given: str | None, raw: RawEvent, submission: Submission) -> str:
-    if given is not None:
-        if _EVENT_ID.match(given) is None:
-            raise invalid_field("id")
-        return given
+def _made_id(raw: RawEvent, submission: Submission) -> str:
     return str(uuid7()) if submission.made_ids is None else submission.made_ids.next(bytes(raw))
 
 
@@ -252,14 +218,104 @@ def _device_type(
     return submission.caller.device_type
 
 
-def _distinct(
-    sources: tuple[IncomingSource, ...], warnings: list[FieldWarning]
-) -> tuple[Source, ...]:
-    """Each source once, at its first place, under the last name that is not blank."""
+def _distinct(sources: tuple[IncomingSource, ...], warnings: list[FieldWarning]) -> dict[str, str]:
+    """The name of each source by its id, in the order in which they first came: the last name that
+    is not blank.
+    """
     names: dict[str, str] = {}
     for index, source in enumerate(sources):
-        name = source.name if source.name and not source.name.isspace() else ""
-        if len(name) > MAX_NAME_LENGTH:
+        name = source.name
+        if not name or name.isspace():
+            name = ""
+        elif len(name) > MAX_NAME_LENGTH:
             name = _absent(f"sources[{index}].name", warnings)
         names[source.id] = name or names.get(source.id, "")
-    return tuple(Source(id_, name) for id_, name in names.items())
+    return names
+
+
+# The fields of `libs.events.models.Event` in its order, but for the last.
+_Shared = tuple[str, bool, str, datetime, datetime, str, UserType, str, str, DeviceType, str]
+
+
+def _message(
+    incoming: IncomingChatMessage,
+    shared: _Shared,
+    submission: Submission,
+    _warnings: list[FieldWarning],
+) -> ChatMessage:
+    language = shared[-1:]  # of two letters there are 676: they need no limit
+    return ChatMessage(
+        *shared,
+        _others(submission, shared, "language", language) if len(language[0]) > 2 else (),
+        conversation_id=incoming.conversation_id,
+        role=incoming.role,
+    )
+
+
+def _retrieval(
+    incoming: IncomingRetrieval,
+    shared: _Shared,
+    submission: Submission,
+    warnings: list[FieldWarning],
+) -> RagRetrieval:
+    names = _distinct(incoming.sources or (), warnings)
+    return RagRetrieval(
+        *shared,
+        _others(submission, shared, "source", names) if names else (),
+        conversation_id=incoming.conversation_id,
+        hit=incoming.hit,
+        sources=tuple([Source(*source) for source in names.items()]),
+    )
+
+
+def _action(
+    incoming: IncomingChatAction,
+    shared: _Shared,
+    submission: Submission,
+    _warnings: list[FieldWarning],
+) -> ChatAction:
+    return ChatAction(
+        *shared,
+        _others(submission, shared, "action", (incoming.action,)),
+        conversation_id=incoming.conversation_id,
+        action=incoming.action,
+    )
+
+
+def _start(
+    _incoming: IncomingStart,
+    shared: _Shared,
+    _submission: Submission,
+    _warnings: list[FieldWarning],
+) -> SessionStarted:
+    return SessionStarted(*shared)
+
+
+def _end(
+    incoming: IncomingEnd,
+    shared: _Shared,
+    _submission: Submission,
+    _warnings: list[FieldWarning],
+) -> SessionEnded:
+    return SessionEnded(*shared, duration_ms=int(incoming.duration_ms))
+
+
+def _others(
+    submission: Submission, shared: _Shared, category: str, keys: Collection[str]
+) -> tuple[str, ...]:
+    scope = (shared[0], shared[1], category, shared[3].toordinal())
+    return submission.cardinality.others(scope, keys)
+
+
+_EventOf = Callable[[Any, _Shared, Submission, list[FieldWarning]], AnyEvent]
+_OF_BASES: dict[type[AnyIncoming], _EventOf] = {
+    IncomingChatMessage: _message,
+    IncomingRetrieval: _retrieval,
+    IncomingChatAction: _action,
+    IncomingStart: _start,
+    IncomingEnd: _end,
+}
+# By the type itself, and those that decoders make of it: `isinstance` costs more than the struct.
+_EVENT_OF = _OF_BASES | {
+    type_: event_of for base, event_of in _OF_BASES.items() for type_ in base.__subclasses__()
+}

@@ -160,12 +160,6 @@ class Record:
         self.receipts: list[Receipt] = []
         self.spans: list[Span] = []  # of the requests that are traced
 
-    def add(self, line: Line, size_bytes: int) -> None:
-        """Take a line of this size along."""
-        self.lines.append(line.json)
-        self.entries.append(line.entry)
-        self.size_bytes += size_bytes
-
     def settle(self, *, is_taken: bool) -> None:
         """Tell all who wait."""
         for receipt in self.receipts:
@@ -291,26 +285,29 @@ class Publisher:
             raise UnavailableError
 
     def _pack(self, lines: Sequence[Line]) -> set[Record]:
-        records = {self._append(partition_of(line.key, self._partitions), line) for line in lines}
-        if self._open and self._linger is None:
+        """Put each line into the open record of its partition; a record that it fills goes off."""
+        records: set[Record] = set()
+        open_, partitions = self._open, self._partitions
+        most_bytes, most_events = self._settings.max_record_bytes, self._settings.max_record_events
+        for line in lines:
+            partition = partition_of(line.key, partitions)
+            size_bytes = size_of(line)
+            record = open_.get(partition)
+            if record is not None and record.size_bytes + size_bytes > most_bytes:
+                self._dispatch(partition)
+                record = None
+            if record is None:
+                record = open_[partition] = Record()
+            records.add(record)
+            record.lines.append(line.json)
+            record.entries.append(line.entry)
+            record.size_bytes += size_bytes
+            if len(record.lines) >= most_events:
+                self._dispatch(partition)
+        if open_ and self._linger is None:
             loop = asyncio.get_running_loop()
             self._linger = loop.call_later(self._settings.linger_ms / 1000, self._end_linger)
         return records
-
-    def _append(self, partition: int, line: Line) -> Record:
-        """Put a line into the open record of its partition; a record that it fills goes off."""
-        record = self._open.get(partition)
-        settings = self._settings
-        size_bytes = size_of(line)
-        if record is not None and record.size_bytes + size_bytes > settings.max_record_bytes:
-            self._dispatch(partition)
-            record = None
-        if record is None:
-            record = self._open[partition] = Record()
-        record.add(line, size_bytes)
-        if len(record.lines) >= settings.max_record_events:
-            self._dispatch(partition)
-        return record
 
     def _end_linger(self) -> None:
         self._linger = None

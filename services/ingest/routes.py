@@ -160,8 +160,8 @@ def _joined(headers: Headers, name: bytes) -> str:
 
 
 def _measure(batch: Batch) -> None:
-    for type_, count in batch.types.items():
-        _ACCEPTED[type_].inc(count)
+    for type_ in set(batch.types):
+        _ACCEPTED[type_].inc(batch.types.count(type_))
     if batch.rejected:
         for code, count in Counter(refusal.code for _, refusal in batch.rejected).items():
             _REJECTED[code].inc(count)

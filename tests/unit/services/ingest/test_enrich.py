@@ -134,22 +134,30 @@ def test_event_comes_out_of_its_line_as_it_went_in(
 
 
 @pytest.mark.parametrize(
-    ("fields", "names"),
+    ("fields", "prefix"),
     [
-        ({"type": "chat.action", "action": "a{n}"}, "action"),
-        ({"type": "chat.message", "role": "user", "language": "l{n}"}, "language"),
-        ({"type": "rag.retrieval", "hit": True, "sources": [{"id": "s{n}"}]}, "source"),
+        ({"type": "chat.action", "action": "a{n}"}, "a"),
+        ({"type": "chat.message", "role": "user", "language": "la{n}"}, "la"),
+        ({"type": "rag.retrieval", "hit": True, "sources": [{"id": "s{n}"}]}, "s"),
     ],
 )
-def test_keys_beyond_the_limit_are_marked(fields: dict[str, Any], names: str) -> None:
+def test_keys_beyond_the_limit_are_marked(fields: dict[str, Any], prefix: str) -> None:
     context = submission(max_keys=3)
     marked = []
     for letter in "abcdeabcde":
         sent = msgspec.json.encode(fields | {"sessionId": "s", "conversationId": "c"})
         event = _enriched(sent.replace(b"{n}", letter.encode()), context)
         marked.append(event.other_keys)
-    prefix = names[0]
     assert marked == [(), (), (), (f"{prefix}d",), (f"{prefix}e",)] * 2
+
+
+def test_languages_of_two_letters_count_by_their_name_whatever_the_limit() -> None:
+    context = submission(max_keys=1)
+    for language in ("de", "en-GB", "fr,en;q=0.5"):
+        event = _enrich(
+            context, type="chat.message", role="user", conversationId="c", language=language
+        )
+        assert event.other_keys == ()
 
 
 def test_only_the_new_sources_of_a_retrieval_are_marked_beyond_the_limit() -> None:
