@@ -19,7 +19,7 @@ from tests.workers import (
     is_worker,
     needs_servers,
     number_of_workers,
-    with_servers_first,
+    in_parts,
 )
 
 settings.register_profile(
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in filter(needs_servers, items):
         item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1", "localhost"]))
     if is_worker(config):
-        items[:] = with_servers_first(items)
+        items[:] = in_parts(items)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """How `make test` runs on all cores: workers of pytest-xdist, each with servers of its own.
 
 The tests of one file stay together, as they share fixtures. Files that need servers come first, so
-that no worker is left alone with a long one at the end; within both halves the order is random.
-What is marked `alone` compares times: the other workers stand still meanwhile.
+that no worker is left alone with a long one at the end; within the parts the order is random.
+What is marked `alone` compares times: the other workers stand still meanwhile. As they would have
+to wait for each other's tests before it too, it comes last.
 """
 
 import os
@@ -35,14 +36,19 @@ def needs_servers(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in WITH_SERVERS)
 
 
+def is_alone(item: pytest.Item) -> bool:
+    """Whether no other test may run beside it."""
+    return item.get_closest_marker("alone") is not None
+
+
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is one of several."""
     return hasattr(config, "workerinput")
 
 
-def with_servers_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """The same tests, the order otherwise unchanged."""
-    return sorted(items, key=lambda item: not needs_servers(item))
+def in_parts(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """What needs servers, the rest, what runs alone; the order otherwise unchanged."""
+    return sorted(items, key=lambda item: (is_alone(item), not needs_servers(item)))
 
 
 class Ending:
@@ -77,7 +83,7 @@ class Turns:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        with self._turn(alone=item.get_closest_marker("alone") is not None):
+        with self._turn(alone=is_alone(item)):
             return (yield)
 
     @contextmanager
