@@ -16,10 +16,10 @@ from tests.servers import Servers, servers
 from tests.workers import (
     Ending,
     Turns,
+    in_parts,
     is_worker,
     needs_servers,
     number_of_workers,
-    in_parts,
 )
 
 settings.register_profile(
