@@ -64,6 +64,8 @@ class RateLimiter:
 
         The state is that of the first of them, or of the first that refused.
         """
+        if self._store is None:
+            return self._keys.take(limits, amount, fee, self._now_ms())
         return await self._take(self._keys, limits, amount, fee)
 
     async def take_address(

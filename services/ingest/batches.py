@@ -1,7 +1,7 @@
 """A request's events one by one: each becomes a line for the topic, or a rejection."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -56,10 +56,12 @@ class Turns:
         # A lock is there as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def prepare(self, events: Sequence[RawEvent], submission: Submission) -> Batch:
+    def prepare(self, events: Sequence[RawEvent], submission: Submission) -> Awaitable[Batch]:
         """See prepare_batch."""
-        if len(events) * _BYTES_OF_NOTHING + sum(map(len, events)) < _BYTES_IN_A_TURN:
-            return await prepare_batch(events, submission)
+        is_small = len(events) * _BYTES_OF_NOTHING + sum(map(len, events)) < _BYTES_IN_A_TURN
+        return (prepare_batch if is_small else self._prepare_in_turn)(events, submission)
+
+    async def _prepare_in_turn(self, events: Sequence[RawEvent], submission: Submission) -> Batch:
         lock = self._locks.setdefault(submission.project_id, asyncio.Lock())
         async with lock:
             return await prepare_batch(events, submission)

@@ -5,7 +5,6 @@ write in a minute is no burst if it comes evenly: of a large request the later p
 does the next request of the same key; nobody else does. A key without a limit is not held back.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -29,12 +28,6 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
-
-    async def turn(self, limit: Limit, units: int) -> None:
-        """Wait until so many units of a key may go."""
-        wait_s = self.wait_s(limit, units)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
 
     def wait_s(self, limit: Limit, units: int) -> float:
         """Let so many units of a key go next; how long they have to wait, in seconds."""

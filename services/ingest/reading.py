@@ -8,7 +8,7 @@ reserves what it has brought, piece by piece, and who is slow keeps nobody out.
 import asyncio
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from libs.http.budget import Reservation
 from libs.http.headers import header_values
@@ -72,23 +72,22 @@ class _Incoming:
     async def read_small(self) -> None:
         """Read to the end, or until it is no small one any more."""
         while not self.is_whole and len(self._body) <= _SMALL_BYTES:
-            await self._read_piece()
+            self._take(await self._receive())
 
     async def read_large(self, reservation: Reservation) -> None:
         """Read to the end, ahead of which all of it is reserved, for a moment."""
         try:
             async with asyncio.timeout(_AHEAD_S):
                 while not self.is_whole:
-                    await self._read_piece()
+                    self._take(await self._receive())
         except TimeoutError:
             reservation.resize(len(self._body))
         while not self.is_whole:
-            await self._read_piece()
+            self._take(await self._receive())
             if (more_bytes := len(self._body) - reservation.amount) > 0:
                 await reservation.acquire(more_bytes)
 
-    async def _read_piece(self) -> None:
-        message = await self._receive()
+    def _take(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece: bytes = message.get("body", b"")

@@ -1,5 +1,6 @@
 """The one route of ingest: from a request to its verdicts, through Kafka's acknowledgement."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, Turns
 from services.ingest.bodies import (
+    Compression,
     RawEvent,
     Received,
     compression_of,
@@ -94,7 +96,8 @@ class EventsRoute:
                 span = request.scope["state"].get("span")
                 if limits:
                     for lines, its_units in slices(limits[0], units, batch.lines):
-                        await self.pace.turn(limits[0], its_units)
+                        if wait_s := self.pace.wait_s(limits[0], its_units):
+                            await asyncio.sleep(wait_s)
                         await self.publisher.publish(lines, project_id, span)
                 else:
                     await self.publisher.publish(batch.lines, project_id, span)
@@ -135,8 +138,9 @@ class EventsRoute:
         compression = compression_of(_joined(headers, b"content-encoding"))
         most = self.limits.max_body_bytes
         packed = await read_body(request, compression, most, reservation, received)
-        body = await decompress(packed, compression, most, received)
-        return await split_events(body, media_type, self.limits.max_events)
+        if compression is not Compression.NONE:
+            packed = await decompress(packed, compression, most, received)
+        return await split_events(packed, media_type, self.limits.max_events)
 
     def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
         return Submission(

@@ -96,11 +96,12 @@ async def test_other_key_goes_between_the_slices_of_a_large_request() -> None:
 async def test_key_without_a_limit_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     paced: list[Limit] = []
 
-    async def turn(_: Pace, limit: Limit, units: int) -> None:
+    def wait_s(_: Pace, limit: Limit, units: int) -> float:
         assert units == 500
         paced.append(limit)
+        return 0.0
 
-    monkeypatch.setattr(Pace, "turn", turn)
+    monkeypatch.setattr(Pace, "wait_s", wait_s)
     events = [{"type": "session.started", "sessionId": f"s-{n}"} for n in range(2_000)]
     async with service() as running:
         for limit in (NO_LIMIT, 120_000):
