@@ -9,13 +9,11 @@ from typing import Annotated
 import typer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from rich.console import Console
-from rich.table import Table
 
 from libs.events.reasons import DeadLetterReason
 from libs.settings import load_settings
 from services.admin.dead_letters import Letter, Replay, read_letters, replay
-from services.admin.running import cell, fail, printable, with_client
+from services.admin.running import cell, fail, new_table, printable, show_table, with_client
 from services.admin.settings import AuditSettings, DeadLetterSettings
 
 app = typer.Typer(
@@ -37,7 +35,7 @@ def show_letters(
     if as_json:
         typer.echo(json.dumps([_as_json(letter) for letter in shown[-last:]]))
         return
-    table = Table("number", "arrived", "reason", "place", "detail")
+    table = new_table("number", "arrived", "reason", "place", "detail")
     for letter in shown[-last:]:
         table.add_row(
             str(letter.number),
@@ -46,7 +44,7 @@ def show_letters(
             cell(letter.place),
             cell(letter.headers.get("detail", "")),
         )
-    Console().print(table)
+    show_table(table)
     typer.echo(f"{min(last, len(shown))} of {len(shown)}")
 
 

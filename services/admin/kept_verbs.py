@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from rich.console import Console
 from rich.table import Column, Table
 
 from libs.settings import load_settings
 from services.admin.contradictions import of_retention
 from services.admin.retention import Kept, keep, kept, months, words
-from services.admin.running import refuse, with_client
+from services.admin.running import new_table, refuse, show_table, with_client
 from services.admin.settings import InitSettings
 
 _APPLY = Annotated[bool, typer.Option("--apply", help="Carry it out.")]
@@ -30,7 +29,7 @@ def retention(apply: _APPLY = False) -> None:
         return before, _table_of(await months(client), days)
 
     before, table = with_client(settings.clickhouse, run)
-    Console().print(table)
+    show_table(table)
     if before.days == days:
         typer.echo(f"raw events are kept {words(days)}, as it is set")
     elif apply:
@@ -44,7 +43,7 @@ def retention(apply: _APPLY = False) -> None:
 def _table_of(found: list[tuple[str, datetime, int, int]], days: int) -> Table:
     """`found`: month, its newest row, rows, bytes."""
     right = [Column(name, justify="right") for name in ("rows", "MB", "days left, as set")]
-    table = Table("month", *right)
+    table = new_table("month", *right)
     now = datetime.now(UTC)
     for month, newest, rows, size in found:
         left = max(0, days - (now - newest).days) if days else "all"

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from rich.console import Console
 from rich.table import Column, Table
 
 from libs.access.api_keys import ApiKey, Mode, Scope
@@ -28,7 +27,7 @@ from services.admin.keys import (
     spelt_events,
     with_rates,
 )
-from services.admin.running import cell, fail, with_client
+from services.admin.running import cell, fail, new_table, show_table, with_client
 from services.admin.settings import KeySettings, KeyTableSettings, TablesSettings
 
 app = typer.Typer(help="Make, list, change, rotate and revoke API keys.", no_args_is_help=True)
@@ -99,7 +98,7 @@ def show(as_json_: _JSON = False) -> None:
     if as_json_:
         typer.echo(json.dumps([as_json(key, uses.get(key.id)) for key in keys]))
     else:
-        Console().print(_table_of(keys, uses))
+        show_table(_table_of(keys, uses))
 
 
 @app.command("set-rate")
@@ -177,12 +176,12 @@ def log_(
     if as_json_:
         typer.echo(json.dumps([_change_as_json(change) for change in changes]))
         return
-    table = Table("when (UTC)", Column("id", no_wrap=True), "project", "what", "detail", "by")
+    table = new_table("when (UTC)", Column("id", no_wrap=True), "project", "what", "detail", "by")
     for one in changes:
         when = f"{one.changed_at:%Y-%m-%d %H:%M:%S}"
         by = cell(one.changed_by)
         table.add_row(when, one.key_id, one.project_id, one.change, cell(one.detail), by)
-    Console().print(table)
+    show_table(table)
 
 
 @app.command("activity")
@@ -197,13 +196,16 @@ def activity(
     if as_json_:
         typer.echo(json.dumps([_activity_as_json(*one) for one in found]))
         return
-    table = Table(
-        Column("id", no_wrap=True), "project", "label", "requests", "refused", "limited", "failed",
-        "events rejected",
-    )  # fmt: skip
+    numbers = ("requests", "refused", "limited", "failed", "rejected")
+    table = new_table(
+        Column("id", no_wrap=True),
+        "project",
+        "label",
+        *(Column(name, no_wrap=True, justify="right") for name in numbers),
+    )
     for key_id, project_id, label, one in found:
         table.add_row(key_id, project_id, cell(label), *map(str, astuple(one)))
-    Console().print(table)
+    show_table(table)
 
 
 def _activity_as_json(key_id: str, project_id: str, label: str, one: Activity) -> dict[str, object]:
@@ -256,7 +258,7 @@ def _show(secret: str, stored: ApiKey, as_json_: bool) -> None:
 
 def _table_of(keys: list[ApiKey], uses: dict[str, datetime]) -> Table:
     whole_id = Column("id", no_wrap=True)  # the other verbs ask for it
-    table = Table(whole_id, "project", "mode", "scopes", "rates", "label", "used", "state")
+    table = new_table(whole_id, "project", "mode", "scopes", "rates", "label", "used", "state")
     for key in keys:
         used_at = uses.get(key.id)
         table.add_row(

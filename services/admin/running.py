@@ -9,12 +9,16 @@ import typer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
+from rich.console import Console
+from rich.table import Column, Table
 from rich.text import Text
 
 from libs.clickhouse.connection import connect, first_line
 from libs.clickhouse.migrations import MigrationError
 from libs.settings import ClickHouseSettings
 from services.admin.backups import BackupError
+
+_CHARACTERS_FOR_PROGRAMS = 10_000
 
 T = TypeVar("T")
 
@@ -48,6 +52,18 @@ def _escape(character: str) -> str:
 def cell(text: str) -> Text:
     """A cell of a table that shows what others wrote: their brackets are no markup."""
     return Text(printable(text))
+
+
+def new_table(*columns: Column | str) -> Table:
+    """A table without lines, for a terminal of 80 characters: what is longer is never cut off."""
+    folded = (Column(one, overflow="fold") if isinstance(one, str) else one for one in columns)
+    return Table(*folded, box=None, pad_edge=False)
+
+
+def show_table(table: Table) -> None:
+    """Print a table. Where no terminal shows it a program reads it: each row is one line then."""
+    width = None if sys.stdout.isatty() else _CHARACTERS_FOR_PROGRAMS
+    Console(width=width).print(table)
 
 
 def with_client(settings: ClickHouseSettings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from libs.settings import load_settings
@@ -16,7 +15,7 @@ from services.admin.doctor.examination import CHECKS, examine
 from services.admin.doctor.findings import EXIT_CODES, Finding, Status, as_json, worst
 from services.admin.doctor.installation import installation
 from services.admin.doctor.metrics import write_metrics
-from services.admin.running import printable
+from services.admin.running import new_table, printable
 from services.admin.settings import DoctorSettings
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
@@ -65,7 +64,7 @@ async def _examine(settings: DoctorSettings, left_out: set[str]) -> dict[str, Fi
 
 def screen(found: dict[str, Finding]) -> Group:
     """All of it for people."""
-    table = Table("check", "", "seen", box=None, pad_edge=False)
+    table = new_table("check", "", "seen")
     for name, finding in found.items():
         table.add_row(name, Text(finding.status, _STYLES[finding.status]), _told(finding))
     numbers = {
