@@ -93,6 +93,8 @@ class Admission:
         self._limit_here(request, key)
         if self._rates.per_key is not None:
             await self._limit_key(request, key, self._rates.per_key)
+        if (fault := request.scope["state"].get("fault")) is not None:  # of its head
+            raise fault
         if key.project_id != project_id or scope not in key.scopes:
             raise Problem(
                 403, "forbidden", f"The key needs the scope {scope.value} and this project."

@@ -19,6 +19,7 @@ from libs.http.connections import Slot
 from libs.http.heads import MAX_HEADER_LINES
 from libs.http.problems import Problem
 from libs.http.refusals import MAX_WAITING, TOO_MANY_WAIT
+from libs.http.targets import RAW_TARGET, with_encoded_target
 
 
 class _Faulty(Exception):  # noqa: N818 - the parser ends with any exception
@@ -59,17 +60,32 @@ class ParsingProtocol(HttpToolsProtocol):
     _read = b""  # what is being parsed
     _line_begun = b""  # the end of what was received before, in which a request's line may begin
     _is_other_protocol = False
+    _has_raw_target = False  # the request on its way is to be refused by the app
     kept_bytes = 0  # received for requests that are not whole, or wait
 
     def parse(self, data: bytes) -> Problem | None:
         """Read what came; returns why it must be refused, if it must."""
         self.received_bytes += len(data)
+        is_between, due = self.is_whole and not self.in_head, self.due
+        problem = self._parse(data)
+        if problem is not heads.INVALID_TARGET or not is_between or self.due != due:
+            return problem
+        encoded = with_encoded_target(data)
+        if encoded is None:
+            return problem
+        self._has_raw_target = True
+        self.parser = httptools.HttpRequestParser(self)
+        return self._parse(encoded)
+
+    def _parse(self, data: bytes) -> Problem | None:
         self._holds = not self.is_whole
         self._read = data
         rest: bytes | memoryview = data
         try:
             while rest:
                 rest = self._feed(rest)
+        except httptools.HttpParserInvalidURLError:
+            return heads.INVALID_TARGET
         except httptools.HttpParserError as error:
             cause = error.__context__
             return cause.problem if isinstance(cause, _Faulty) else heads.INVALID
@@ -174,6 +190,9 @@ class ParsingProtocol(HttpToolsProtocol):
             self._check_head()
             super().on_headers_complete()
             self.scope["state"]["connection"] = self.slot
+            if self._has_raw_target:
+                self._has_raw_target = False
+                self.scope["state"]["fault"] = RAW_TARGET
             self.cycle.keep_alive &= not self.config.is_stopping
             self._line_begun, self._is_other_protocol = b"", False
             self.transport.is_receiving = self.is_begun = True

@@ -1,5 +1,6 @@
 """Who may read and write what: keys as the command makes them, on both services."""
 
+import http.client
 import json
 from typing import Any
 
@@ -155,6 +156,32 @@ def test_request_is_refused_when_the_rate_of_its_key_is_used_up(
     assert_problem(responses[-1], 429, "rate_limited")
     assert responses[-1].headers["X-RateLimit-Remaining"] == "0"
     assert 1 <= int(responses[-1].headers["Retry-After"]) <= 61
+
+
+def test_bytes_beyond_ascii_in_a_url_are_refused_at_the_keys_cost(
+    stack: Stack, project: Project
+) -> None:
+    key = _new_key(stack, project, "--scope", "analytics:read", "--rate", "100")
+    stack.wait_until_key_works(project.id, key["key"])
+    path = stack.analytics_url(project.id).removeprefix(stack.services["query"].url)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.services["query"].port, timeout=30)
+    statuses, left = [], []
+    for target in (path, f"{path}?category=usag\xe9", f"{path}?category=usage"):
+        # What `http.client` sends of a URL it writes as Latin-1 where it is let.
+        connection._encode_request = lambda line: line.encode("latin-1")  # type: ignore[attr-defined]
+        connection._validate_path = lambda _: None  # type: ignore[attr-defined]
+        connection.request("GET", target, headers=bearer(key["key"]))
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+        left.append(int(answer.headers["X-RateLimit-Remaining"]))
+        statuses.append(answer.status)
+        if answer.status == 400:
+            assert said["code"] == "invalid_http"
+            assert "percent-encoded" in said["detail"]
+    connection.close()
+
+    assert statuses == [200, 400, 200]
+    assert [left[0] - one for one in left] == [0, 1, 2]
 
 
 def test_events_are_refused_when_the_limit_of_their_key_is_used_up(
