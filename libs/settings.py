@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,7 +26,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FilePath,
     SecretStr,
     ValidationError,
     model_validator,
@@ -44,7 +44,9 @@ Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
 # How alike a name must be to one of ours to be told.
 _NEARLY = 0.8
-_SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_LAST_PORT = 65_535
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BLOCK = re.compile(r'field "(\w+)"')
 # As RFC 7628 has them; `auth` is the token itself.
 _EXTENSION = re.compile(r"(?!auth=)[A-Za-z]+=[!-~]+")
@@ -99,16 +101,46 @@ Networks = Annotated[
 def _is_address_list(text: str) -> str:
     """What Kafka's client will take; it would find out later, and try for ever."""
     servers = [server.strip() for server in text.split(",")]
-    if not all(_SERVER.fullmatch(server) for server in servers):
+    ports = [found[1] for found in map(_SERVER.fullmatch, servers) if found is not None]
+    if len(ports) < len(servers) or not all(0 < int(port) <= _LAST_PORT for port in ports):
         raise ValueError("must be host:port, several separated by commas")
     return ",".join(servers)
 
 
-def _is_url_without_user(url: str) -> str:
-    """Refuse one with a password: it would stand in logs, and beside another one."""
-    if "@" in urlsplit(url).netloc:
+def _is_topic(name: str) -> str:
+    """What Kafka takes for the name of a topic."""
+    if not _TOPIC.fullmatch(name) or name in (".", ".."):
+        raise ValueError("must be 1 to 249 characters of A-Z a-z 0-9 . _ -")
+    return name
+
+
+Topic = Annotated[str, AfterValidator(_is_topic)]
+
+
+def _is_url_of_a_server(url: str) -> str:
+    """A server and nothing else. One with a password would stand in logs, and beside another."""
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_server = False
+    if not is_server or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("must be http://host:port or https://host:port")
+    if "@" in parts.netloc:
         raise ValueError("must name no user or password: USER and PASSWORD do")
     return url
+
+
+def _can_be_read(path: Path) -> Path:
+    """Tried, as a file in a folder that may not be entered does not even tell that it is one."""
+    try:
+        with path.open("rb"):
+            return path
+    except OSError:
+        raise ValueError("must name a file that can be read") from None
+
+
+ReadableFile = Annotated[Path, AfterValidator(_can_be_read)]
 
 
 def _is_command(text: str) -> str:
@@ -156,8 +188,8 @@ class KafkaSettings(Block):
     bootstrap_servers: Annotated[str, AfterValidator(_is_address_list)] = Field(
         description="`host:port`, several separated by commas"
     )
-    events_topic: str = Field("events", description="the topic of events")
-    dead_letter_topic: str = Field(
+    events_topic: Topic = Field("events", description="the topic of events")
+    dead_letter_topic: Topic = Field(
         "events.dead-letter", description="the topic of lines that are no valid event"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -172,7 +204,7 @@ class KafkaSettings(Block):
         None, description="of the user; for `SASL` alone, and not for `OAUTHBEARER`"
     )
     password: Secret | None = Field(None, description="likewise")
-    token_file: FilePath | None = Field(
+    token_file: ReadableFile | None = Field(
         None,
         description="with [a token](operating.md#tokens-for-kafka) for `OAUTHBEARER`, read anew for"
         " each connection",
@@ -187,13 +219,13 @@ class KafkaSettings(Block):
         description="what brokers want to know beside a token:"
         " `logicalCluster=lkc-1,identityPoolId=pool-1`",
     )
-    ca_file: FilePath | None = Field(
+    ca_file: ReadableFile | None = Field(
         None, description="PEM: who signs the brokers' certificates, if the system does not know"
     )
-    certificate_file: FilePath | None = Field(
+    certificate_file: ReadableFile | None = Field(
         None, description="PEM: a certificate of ours, where brokers ask for one; with `KEY_FILE`"
     )
-    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+    key_file: ReadableFile | None = Field(None, description="PEM: the key of that certificate")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -230,8 +262,8 @@ class KafkaSettings(Block):
 class ClickHouseSettings(Block):
     """Where the events are counted. Each service has a user of its own with the least it needs."""
 
-    url: Annotated[str, AfterValidator(_is_url_without_user)] = Field(
-        description="`http://host:port` or `https://host:port`", pattern=r"^https?://"
+    url: Annotated[str, AfterValidator(_is_url_of_a_server)] = Field(
+        description="`http://host:port` or `https://host:port`"
     )
     user: str = Field(description="[one for each service](operating.md#clickhouse-users)")
     password: Secret = Field(description="of that user")
@@ -239,13 +271,13 @@ class ClickHouseSettings(Block):
         "ragtime", description="where the tables are; letters, digits and `_`"
     )
     timeout_s: Seconds = Field(30.0, description="how long a statement may take")
-    ca_file: FilePath | None = Field(
+    ca_file: ReadableFile | None = Field(
         None, description="PEM: who signs the server's certificate, if the system does not know"
     )
-    cert_file: FilePath | None = Field(
+    cert_file: ReadableFile | None = Field(
         None, description="PEM: a certificate of ours, where the server asks; with `KEY_FILE`"
     )
-    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+    key_file: ReadableFile | None = Field(None, description="PEM: the key of that certificate")
 
     @model_validator(mode="after")
     def _files_fit(self) -> Self:
@@ -309,13 +341,15 @@ class RateLimitSettings(Block):
         default=None,
         description="Valkey or Redis that all replicas share; see [limits](operating.md#limits)",
     )
-    store_ca_file: FilePath | None = Field(
+    store_ca_file: ReadableFile | None = Field(
         None, description="PEM: who signs the store's certificate, if the system does not know"
     )
-    store_cert_file: FilePath | None = Field(
+    store_cert_file: ReadableFile | None = Field(
         None, description="PEM: a certificate of ours, where the store asks; with `STORE_KEY_FILE`"
     )
-    store_key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+    store_key_file: ReadableFile | None = Field(
+        None, description="PEM: the key of that certificate"
+    )
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )
@@ -407,13 +441,13 @@ class TraceSettings(Block):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="of the requests that no caller has decided about"
     )
-    ca_file: FilePath | None = Field(
+    ca_file: ReadableFile | None = Field(
         None, description="PEM: who signs the collector's certificate, if the system does not know"
     )
-    cert_file: FilePath | None = Field(
+    cert_file: ReadableFile | None = Field(
         None, description="PEM: a certificate of ours, where the collector asks; with `KEY_FILE`"
     )
-    key_file: FilePath | None = Field(None, description="PEM: the key of that certificate")
+    key_file: ReadableFile | None = Field(None, description="PEM: the key of that certificate")
 
     @model_validator(mode="after")
     def _files_fit(self) -> Self:
@@ -492,11 +526,22 @@ def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[st
     """One line for each wrong setting, by the name of its environment variable; never a value."""
     prefix = settings.model_config.get("env_prefix", "")
     lines = [
-        f"{prefix}{'__'.join(path).upper()}: {error['msg']}"
+        f"{prefix}{'__'.join(path).upper()}: {_told_of(settings, error, path)}"
         for error in errors.errors(include_url=False, include_input=False, include_context=False)
         for path in _places(settings, error)
     ]
     return [*dict.fromkeys(lines)]
+
+
+def _told_of(settings: type[BaseModel], error: ErrorDetails, path: list[str]) -> str:
+    """What is wrong with a setting; of one that nobody knows also which one is meant."""
+    block = settings.model_fields[path[0]].annotation
+    is_unknown = error["type"] == "extra_forbidden" and len(path) > 1
+    if not is_unknown or not (isinstance(block, type) and issubclass(block, Block)):
+        return error["msg"]
+    meant = get_close_matches(path[-1], block.model_fields, n=1, cutoff=_NEARLY)
+    right = "".join(f"; {one.upper()} is one" for one in meant)
+    return f"there is no such setting{right}"
 
 
 def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:

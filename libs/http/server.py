@@ -16,11 +16,11 @@ from libs.http.configuration import Configuration
 from libs.http.connections import Connections
 from libs.http.cors import Cors, Origins
 from libs.http.protocol import EVERY_ANSWER, Protocol
+from libs.http.sockets import socket_of_both_kinds
 from libs.settings import DoorSettings, DoorStopSettings
 from libs.stopping import exit_when_told
 from libs.telemetry.logs import get_logger
 
-_ANY_ADDRESS = "::"
 _BACKLOG = 2048  # uvicorn's
 
 _TICK_S = 0.1
@@ -50,13 +50,8 @@ def serve(
 
 
 def _sockets(settings: DoorSettings) -> list[socket.socket] | None:
-    """For `::` one that takes IPv4 too: asyncio's own would take IPv6 alone."""
-    if settings.host != _ANY_ADDRESS or not socket.has_dualstack_ipv6():
-        return None
-    place = (settings.host, settings.port)
-    return [
-        socket.create_server(place, family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
-    ]
+    own = socket_of_both_kinds(settings.host, settings.port, _BACKLOG)
+    return None if own is None else [own]
 
 
 def configuration(

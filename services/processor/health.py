@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from libs.http.sockets import socket_of_both_kinds
 from libs.settings import HttpSettings
 from libs.telemetry.checks import show_checks
 from libs.telemetry.metrics import shown_by
 
 # Two looks and the time-outs in them take a third of it.
 _LOOKS_WITHIN_S = 60.0
+_BACKLOG = 128
 
 
 @dataclass(slots=True)
@@ -81,7 +83,14 @@ async def serve_health(settings: HttpSettings, health: Health) -> AsyncIterator[
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await _site(runner, settings).start()
         yield
     finally:
         await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, settings: HttpSettings) -> web.BaseSite:
+    own = socket_of_both_kinds(settings.host, settings.port, _BACKLOG)
+    if own is not None:
+        return web.SockSite(runner, own)
+    return web.TCPSite(runner, settings.host, settings.port)

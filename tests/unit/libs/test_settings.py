@@ -125,6 +125,13 @@ def test_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RAGTIME_HTTP", "s3cret", "must be JSON"),
         ("RAGTIME_CLICKHOUSE__URL", "http://u:s3cret@clickhouse:8123", "must name no user"),
         ("RAGTIME_CLICKHOUSE__USER", "", "Field required"),
+        ("RAGTIME_CLICKHOUSE__URL", "http://", "must be http://host:port"),
+        ("RAGTIME_CLICKHOUSE__URL", "clickhouse:8123", "must be http://host:port"),
+        ("RAGTIME_CLICKHOUSE__URL", "http://clickhouse:99999", "must be http://host:port"),
+        ("RAGTIME_CLICKHOUSE__URL", "http://clickhouse:port", "must be http://host:port"),
+        ("RAGTIME_CLICKHOUSE__URL", "http://clickhouse/?user=s3cret", "must be http://host:port"),
+        ("RAGTIME_CLICKHOUSE__TIMEOUT", "3", "no such setting; TIMEOUT_S is one"),
+        ("RAGTIME_CLICKHOUSE__COLOUR", "3", "there is no such setting"),
     ],
 )
 def test_wrong_value_is_one_line_by_its_variable_and_is_not_shown(
@@ -146,7 +153,8 @@ def test_wrong_value_is_one_line_by_its_variable_and_is_not_shown(
 
 
 @pytest.mark.parametrize(
-    "servers", ["kafka", "kafka:", "kafka:x", ":9092", "a:1;b:2", "kafka://a:1"]
+    "servers",
+    ["kafka", "kafka:", "kafka:x", ":9092", "a:1;b:2", "kafka://a:1", "kafka:99999", "a:1,b:0"],
 )
 def test_bootstrap_servers_are_refused_when_kafkas_client_could_not_read_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], servers: str
@@ -156,6 +164,19 @@ def test_bootstrap_servers_are_refused_when_kafkas_client_could_not_read_them(
     with pytest.raises(SystemExit):
         load_settings(Settings)
     assert "must be host:port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "..", "é", "a" * 250])
+def test_topic_is_refused_when_kafka_would_not_have_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for variable, value in (NEEDED | {"RAGTIME_KAFKA__EVENTS_TOPIC": name}).items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("RAGTIME_KAFKA__EVENTS_TOPIC: ")
+    assert "1 to 249 characters" in told
 
 
 def test_bootstrap_servers_are_taken_with_blanks_and_in_brackets(
@@ -217,7 +238,10 @@ _TOKEN = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER"}
         ({"CA_FILE": __file__}, "files of certificates belong to"),
         ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": __file__}, "cannot be read"),
         ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": __file__}, "belong together"),
-        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/no/such/file"}, "does not point to a file"),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/no/such/file"},
+            "must name a file that can be read",
+        ),
         ({"TOKEN_FILE": __file__}, "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to"),
         (_TOKEN, "TOKEN_FILE or TOKEN_COMMAND, one of both, belongs to"),
         (
@@ -228,7 +252,7 @@ _TOKEN = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER"}
             _TOKEN | {"TOKEN_FILE": __file__, "USERNAME": "u", "PASSWORD": "s3cret"},
             "and not to OAUTHBEARER",
         ),
-        (_TOKEN | {"TOKEN_FILE": "/no/such/file"}, "does not point to a file"),
+        (_TOKEN | {"TOKEN_FILE": "/no/such/file"}, "must name a file that can be read"),
         (_TOKEN | {"TOKEN_COMMAND": "no-such-command s3cret"}, "must be a command that is there"),
         (_TOKEN | {"TOKEN_COMMAND": "cat 's3cret"}, "must be a command that is there"),
         ({"SASL_EXTENSIONS": "a=b"}, "SASL_EXTENSIONS belong to SASL by OAUTHBEARER"),
@@ -293,7 +317,7 @@ _TLS = {
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"CA_FILE": "/no/such/file"}, "does not point to a file"),
+        ({"CA_FILE": "/no/such/file"}, "must name a file that can be read"),
         ({"CA_FILE": __file__}, "a file of certificates, or the key, cannot be read"),
         ({"CERT_FILE": __file__}, "belong together"),
         ({"KEY_FILE": __file__}, "belong together"),
