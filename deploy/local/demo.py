@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.local import supervision
 from deploy.local.credentials import write_private
-from deploy.local.environments import admin_environment, plain_environment
+from deploy.local.environments import admin_environment, past_proxies, plain_environment
 from deploy.local.health import status_of
 from deploy.local.layout import CHECKOUT, PYTHON, Layout, StackError
 from deploy.local.ports import Ports
@@ -42,7 +42,7 @@ def ragtime(arguments: list[str], environment: dict[str, str], *, show: bool = F
 
 def write_environments(where: Layout, ports: Ports) -> None:
     """The files that others read. The ports may differ from those of the last start."""
-    write_private(where.ragtime_env, lines(admin_environment(where, ports)))
+    write_private(where.ragtime_env, lines(admin_environment(where, ports) | past_proxies()))
     if where.demo_env.exists():
         kept = read_environment(where.demo_env)
         _write_demo(where, ports, kept["RT_LIVE_KEY"], kept["RT_TEST_KEY"])

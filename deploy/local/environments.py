@@ -65,7 +65,12 @@ def plain_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("GATEWAY_", "RT_", "RAGTIME_")) or name == "RAGTIME_LOCAL_DIR"
     }
-    # A proxy that leads out of this machine is no way to its own ports.
-    for name in ("NO_PROXY", "no_proxy"):
-        plain[name] = ",".join(filter(None, (plain.get(name), "127.0.0.1,localhost")))
-    return plain
+    return plain | past_proxies()
+
+
+def past_proxies() -> dict[str, str]:
+    """A proxy that leads out of this machine is no way to its own ports; free of blanks."""
+    return {
+        name: ",".join([*os.environ.get(name, "").split(), "127.0.0.1,localhost"])
+        for name in ("NO_PROXY", "no_proxy")
+    }

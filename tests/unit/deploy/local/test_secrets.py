@@ -74,12 +74,14 @@ def test_settings_of_another_stack_stay_out_when_a_process_starts(
     monkeypatch.setenv("RAGTIME_LOG__LEVEL", "debug")
     monkeypatch.setenv("RT_LIVE_KEY", "rt_live_x")
     monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
 
     plain = plain_environment()
 
     assert "RAGTIME_LOG__LEVEL" not in plain
     assert "RT_LIVE_KEY" not in plain
     assert plain["no_proxy"] == "example.org,127.0.0.1,localhost"
+    assert plain["NO_PROXY"] == "127.0.0.1,localhost"
 
 
 def test_configuration_of_the_process_manager_names_all_and_holds_no_secret(
