@@ -64,6 +64,13 @@ class FakeProducer:
         self.is_started = False
         self.is_stopped = False
 
+    @property
+    def client(self) -> "FakeProducer":
+        return self
+
+    async def force_metadata_update(self) -> bool:
+        return not self._kafka.is_away
+
     async def start(self) -> None:
         if self._kafka.is_away:
             raise KafkaConnectionError("no broker")

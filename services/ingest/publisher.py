@@ -11,7 +11,7 @@ outcome. Until there is a producer nothing is taken.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from libs.telemetry.spans import Publishing, Traces
 
 _RETRY_INTERVAL_S = 2.0
+_PROBE_INTERVAL_S = 5.0
 _RETRY_AFTER_S = "3"
 
 # Open requests have had their grace before that.
@@ -77,8 +78,17 @@ class Line(Struct, gc=False):
     entry: bytes
 
 
+class Client(Protocol):
+    """What is used of aiokafka's client."""
+
+    def force_metadata_update(self) -> Awaitable[bool]: ...
+
+
 class Producer(Protocol):
     """What is used of aiokafka's producer."""
+
+    @property
+    def client(self) -> Client: ...
 
     async def start(self) -> None: ...
 
@@ -196,6 +206,7 @@ class Publisher:
         self._open: dict[int, Record] = {}
         self._sending: dict[int, int] = {}
         self._sent_at: dict[Record, float] = {}  # of those without an outcome; monotonic
+        self._heard_at = 0.0  # from a broker; monotonic
         self._linger: asyncio.TimerHandle | None = None
         self._pending = Shares(settings.max_pending_bytes, share)
         PENDING_BYTES.set_function(lambda: self._pending.used)
@@ -203,23 +214,36 @@ class Publisher:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a producer, and Kafka acknowledges what it sends.
+        """Whether there is a producer, Kafka acknowledges what it sends, and answers when nothing
+        is sent.
 
         A record that a dead broker should take has no outcome until a broker lives again.
         """
-        oldest = min([*self._sent_at.values()], default=None)  # the metrics ask in another thread
-        is_late = oldest is not None and time.monotonic() - oldest > self._settings.timeout_s
-        return self._producer is not None and not is_late
+        now, timeout_s = time.monotonic(), self._settings.timeout_s
+        oldest = min([*self._sent_at.values()], default=now)  # the metrics ask in another thread
+        is_silent = now - self._heard_at > timeout_s + _PROBE_INTERVAL_S
+        return self._producer is not None and now - oldest <= timeout_s and not is_silent
 
     async def run(self) -> None:
         """Keep a producer: wait for Kafka, and replace the producer whenever it broke."""
         while True:
             self._broken.clear()
             producer = await self._start_producer()
-            self._producer = producer
+            self._producer, self._heard_at = producer, time.monotonic()
             log.info("kafka.ready", topic=self._topic, partitions=self._partitions)
-            await self._broken.wait()
+            probing = asyncio.create_task(self._probe(producer.client))
+            try:
+                await self._broken.wait()
+            finally:
+                probing.cancel()
             self._spawn(_close(producer))
+
+    async def _probe(self, client: Client) -> None:
+        """Ask again and again whether a broker is there: while nobody sends, nothing else tells."""
+        while True:
+            await asyncio.sleep(_PROBE_INTERVAL_S)
+            if await client.force_metadata_update():
+                self._heard_at = time.monotonic()
 
     async def stop(self) -> None:
         """Send what is open and wait for what is on its way, as long as there is time."""
@@ -337,6 +361,7 @@ class Publisher:
                 span.end(error)
             self._give_up(producer, error)
         else:
+            self._heard_at = time.monotonic()
             record.settle(is_taken=True)
             if span is not None:
                 span.end()

@@ -8,6 +8,7 @@ import pytest
 
 from libs.events.partitions import partition_of
 from libs.events.record_index import ENTRY_BYTES, HEADER, entries_of
+from services.ingest import publisher as publisher_module
 from services.ingest.publisher import Line, Publisher, UnavailableError
 from services.ingest.settings import PublishSettings
 from tests.fakes_kafka import FakeKafka
@@ -162,6 +163,20 @@ async def test_service_is_not_ready_while_kafka_acknowledges_nothing() -> None:
         await until(lambda: not publisher.is_ready)
         kafka.release()
         await until(lambda: publisher.is_ready)
+
+
+async def test_service_is_not_ready_while_kafka_is_away_and_nobody_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher_module, "_PROBE_INTERVAL_S", 0.01)
+    kafka = FakeKafka(partitions=1)
+
+    async with _publisher(kafka, PublishSettings(timeout_s=0.05)) as publisher:
+        kafka.is_away = True
+        await until(lambda: not publisher.is_ready)
+        kafka.is_away = False
+        await until(lambda: publisher.is_ready)
+        assert len(kafka.producers) == 1
 
 
 async def test_publish_is_unavailable_at_once_when_there_is_no_room() -> None:
