@@ -656,6 +656,24 @@ def test_doctor_asks_all_pods_and_may_when_it_runs_by_the_clock() -> None:
     assert len(to_pods) == len(SERVICES)
 
 
+def command_of_doctor(objects: list[Json]) -> list[str]:
+    """What the doctor's job runs behind `ragtime`."""
+    (job,) = (
+        one["spec"]["jobTemplate"]["spec"]
+        for one in objects
+        if one["kind"] == "CronJob" and one["metadata"]["name"].endswith("-doctor")
+    )
+    command: list[str] = job["template"]["spec"]["containers"][0]["command"]
+    assert command[:3] == ["python", "-m", "services.admin"]
+    return command[3:]
+
+
+def test_job_of_the_doctor_passes_with_warnings_which_default_values_give() -> None:
+    text = render(*with_values({"admin.doctor.schedule": "@hourly"}))
+
+    assert command_of_doctor(manifests(text)) == ["doctor", "--warnings-pass"]
+
+
 def test_cluster_needs_no_operator_when_nothing_is_said() -> None:
     kinds = {one["apiVersion"] for one in manifests(render(*values_file("required")))}
     assert not [one for one in kinds if "coreos" in one or "keda" in one]

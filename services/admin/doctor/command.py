@@ -32,6 +32,9 @@ def doctor(
     skip: Annotated[
         list[str] | None, typer.Option(help="Leave a check out; may be given several times.")
     ] = None,
+    warnings_pass: Annotated[
+        bool, typer.Option("--warnings-pass", help="Exit 0 where all that is found is warnings.")
+    ] = False,
 ) -> None:
     """Look at everything, and say what to do; exit 0: all is well, 1: warnings, 2: failures."""
     left_out = set(skip or ())
@@ -53,7 +56,9 @@ def doctor(
         typer.echo(json.dumps(as_json(found, datetime.now(UTC))))
     else:
         Console().print(screen(found))
-    raise typer.Exit(EXIT_CODES[worst(finding.status for finding in found.values())])
+    verdict = worst(finding.status for finding in found.values())
+    passes = warnings_pass and verdict is Status.WARN
+    raise typer.Exit(EXIT_CODES[Status.OK if passes else verdict])
 
 
 async def _examine(settings: DoctorSettings, left_out: set[str]) -> dict[str, Finding]:
