@@ -25,7 +25,7 @@ _FOREIGN: dict[str, set[str]] = {
     "process_resident_memory_bytes": set(),
     "process_open_fds": set(),
     "process_max_fds": set(),
-    # What `ragtime doctor --metrics` writes.
+    # What `ragtime doctor` writes (--metrics) or pushes (--push).
     "ragtime_doctor_check": {"check"},
     "ragtime_doctor_examined_timestamp_seconds": set(),
 }

@@ -139,6 +139,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "no ClickHouse": ({"clickhouse.url": ""}, "say where ClickHouse answers HTTP"),
     "native protocol": ({"clickhouse.url": "tcp://c:9000"}, "http://host:port"),
     "password in a URL": ({"clickhouse.url": "http://u:p@c:8123"}, "holds a user or a password"),
+    "push by nobody": (
+        {"admin.doctor.pushgateway": "http://p:9091"},
+        "say when the doctor runs, as admin.doctor.schedule",
+    ),
+    "password in a push": (
+        {"admin.doctor": {"schedule": "@hourly", "pushgateway": "http://u:p@p:9091"}},
+        "admin.doctor.pushgateway holds a user or a password",
+    ),
+    "push to no address": (
+        {"admin.doctor": {"schedule": "@hourly", "pushgateway": "p:9091"}},
+        "at '/admin/doctor/pushgateway'",
+    ),
     "no passwords": ({"clickhouse.existingSecret": ""}, "name the Secret that holds the password"),
     "no pepper": ({"access.existingSecret": ""}, "name the Secret that holds the pepper"),
     "more processors than partitions": (
@@ -654,6 +666,77 @@ def test_doctor_asks_all_pods_and_may_when_it_runs_by_the_clock() -> None:
         one for one in policies["admin"]["spec"]["egress"] if one["ports"][0]["port"] == "http"
     ]
     assert len(to_pods) == len(SERVICES)
+
+
+def command_of_doctor(objects: list[Json]) -> list[str]:
+    """What the doctor's job runs behind `ragtime`."""
+    (job,) = (
+        one["spec"]["jobTemplate"]["spec"]
+        for one in objects
+        if one["kind"] == "CronJob" and one["metadata"]["name"].endswith("-doctor")
+    )
+    command: list[str] = job["template"]["spec"]["containers"][0]["command"]
+    assert command[:3] == ["python", "-m", "services.admin"]
+    return command[3:]
+
+
+def test_job_of_the_doctor_passes_with_warnings_which_default_values_give() -> None:
+    text = render(*with_values({"admin.doctor.schedule": "@hourly"}))
+
+    assert command_of_doctor(manifests(text)) == ["doctor", "--warnings-pass"]
+
+
+def test_job_of_the_doctor_pushes_with_the_labels_that_its_rules_ask_for() -> None:
+    objects = manifests(render(*values_file("everything")))
+    words = command_of_doctor(objects)
+    pushed = dict(one.split("=") for at, one in enumerate(words) if words[at - 1] == "--label")
+    (made,) = (one for one in objects if one["kind"] == "PrometheusRule")
+    (rules,) = (one["rules"] for one in made["spec"]["groups"] if one["name"] == "ragtime-doctor")
+
+    assert words[:4] == [
+        "doctor",
+        "--warnings-pass",
+        "--push",
+        "http://pushgateway.monitoring:9091",
+    ]
+    assert pushed == {"namespace": "default", "app_kubernetes_io_instance": "release"}
+    for rule in rules:
+        asked = re.findall(r'(\w+)="([^"]*)"', rule["expr"])
+        assert dict(asked) == pushed, rule["alert"]
+
+
+def test_rules_on_the_doctor_are_left_out_when_nothing_is_pushed() -> None:
+    values = {
+        "admin.doctor.schedule": "@hourly",
+        "monitoring.rules.enabled": True,
+        "serviceMonitor.enabled": True,
+        "networkPolicy.metricsFrom": [{"podSelector": {}}],
+    }
+    (made,) = (
+        one for one in manifests(render(*with_values(values))) if one["kind"] == "PrometheusRule"
+    )
+    written = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+
+    names = [one["name"] for one in written if one["name"] != "ragtime-doctor"]
+    assert [one["name"] for one in made["spec"]["groups"]] == names
+    assert len(names) == len(written) - 1
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://p:9091", 9091), ("http://p/prefix", 80), ("https://p", 443)],
+)
+def test_doctor_alone_reaches_the_pushgateway_when_policies_are_on(url: str, port: int) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
+    values = {
+        "admin.doctor": {"schedule": "@hourly", "pushgateway": url},
+        "networkPolicy.pushgatewayTo": peers,
+    }
+    policies = of_kind(manifests(render(*with_values(values))), "NetworkPolicy")
+
+    to_it = {"ports": [{"protocol": "TCP", "port": port}], "to": peers}
+    reach = {part for part, one in policies.items() if to_it in one["spec"]["egress"]}
+    assert reach == {"admin"}
 
 
 def test_cluster_needs_no_operator_when_nothing_is_said() -> None:

@@ -1,4 +1,4 @@
-"""What was found as a file of metrics, for node_exporter's collector of text files."""
+"""What was found as metrics, and as a file for node_exporter's collector of text files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from services.admin.doctor.findings import EXIT_CODES, Finding
 
 
-def write_metrics(path: Path, found: Mapping[str, Finding]) -> None:
-    """Write the file, whole or not at all. Raises OSError where that cannot be done."""
+def metrics_of(found: Mapping[str, Finding]) -> CollectorRegistry:
+    """All of it as metrics, and that it was found now."""
     registry = CollectorRegistry()
     checks = Gauge(
         "ragtime_doctor_check",
@@ -23,4 +23,9 @@ def write_metrics(path: Path, found: Mapping[str, Finding]) -> None:
         "ragtime_doctor_examined_timestamp_seconds", "When it looked", registry=registry
     )
     examined_at.set_to_current_time()
-    write_to_textfile(str(path), registry)
+    return registry
+
+
+def write_metrics(path: Path, found: Mapping[str, Finding]) -> None:
+    """Write the file, whole or not at all. Raises OSError where that cannot be done."""
+    write_to_textfile(str(path), metrics_of(found))

@@ -81,6 +81,14 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.admin.doctor -}}
+{{- if and .pushgateway (not .schedule) -}}
+{{- fail "admin.doctor.pushgateway is set, and nobody pushes: say when the doctor runs, as admin.doctor.schedule, for example 17 * * * *" -}}
+{{- end -}}
+{{- if contains "@" .pushgateway -}}
+{{- fail "admin.doctor.pushgateway holds a user or a password: the doctor shows none" -}}
+{{- end -}}
+{{- end -}}
 {{- if not .Values.access.existingSecret -}}
 {{- fail "access.existingSecret is missing: name the Secret that holds the pepper of the API keys, 32 characters or more" -}}
 {{- end -}}
