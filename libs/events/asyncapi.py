@@ -66,7 +66,8 @@ def document() -> Json:
             "version": "1.0.0",
             "description": "What stands in Kafka: the accepted events, and what could not be"
             " counted. Both topics are stamped with the broker's time (LogAppendTime); it orders a"
-            " partition's records, and repeats of an id are known for 24 hours of it.",
+            " partition's records. The same event counts once for as long as it may be sent with an"
+            " occurred_at of its own (30 days), without one for 24 hours of that time.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": _NDJSON,
