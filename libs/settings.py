@@ -50,8 +50,12 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BLOCK = re.compile(r'field "(\w+)"')
 # As RFC 7628 has them; `auth` is the token itself.
 _EXTENSION = re.compile(r"(?!auth=)[A-Za-z]+=[!-~]+")
-# As browsers write them; `null` is a page from a file or in a sandbox, others are apps.
-_ORIGIN = r"^(?:\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+)$"
+# `null` is a page from a file or in a sandbox, other schemes are those of apps.
+_SPECIAL_ORIGINS = ("*", "null", "file://")
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 ENCRYPTED_STORES = ("valkeys", "rediss")
 _STORE_SCHEMES = ("valkey", "redis", *ENCRYPTED_STORES)
 
@@ -141,6 +145,21 @@ def _can_be_read(path: Path) -> Path:
 
 
 ReadableFile = Annotated[Path, AfterValidator(_can_be_read)]
+
+
+def _as_browsers_write_it(origin: str) -> str:
+    """An origin as it comes in the header of that name: one written otherwise would match none."""
+    origin = origin.lower()
+    if origin in _SPECIAL_ORIGINS:
+        return origin
+    found = _ORIGIN.fullmatch(origin)
+    port = int(found["port"] or _LAST_PORT) if found else 0
+    if not 0 < port <= _LAST_PORT or port == _DEFAULT_PORTS.get(origin.partition(":")[0]):
+        raise ValueError(
+            "must be origins such as https://a.example, without a path, a user, or the port that"
+            " belongs to the scheme; names in other alphabets as xn--…"
+        )
+    return origin
 
 
 def _is_command(text: str) -> str:
@@ -405,7 +424,7 @@ class DoorSettings(HttpSettings):
         " [may hold at most](operating.md#shares)",
     )
     cors_origins: Annotated[
-        tuple[Annotated[str, Field(pattern=_ORIGIN), AfterValidator(str.lower)], ...], *Listed
+        tuple[Annotated[str, AfterValidator(_as_browsers_write_it)], ...], *Listed
     ] = Field(
         (),
         description="whose [web pages](operating.md#web-pages) may read answers:"

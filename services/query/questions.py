@@ -14,7 +14,7 @@ ALL = "all"
 
 _PARAMETERS = ("from", "to", "category", "live", "deviceId")
 # What people write instead of a name differs in these and in letter case.
-_DECORATION = re.compile(r"[\s_\[\]-]+")
+_DECORATION = re.compile(r"[\s_()\[\]{}-]+")
 _NEAR_MISSES = {name.lower(): name for name in _PARAMETERS}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BOOLEANS = {"true": True, "false": False}

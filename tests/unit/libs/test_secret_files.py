@@ -137,4 +137,4 @@ def test_file_of_what_is_no_secret_is_refused(
     monkeypatch.setenv("RAGTIME_CLICKHOUSE__USER_FILE", __file__)
     with pytest.raises(SystemExit):
         load_settings(ProcessorSettings)
-    assert capsys.readouterr().err.startswith("RAGTIME_CLICKHOUSE__USER_FILE: Extra inputs")
+    assert capsys.readouterr().err.startswith("RAGTIME_CLICKHOUSE__USER_FILE: there is no such")

@@ -121,7 +121,7 @@ def test_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("RAGTIME_TRUSTED_PROXIES", "10.0.0.1/8,x", "must be networks such as 10.0.0.0/8"),
         ("RAGTIME_TRUSTED_PROXIES", '["10.0.0.0/8"', "must be values with commas between"),
-        ("RAGTIME_HTTP__CORS_ORIGINS", "a.example", "String should match pattern"),
+        ("RAGTIME_HTTP__CORS_ORIGINS", "a.example", "must be origins such as https://a.example"),
         ("RAGTIME_HTTP", "s3cret", "must be JSON"),
         ("RAGTIME_CLICKHOUSE__URL", "http://u:s3cret@clickhouse:8123", "must name no user"),
         ("RAGTIME_CLICKHOUSE__USER", "", "Field required"),

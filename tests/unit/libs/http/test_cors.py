@@ -88,7 +88,28 @@ def test_origin_is_taken_as_browsers_write_it() -> None:
     assert settings.cors_origins == (_ORIGIN,)
 
 
-@pytest.mark.parametrize("origin", ["https://*.example", "https://a.example/", "a.example", "://a"])
+@pytest.mark.parametrize("origin", ["http://[::1]:3000", "https://a.example:8443", "capacitor://a"])
+def test_origin_is_taken_with_a_port_and_of_an_app(origin: str) -> None:
+    assert DoorSettings(port=8099, cors_origins=(origin,)).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://*.example",
+        "https://a.example/",
+        "a.example",
+        "://a",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example:99999",
+        "https://a.example:0",
+        "https://a.example?x",
+        "https://a.example#x",
+        "https://user@a.example",
+        "https://münchen.example",
+    ],
+)
 def test_origin_is_refused_when_it_is_none(origin: str) -> None:
     with pytest.raises(ValueError, match="cors_origins"):
         DoorSettings(port=8099, cors_origins=(origin,))

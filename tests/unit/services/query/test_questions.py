@@ -77,7 +77,7 @@ _NAMES = ("from", "to", "category", "live", "deviceId")
 def _near_misses(draw: st.DrawFn) -> tuple[str, str]:
     name = draw(st.sampled_from(_NAMES))
     letters = [draw(st.sampled_from([letter.lower(), letter.upper()])) for letter in name]
-    gaps = st.text("_-[] \t", max_size=2)
+    gaps = st.text("_-()[]{} \t", max_size=2)
     return name, draw(gaps) + "".join(letter + draw(gaps) for letter in letters)
 
 
