@@ -369,6 +369,9 @@ class RateLimitSettings(Block):
     store_key_file: ReadableFile | None = Field(
         None, description="PEM: the key of that certificate"
     )
+    store_timeout_s: Annotated[float, Field(ge=0.02, le=5)] = Field(
+        0.05, description="how long a request waits for the store before memory decides"
+    )
     per_address: Rate = Field(
         30, description="requests a minute of an address that shows no valid key"
     )

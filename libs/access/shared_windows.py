@@ -1,8 +1,8 @@
 """The windows of the rate limits in Valkey or Redis, where several replicas share them.
 
 One connection a process, and what requests ask meanwhile goes together: a burst costs one way to
-the store, not one a request. A request waits 50 ms at most. Then the store counts as away: nobody
-asks it until it has answered a ping again.
+the store, not one a request. A request waits 50 ms at most, or as long as is set. Then the store
+counts as away: nobody asks it until it has answered a ping again.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from libs.telemetry.logs import get_logger
 from libs.tls_files import NO_FILES, TlsFiles
 
 _TAKE = (Path(__file__).parent / "take.lua").read_text("utf-8")
-_PATIENCE_S = 0.04
 # A busy loop may come to the time-out before it comes to the answer that lies there already.
 _SECOND_LOOK_S = 0.01
 _SILENCE_S = 1.0
@@ -32,16 +31,16 @@ log = get_logger()
 _Waiting = tuple[Sequence[Ask], asyncio.Future[Sequence[Count]]]
 
 
-def store_client(url: str, files: TlsFiles = NO_FILES) -> Any:  # noqa: ANN401 - its own is not typed
+def store_client(url: str, files: TlsFiles = NO_FILES, timeout_s: float = 0) -> Any:  # noqa: ANN401 - its own is not typed
     """A client of the store; it connects when it is asked for something first."""
-    return Valkey.from_url(url, **_options(url, files))
+    return Valkey.from_url(url, **_options(url, files, max(timeout_s, _SILENCE_S)))
 
 
-def _options(url: str, files: TlsFiles) -> dict[str, Any]:
+def _options(url: str, files: TlsFiles, silence_s: float) -> dict[str, Any]:
     """How the driver is set beside the URL. It tells no name: that costs two ways a connection."""
     options = {
-        "socket_timeout": _SILENCE_S,
-        "socket_connect_timeout": _SILENCE_S,
+        "socket_timeout": silence_s,
+        "socket_connect_timeout": silence_s,
         "lib_name": None,
         "lib_version": None,
     }
@@ -54,10 +53,13 @@ def _options(url: str, files: TlsFiles) -> dict[str, Any]:
 
 
 class SharedWindows:
-    """`run` keeps the connection and sends; `take` asks."""
+    """`run` keeps the connection and sends; `take` asks, and waits for `timeout_s` at most."""
 
-    def __init__(self, url: str, service: str, files: TlsFiles = NO_FILES) -> None:
-        self._client = store_client(url, files)
+    def __init__(
+        self, url: str, service: str, files: TlsFiles = NO_FILES, timeout_s: float = 0.05
+    ) -> None:
+        self._client = store_client(url, files, timeout_s)
+        self._patience_s = timeout_s - _SECOND_LOOK_S
         self._prefix = f"ragtime:{service}:"
         self._waiting: list[_Waiting] = []
         self._has_work = asyncio.Event()
@@ -65,13 +67,13 @@ class SharedWindows:
         self._was_away = False
 
     async def take(self, asks: Sequence[Ask]) -> Sequence[Count]:
-        """Take, or refuse. Raises StoreAwayError after 50 ms, or at once while it is away."""
+        """Take, or refuse. Raises StoreAwayError after the time-out, or at once while away."""
         if not self._is_there:
             raise StoreAwayError
         answer: asyncio.Future[Sequence[Count]] = asyncio.get_running_loop().create_future()
         self._waiting.append((asks, answer))
         self._has_work.set()
-        await asyncio.wait((answer,), timeout=_PATIENCE_S)
+        await asyncio.wait((answer,), timeout=self._patience_s)
         if not answer.done():
             await asyncio.wait((answer,), timeout=_SECOND_LOOK_S)
         if not answer.done():
@@ -98,7 +100,7 @@ class SharedWindows:
     async def _look(self) -> None:
         try:
             await self._client.ping()  # this one may have to connect first
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._client.ping()
         except (ValkeyError, OSError, TimeoutError) as error:
             self._lose(type(error).__name__)
@@ -158,4 +160,6 @@ def shared_windows(settings: RateLimitSettings, service: str) -> SharedWindows |
     url = settings.store_url
     if url is None:
         return None
-    return SharedWindows(url.get_secret_value(), service, settings.tls_files)
+    return SharedWindows(
+        url.get_secret_value(), service, settings.tls_files, settings.store_timeout_s
+    )

@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from libs.access import shared_windows as windows_of_valkey
 from libs.access.rate_limits import (
     Ask,
     RateLimiter,
@@ -39,8 +38,8 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[SharedWindows]:
-    store = shared_windows(RateLimitSettings(store_url=SecretStr(url)), "test")
+async def connected(url: str, **more: float) -> AsyncIterator[SharedWindows]:
+    store = shared_windows(RateLimitSettings(store_url=SecretStr(url), **more), "test")
     assert store is not None
     task = asyncio.create_task(store.run())
     try:
@@ -65,16 +64,13 @@ async def answers(store: SharedWindows) -> bool:
 
 
 @pytest.fixture(params=["fake", "valkey"])
-async def store(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Store]:
-    # On a busy machine an answer may take longer than a request waits.
-    monkeypatch.setattr(windows_of_valkey, "_PATIENCE_S", 10.0)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "fake":
         yield FakeStore()
         return
     server: ValkeyServer = request.getfixturevalue("valkey")
-    async with connected(server.url) as real:
+    # On a busy machine an answer may take longer than a request waits.
+    async with connected(server.url, store_timeout_s=5) as real:
         yield real
 
 

@@ -94,8 +94,8 @@ async def _ask(http: httpx.AsyncClient, service: Service, key: str) -> Answer:
 def ask_while_the_store_answers(replicas: Replicas) -> tuple[list[list[Answer]], int]:
     """What many are told who show a new key, and how many requests its window held before.
 
-    On a machine too busy for the store to answer within 50 ms, memory decides, and less is
-    promised: then they ask anew.
+    On a machine too busy for the store to answer in time, memory decides, and less is promised:
+    then they ask anew.
     """
     for _ in range(_ATTEMPTS):
         before = _limited_in_memory(replicas)
