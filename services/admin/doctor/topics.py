@@ -1,5 +1,6 @@
 """The topics: that they are there, and are as they are set and as the table knows them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from aiokafka import TopicPartition
 from libs.kafka.counted_log import other_logs
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
+from services.admin.doctor.older_topics import Rest, rests
 from services.admin.noted_topics import NotedTopic, counted_places, noted_topic
 from services.admin.topics import described_topics, other_configs, reading, topic_configs
 
@@ -80,7 +82,8 @@ async def topics(installation: Installation) -> Finding:
         least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
         troubles += topic.troubles(brokers, least)
     troubles += await _other_partitions(installation, found)
-    return _judge(found, troubles)
+    older = await rests(await installation.clickhouse(), client, settings.kafka)
+    return judge(found, troubles, [rest for rest in older if rest.status is not Status.OK])
 
 
 async def _missing(installation: Installation, missing: list[str]) -> Finding:
@@ -138,13 +141,20 @@ async def _other_logs(installation: Installation, found: list[Topic]) -> list[st
         return list((await other_logs(consumer, name, places)).values())
 
 
-def _judge(found: list[Topic], troubles: list[tuple[Status, str]]) -> Finding:
+def judge(
+    found: list[Topic], troubles: list[tuple[Status, str]], older: Sequence[Rest] = ()
+) -> Finding:
+    """What to say of the topics, of what is wrong with them, and of what older ones have left."""
     seen = ", ".join(
         f"{topic.name}: partitions {len(topic.replicas)}, replicas {min(topic.replicas)}"
         for topic in found
     )
-    if not troubles:
+    if not troubles and not older:
         return ok(seen)
-    status = worst(status for status, _ in troubles)
-    tell = fail if status is Status.FAIL else warn
-    return tell("; ".join(what for _, what in troubles), "as it is set", _ADVICE[status])
+    told, advice = [what for _, what in troubles], [rest.advice for rest in older]
+    statuses = [status for status, _ in troubles]
+    if troubles:
+        advice.insert(0, _ADVICE[worst(statuses)])
+    tell = fail if worst([*statuses, *(rest.status for rest in older)]) is Status.FAIL else warn
+    expected = "as it is set, and nothing uncounted in an older one" if older else "as it is set"
+    return tell("; ".join([*told, *map(str, older)]), expected, " ".join(advice))
