@@ -48,7 +48,7 @@ class Adoption:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     """A line of a record that may not be counted. `event`: None where it is none."""
 
     record: ConsumerRecord
@@ -94,7 +94,7 @@ async def adopt(client: AsyncClient, kafka: KafkaSettings, old: str, *, apply: b
 
 async def _uncounted(
     client: AsyncClient, consumer: AIOKafkaConsumer, old: str, done: Adoption
-) -> AsyncIterator[_Line]:
+) -> AsyncIterator[Line]:
     """The lines of the records that were not counted as records."""
     counted_as = (await noted_topic(client, old)).counted_as
     places = await counted_places(client, counted_as)
@@ -109,18 +109,19 @@ async def _uncounted(
         async for record in records(consumer, partition, offsets):
             if not written.get(record.offset, NOTHING).of(record):
                 done.records += 1
-                for line in _lines(record):
+                for line in lines_of(record):
                     yield line
 
 
-def _lines(record: ConsumerRecord) -> Iterator[_Line]:
+def lines_of(record: ConsumerRecord) -> Iterator[Line]:
+    """The lines of a record, as if none was counted."""
     texts = (record.value or b"").split(b"\n")
     for number, event in decode_record(record.value or b""):
-        yield _Line(record, texts[number], None if isinstance(event, InvalidLine) else event)
+        yield Line(record, texts[number], None if isinstance(event, InvalidLine) else event)
 
 
-async def _portions(lines: AsyncIterator[_Line]) -> AsyncIterator[list[_Line]]:
-    portion: list[_Line] = []
+async def _portions(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
+    portion: list[Line] = []
     async for line in lines:
         portion.append(line)
         if len(portion) == _PORTION:
@@ -130,9 +131,9 @@ async def _portions(lines: AsyncIterator[_Line]) -> AsyncIterator[list[_Line]]:
 
 
 async def _take(
-    client: AsyncClient, carrier: "_Carrier", lines: list[_Line], done: Adoption
+    client: AsyncClient, carrier: "_Carrier", lines: list[Line], done: Adoption
 ) -> None:
-    copies = await _copies(client, [line.event for line in lines if line.event])
+    copies = await copies_of(client, [line.event for line in lines if line.event])
     left = [line for line in lines if not line.is_counted(copies)]
     await carrier.carry(left)
     done.counted += len(lines) - len(left)
@@ -140,7 +141,8 @@ async def _take(
     done.carried += sum(line.event is not None for line in left)
 
 
-async def _copies(client: AsyncClient, events: list[AnyEvent]) -> _Copies:
+async def copies_of(client: AsyncClient, events: list[AnyEvent]) -> _Copies:
+    """The rows that are the same events, by identity: when appended, and when it occurred."""
     if not events:
         return {}
     result = await client.query(
@@ -175,9 +177,9 @@ class _Carrier:
     async def stop(self) -> None:
         await self._producer.stop()
 
-    async def carry(self, lines: Iterable[_Line]) -> None:
+    async def carry(self, lines: Iterable[Line]) -> None:
         """Return when Kafka has acknowledged all of them."""
-        grouped: defaultdict[tuple[int, int, int], list[_Line]] = defaultdict(list)
+        grouped: defaultdict[tuple[int, int, int], list[Line]] = defaultdict(list)
         for line in lines:
             place = line.record.partition, line.record.offset
             grouped[self._partition_of(line), *place].append(line)
@@ -195,7 +197,7 @@ class _Carrier:
         for acknowledged in sent:
             await acknowledged
 
-    def _partition_of(self, line: _Line) -> int:
+    def _partition_of(self, line: Line) -> int:
         if line.event is None:  # the processor makes a dead letter of it wherever it stands
             return int(line.record.partition) % self._partitions
         return partition_of(partition_key(line.event), self._partitions)

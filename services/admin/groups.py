@@ -11,7 +11,9 @@ from aiokafka.coordinator.protocol import (
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    GroupIdNotFound,
     NotCoordinatorError,
+    for_code,
 )
 
 from libs.settings import KafkaSettings
@@ -22,9 +24,14 @@ _LOOKS, _PAUSE_S = 30, 1.0
 
 
 async def group_of(client: AIOKafkaAdminClient, group: str) -> tuple[str, list[Any]]:
-    """The state of a group and its members. Raises KafkaError."""
+    """The state of a group and its members; none where there is no such group.
+
+    Raises KafkaError, also where the user may not know: that must not look as if nobody ran.
+    """
     (response,) = await client.describe_consumer_groups([group])
-    _, _, state, _, _, members, *_ = response.groups[0]
+    code, _, state, _, _, members, *_ = response.groups[0]
+    if code not in {0, GroupIdNotFound.errno}:
+        raise for_code(code)(f"group {group}")
     return state, members
 
 

@@ -13,6 +13,7 @@ from libs.kafka.last_record import LastRecord
 from services.admin.statements import statement
 
 _NOTED = statement("noted_topic")
+_NAMES = statement("noted_names")
 _COUNTED_PLACES = statement("counted_places")
 _NOTE = """
 INSERT INTO topics
@@ -39,6 +40,11 @@ async def noted_topic(client: AsyncClient, topic: str) -> NotedTopic:
     """What was noted of a topic last; without partitions where nobody noted it."""
     result = await client.query(_NOTED, parameters={"topic": topic})
     return NotedTopic(*(result.result_rows or [(topic, None)])[0])
+
+
+async def noted_names(client: AsyncClient) -> list[str]:
+    """The names in Kafka of all topics that were noted."""
+    return [name for (name,) in (await client.query(_NAMES)).result_rows]
 
 
 async def note_partitions(client: AsyncClient, counted_as: str, partitions: int) -> None:

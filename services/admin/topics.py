@@ -2,7 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +105,28 @@ async def partitions_of(kafka: KafkaSettings) -> int:
     """How many partitions the topic of events has. Raises KafkaError."""
     async with _patient_client(kafka) as client:
         return await known_partitions(client.describe_topics, kafka.events_topic)
+
+
+async def described_topics(client: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, Any]:
+    """The topics that there are, as Kafka describes them. Raises KafkaError.
+
+    It does not tell of one whether it is there when the user may not know it: that is an error.
+    """
+    found = {}
+    for one in await client.describe_topics(list(topics)):
+        if one["error_code"] == 0:
+            found[one["topic"]] = one
+        elif one["error_code"] != UnknownTopicOrPartitionError.errno:
+            raise for_code(one["error_code"])(f"topic {one['topic']}")
+    return found
+
+
+async def partition_numbers(client: AIOKafkaAdminClient, topic: str) -> set[int]:
+    """The partitions of a topic. Raises KafkaError, also where there is none."""
+    found = await described_topics(client, [topic])
+    if topic not in found:
+        raise UnknownTopicOrPartitionError(f"topic {topic}")
+    return {one["partition"] for one in found[topic]["partitions"]}
 
 
 async def known_partitions(
@@ -211,7 +241,7 @@ async def records(
     partition: TopicPartition,
     offsets: range,
     left_out: Container[int] = (),
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     """The records of a partition at these offsets, without some. Raises KafkaError."""
     offset = offsets.start
     while offset < offsets.stop:

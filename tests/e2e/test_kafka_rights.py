@@ -188,6 +188,14 @@ def test_doctor_looks_at_everything(rights: Rights, user: str) -> None:
     assert "not_json" in seen
 
 
+def test_doctor_names_the_table_of_rights_when_its_user_lacks_them(rights: Rights) -> None:
+    told = json.loads(rights.try_as("ingest", "doctor", "--json").stdout)["checks"]
+    found = {one["name"]: one for one in told}
+    for name in ("topics", "processors", "lag", "dead-letters"):
+        assert 'table of rights under "Kafka"' in found[name]["advice"], found[name]
+        assert "AuthorizationFailed" in found[name]["seen"]
+
+
 @pytest.mark.parametrize(
     ("user", "arguments"),
     [

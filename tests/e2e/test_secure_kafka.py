@@ -207,19 +207,25 @@ def test_command_ends_without_telling_the_token_when_it_is_none(
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "why", "advised"),
     [
-        ({"PASSWORD": "no-such-password"}, "SaslAuthenticationFailed"),
-        ({"CA_FILE": ""}, "CERTIFICATE_VERIFY_FAILED"),
-        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": ""}, "closed"),
+        ({"PASSWORD": "no-such-password"}, "SaslAuthenticationFailed", "__PASSWORD"),
+        ({"CA_FILE": ""}, "CERTIFICATE_VERIFY_FAILED", "__CA_FILE"),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": ""}, "closed", "__SECURITY_PROTOCOL"),
     ],
 )
 def test_command_says_why_when_kafka_does_not_let_it_in(
-    broker: Broker, plain: dict[str, str], change: dict[str, str], why: str
+    broker: Broker, plain: dict[str, str], change: dict[str, str], why: str, advised: str
 ) -> None:
     environment = plain | broker.as_user("SCRAM-SHA-512")
     environment |= {f"RAGTIME_KAFKA__{name}": value for name, value in change.items()}
-    done = try_command({name: value for name, value in environment.items() if value}, "topics")
+    environment = {name: value for name, value in environment.items() if value}
+    examined = json.loads(try_command(environment, "doctor", "--json").stdout)["checks"]
+    of_kafka = {one["name"]: one for one in examined}
+    for name in ("kafka", "topics", "processors", "lag", "dead-letters"):
+        assert why in of_kafka[name]["seen"]
+        assert f"RAGTIME_KAFKA{advised}" in of_kafka[name]["advice"]
+    done = try_command(environment, "topics")
     assert done.code == 1
     assert why in done.stderr
     assert "Traceback" not in done.stderr

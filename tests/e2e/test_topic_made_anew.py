@@ -103,12 +103,8 @@ def test_other_partitions_are_counted_when_one_is_not_what_was_counted_from(alon
     metrics = HTTP.get(f"{alone.processor.url}/metrics").text
     assert "\nragtime_partitions_mismatched 1.0\n" in metrics
     assert not [name for name in alone.counted() if name.startswith("after")]
-    examined = json.loads(try_command(alone.environment, "doctor", "--json").stdout)
-    topics = {one["name"]: one for one in examined["checks"]}["topics"]
-    assert (topics["status"], topics["seen"]) == (
-        "fail",
-        f"{place} holds another record at offset {BEFORE - 1}",
-    )
+    status, seen, _ = _topics_as_examined(alone.environment)
+    assert (status, seen) == ("fail", f"{place} holds another record at offset {BEFORE - 1}")
 
 
 def test_each_accepted_event_is_counted_when_the_topic_made_anew_is_carried_over(
@@ -139,6 +135,9 @@ def test_each_accepted_event_is_counted_when_the_topic_made_anew_is_carried_over
     assert (running.code, f"reads topic {old}" in running.stderr) == (1, True)
     told = run_command(moved, *adopt)
     assert f"{AFTER} events not counted" in told
+    status, seen, advice = _topics_as_examined(moved)
+    assert (status, seen) == ("fail", f"older topic {old}: {AFTER} events are not counted")
+    assert f"`ragtime topics adopt {old}`" in advice
 
     alone.processor.stop()
     assert f"{AFTER} events carried into {old}-2" in run_command(moved, *adopt, "--apply")
@@ -148,12 +147,20 @@ def test_each_accepted_event_is_counted_when_the_topic_made_anew_is_carried_over
     alone.processor.wait_until_ready()
     new.wait_until_read(60)
     assert "0 events carried" in run_command(moved, *adopt, "--apply")
+    assert _topics_as_examined(moved)[0] == "ok"
 
     assert alone.counted() == sorted(
         [f"after-{at}" for at in range(AFTER)] + [f"before-{at}" for at in range(BEFORE)]
     )
     assert run_command(moved, "audit", "--every-record").endswith("no difference\n")
     new.delete()
+
+
+def _topics_as_examined(environment: dict[str, str]) -> tuple[str, str, str]:
+    """What the doctor says of the topics: how they are, what it saw, what to do."""
+    examined = json.loads(try_command(environment, "doctor", "--json").stdout)
+    (topics,) = [one for one in examined["checks"] if one["name"] == "topics"]
+    return topics["status"], topics["seen"], topics["advice"]
 
 
 def test_init_refuses_a_topic_that_was_counted_from_and_makes_it_by_consent(alone: Alone) -> None:
@@ -165,9 +172,8 @@ def test_init_refuses_a_topic_that_was_counted_from_and_makes_it_by_consent(alon
     assert refused.code == 1
     assert f"{BEFORE} records of it were counted" in refused.stderr
     assert "ragtime init --anew" in refused.stderr
-    examined = json.loads(try_command(alone.environment, "doctor", "--json").stdout)
-    (topics,) = [one for one in examined["checks"] if one["name"] == "topics"]
-    assert (topics["status"], "Events were counted from it." in topics["advice"]) == ("fail", True)
+    status, _, advice = _topics_as_examined(alone.environment)
+    assert (status, "Events were counted from it." in advice) == ("fail", True)
     running = try_command(alone.environment, "init", "--anew")
     assert running.code == 1
     assert "stop the processors first" in running.stderr

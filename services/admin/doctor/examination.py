@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 
-from libs.clickhouse.connection import first_line
 from services.admin.doctor import (
     clocks,
     contradicting,
@@ -20,6 +19,7 @@ from services.admin.doctor import (
     topics,
     versions,
 )
+from services.admin.doctor.advice import advice_of, told
 from services.admin.doctor.findings import Check, Finding, fail
 from services.admin.doctor.installation import Installation
 
@@ -62,8 +62,7 @@ async def _look(installation: Installation, check: Check, deadline_s: float) -> 
     try:
         async with asyncio.timeout(deadline_s):
             return await check(installation)
-    except TimeoutError:
-        seen = f"no answer within {deadline_s:g} s"
+    except TimeoutError as error:
+        return fail(f"no answer within {deadline_s:g} s", "an answer", advice_of(error))
     except Exception as error:  # noqa: BLE001 - an edge: one check must not hide the others
-        seen = f"{type(error).__name__}: {first_line(error)}"
-    return fail(seen, "an answer", "See whether the server is up, and what its log says.")
+        return fail(told(error), "an answer", advice_of(error))

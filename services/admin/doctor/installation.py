@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from libs.clickhouse.connection import connect
+from libs.kafka.bootstrap import bootstrap_error
 from services.admin.settings import DoctorSettings
 from services.admin.topics import admin_client
 
@@ -27,7 +29,7 @@ class Installation:
         return await asyncio.shield(self._clickhouse)
 
     async def kafka(self) -> AIOKafkaAdminClient:
-        """A client for topics and groups. Raises KafkaError."""
+        """A client for topics and groups. Raises KafkaError, with its cause where none answers."""
         self._kafka = self._kafka or asyncio.ensure_future(self._start())
         return await asyncio.shield(self._kafka)
 
@@ -37,7 +39,11 @@ class Installation:
         return client
 
     async def _start(self) -> AIOKafkaAdminClient:
-        return await self._closing.enter_async_context(admin_client(self.settings.kafka))
+        kafka = self.settings.kafka
+        try:
+            return await self._closing.enter_async_context(admin_client(kafka))
+        except KafkaConnectionError as error:
+            raise error from await bootstrap_error(kafka)
 
     async def give_up(self) -> None:
         """Nobody waits any more for what has not connected."""

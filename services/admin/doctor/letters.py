@@ -7,13 +7,15 @@ from aiokafka import TopicPartition
 from services.admin.doctor.findings import Finding, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.running import printable
-from services.admin.topics import first_record, offsets_of, reading
+from services.admin.topics import first_record, offsets_of, partition_numbers, reading
 from services.admin.words import age
 
 
 async def dead_letters(installation: Installation) -> Finding:
     """No line was diverted lately."""
     settings = installation.settings
+    # Says why where nobody answers, or where the topic may not be seen: a consumer waits for it.
+    await partition_numbers(await installation.kafka(), settings.kafka.dead_letter_topic)
     async with reading(settings.kafka) as consumer:
         one = TopicPartition(settings.kafka.dead_letter_topic, 0)
         offsets = await offsets_of(consumer, one)

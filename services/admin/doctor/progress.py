@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.groups import group_of, owned_partitions
-from services.admin.topics import first_record, reading
+from services.admin.topics import first_record, partition_numbers, reading
 from services.admin.words import age, listed
 
 _LOOKS, _PAUSE_S = 4, 1.0
@@ -21,8 +21,7 @@ async def processors(installation: Installation) -> Finding:
     """Each partition has a processor."""
     settings = installation.settings
     client = await installation.kafka()
-    (topic,) = await client.describe_topics([settings.kafka.events_topic])
-    partitions = {one["partition"] for one in topic["partitions"]}
+    partitions = await partition_numbers(client, settings.kafka.events_topic)
     for _ in range(_LOOKS):  # a rebalance takes a moment
         state, members = await _group(installation)
         owned = owned_partitions(members, settings.kafka.events_topic)
@@ -80,8 +79,8 @@ async def lag(installation: Installation) -> Finding:
     kafka, group = installation.settings.kafka, installation.settings.group.name
     client = await installation.kafka()
     async with reading(kafka) as consumer:
-        (topic,) = await client.describe_topics([kafka.events_topic])
-        all_ = [TopicPartition(kafka.events_topic, one["partition"]) for one in topic["partitions"]]
+        numbers = await partition_numbers(client, kafka.events_topic)
+        all_ = [TopicPartition(kafka.events_topic, number) for number in sorted(numbers)]
         done = await _done(client, group)
         starts, ends = await consumer.beginning_offsets(all_), await consumer.end_offsets(all_)
         next_ = {one: max(done.get(one, 0), starts[one]) for one in all_}

@@ -1,5 +1,6 @@
 """The topics: that they are there, and are as they are set and as the table knows them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,21 +9,25 @@ from aiokafka import TopicPartition
 from libs.kafka.counted_log import other_logs
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
-from services.admin.noted_topics import counted_places, noted_topic
-from services.admin.topics import other_configs, reading, topic_configs
+from services.admin.doctor.older_topics import Rest, rests
+from services.admin.noted_topics import NotedTopic, counted_places, noted_topic
+from services.admin.topics import described_topics, other_configs, reading, topic_configs
 
 # Without these events would be counted wrongly or be refused; else only what is kept differs.
 _GRAVE = frozenset({"cleanup.policy", "message.timestamp.type"})
 _ADVICE = {
     Status.WARN: "Look at `ragtime topics`, then carry it out with `ragtime topics --apply`.",
-    Status.FAIL: "Run `ragtime init` where a topic is missing, `ragtime topics --apply` where a"
-    ' configuration differs; else see "Topics" in docs/operating.md.',
+    Status.FAIL: "Run `ragtime topics --apply` where a configuration differs; else see"
+    ' "Topics" in docs/operating.md.',
 }  # fmt: skip
 
-_LOST = (
-    "Events were counted from it. See whether it is the right cluster, and whether its disk is"
-    ' there; "A topic that is another" in docs/operating.md says what to do where it is lost.'
+_MAKE = "Run `ragtime init`, which makes it."
+_KNOWN = (
+    " See whether it is the right cluster, and whether its disk is there;"
+    ' "A topic that is another" in docs/operating.md says what to do where it is lost.'
 )
+_LOST = f"Events were counted from it.{_KNOWN}"
+_NOTED = f"It was made before, as the table `topics` knows.{_KNOWN}"
 _OTHER = (
     "It was made anew, or a broker lost its disk. These partitions are not counted, the others"
     ' are: see "A topic that is another" in docs/operating.md.'
@@ -59,9 +64,9 @@ async def topics(installation: Installation) -> Finding:
     settings = installation.settings
     client = await installation.kafka()
     wanted = topic_configs(settings.kafka, settings.topics)
-    described = await client.describe_topics(list(wanted))
-    missing = [one["topic"] for one in described if one["error_code"]]
-    found = [_topic(one) for one in described if not one["error_code"]]
+    described = await described_topics(client, wanted)
+    missing = [name for name in wanted if name not in described]
+    found = [_topic(one) for one in described.values()]
     differing = await _other_logs(installation, found)
     if differing:  # whatever else: nothing is mended before that
         return fail("; ".join(differing), "what was counted from it", _OTHER)
@@ -77,16 +82,26 @@ async def topics(installation: Installation) -> Finding:
         least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
         troubles += topic.troubles(brokers, least)
     troubles += await _other_partitions(installation, found)
-    return _judge(found, troubles)
+    older = await rests(await installation.clickhouse(), client, settings.kafka)
+    return judge(found, troubles, [rest for rest in older if rest.status is not Status.OK])
 
 
 async def _missing(installation: Installation, missing: list[str]) -> Finding:
     name, client = installation.settings.kafka.events_topic, await installation.clickhouse()
-    counted = name in missing and await counted_places(
-        client, (await noted_topic(client, name)).counted_as
-    )
-    advice = _LOST if counted else _ADVICE[Status.FAIL]
+    noted = await noted_topic(client, name)
+    is_counted = bool(await counted_places(client, noted.counted_as))
+    advice = advice_for_missing(name in missing, noted, is_counted=is_counted)
     return fail(f"not there: {', '.join(missing)}", "both topics", advice)
+
+
+def advice_for_missing(of_events: bool, noted: NotedTopic, *, is_counted: bool) -> str:
+    """What to do where the topic of events, or that of dead letters alone, is not there.
+
+    `noted`: what the tables say of that of events.
+    """
+    if of_events and is_counted:
+        return _LOST
+    return _NOTED if of_events and noted.partitions is not None else _MAKE
 
 
 def _topic(described: dict[str, Any]) -> Topic:
@@ -126,13 +141,20 @@ async def _other_logs(installation: Installation, found: list[Topic]) -> list[st
         return list((await other_logs(consumer, name, places)).values())
 
 
-def _judge(found: list[Topic], troubles: list[tuple[Status, str]]) -> Finding:
+def judge(
+    found: list[Topic], troubles: list[tuple[Status, str]], older: Sequence[Rest] = ()
+) -> Finding:
+    """What to say of the topics, of what is wrong with them, and of what older ones have left."""
     seen = ", ".join(
         f"{topic.name}: partitions {len(topic.replicas)}, replicas {min(topic.replicas)}"
         for topic in found
     )
-    if not troubles:
+    if not troubles and not older:
         return ok(seen)
-    status = worst(status for status, _ in troubles)
-    tell = fail if status is Status.FAIL else warn
-    return tell("; ".join(what for _, what in troubles), "as it is set", _ADVICE[status])
+    told, advice = [what for _, what in troubles], [rest.advice for rest in older]
+    statuses = [status for status, _ in troubles]
+    if troubles:
+        advice.insert(0, _ADVICE[worst(statuses)])
+    tell = fail if worst([*statuses, *(rest.status for rest in older)]) is Status.FAIL else warn
+    expected = "as it is set, and nothing uncounted in an older one" if older else "as it is set"
+    return tell("; ".join([*told, *map(str, older)]), expected, " ".join(advice))

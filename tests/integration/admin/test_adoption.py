@@ -16,6 +16,8 @@ from libs.events.window import FIRST_APPENDED
 from libs.settings import KafkaSettings
 from services.admin.adoption import Adoption, adopt
 from services.admin.audit import audit
+from services.admin.doctor.older_topics import Rest, rests
+from services.admin.noted_topics import note_partitions
 from services.admin.topics import admin_client, reading, records
 from services.processor.batch import DeadLetter, Record
 from tests.integration.ingest.topics import new_topic
@@ -77,6 +79,14 @@ class Topics:
     async def counted(self) -> list[str]:
         rows = (await self.client.query("SELECT id FROM events ORDER BY id")).result_rows
         return [name for (name,) in rows]
+
+    async def rests(self) -> list[Rest]:
+        """What the doctor says that older topics have left."""
+        await note_partitions(self.client, self.old, OLD)
+        await note_partitions(self.client, f"{self.kafka.events_topic}#2", NEW)
+        await note_partitions(self.client, "deleted-long-ago", NEW)
+        async with admin_client(self.kafka) as admin:
+            return await rests(self.client, admin, self.kafka)
 
     async def differences(self) -> Sequence[object]:
         since = LONG_AGO.date() - timedelta(days=40)
@@ -183,3 +193,45 @@ async def test_conversation_lies_in_its_partition_of_the_new_topic(topics: Topic
         (THERE, encode_event(at(NEXT_DAY, "a"))),
         (HERE, b"{"),
     }
+
+
+async def test_doctor_tells_of_an_older_topic_until_all_of_it_is_counted(topics: Topics) -> None:
+    assert await topics.rests() == [Rest(topics.old)]
+    first = await write(topics, LONG_AGO, at(LONG_AGO, "a"), at(LONG_AGO, "b"))
+    await topics.count_old(first)
+    await write(topics, NEXT_DAY, at(NEXT_DAY, "a"), b"{")  # leaves no row, and is none
+    assert await topics.rests() == [Rest(topics.old)]
+    await write(topics, NEXT_DAY, at(NEXT_DAY, "c"), at(NEXT_DAY, "d"))
+    assert await topics.rests() == [Rest(topics.old, uncounted=2)]
+
+    await topics.adopt()
+    assert await topics.rests() == [Rest(topics.old, uncounted=2)], "it is carried, not counted"
+    await topics.count_new()
+    assert await topics.rests() == [Rest(topics.old)]
+
+
+async def test_doctor_tells_of_an_older_topic_that_nothing_was_counted_from(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        await write(topics, NEXT_DAY, at(NEXT_DAY, name))
+    assert await topics.rests() == [Rest(topics.old, uncounted=3)]
+    monkeypatch.setattr("services.admin.doctor.older_topics._MOST_EVENTS", 1)
+    assert await topics.rests() == [Rest(topics.old, uncounted=1, unread=2)]
+
+
+async def test_doctor_tells_of_an_older_topic_that_is_not_what_was_counted_from(
+    topics: Topics,
+) -> None:
+    stamp = round(LONG_AGO.timestamp() * 1000)
+    await topics.count_old(Record(HERE, 0, stamp, encode_event(at(LONG_AGO, "a"))))
+    assert await topics.rests() == [Rest(topics.old)], "it holds nothing that could be carried"
+    now = datetime.now(UTC)
+    await write(topics, now, at(LONG_AGO, "a"))  # its producer sends it again
+    assert await topics.rests() == [Rest(topics.old)]
+    await write(topics, now, at(now, "b"))
+    assert await topics.rests() == [Rest(topics.old, uncounted=1)]
+
+    await topics.adopt()
+    await topics.count_new()
+    assert await topics.rests() == [Rest(topics.old)]

@@ -27,10 +27,12 @@ from services.admin.doctor.findings import (
     worst,
 )
 from services.admin.doctor.installation import Installation
+from services.admin.doctor.older_topics import Rest
 from services.admin.doctor.progress import Waiting
 from services.admin.doctor.rights import STATEMENTS, TABLES
 from services.admin.doctor.services import trouble_of
 from services.admin.doctor.topics import Topic
+from services.admin.doctor.topics import judge as judge_topics
 from services.admin.settings import DoctorSettings, DoctorThresholds
 from services.admin.words import age, listed, size
 
@@ -149,6 +151,37 @@ def test_topic_is_named_when_its_copies_are_too_few(
     found = topic.troubles(brokers, min_in_sync)
     assert worst(one for one, _ in found) is status
     assert told in "".join(what for _, what in found)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "seen"),
+    [
+        (Rest("old", uncounted=3), FAIL, "older topic old: 3 events are not counted"),
+        (
+            Rest("old", 3, unread=9),
+            FAIL,
+            "older topic old: 3 events are not counted, 9 records behind what was counted were not"
+            " looked at",
+        ),
+        (
+            Rest("old", unread=9),
+            WARN,
+            "older topic old: 9 records behind what was counted were not looked at",
+        ),
+    ],
+)
+def test_older_topic_is_named_with_what_carries_it_over(
+    rest: Rest, status: Status, seen: str
+) -> None:
+    topic = Topic("t", [1], [1])
+    found = judge_topics([topic], [], [rest])
+    assert (rest.status, found.status, found.seen) == (status, status, seen)
+    assert found.advice.startswith("Run `ragtime topics adopt old`")
+
+    both = judge_topics([topic], [(WARN, "t: other")], [rest])
+    assert (both.status, both.seen) == (status, f"t: other; {seen}")
+    assert "`ragtime topics --apply`. Run `ragtime topics adopt old`" in both.advice
+    assert Rest("old").status is OK
 
 
 @pytest.mark.parametrize(
