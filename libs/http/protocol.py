@@ -36,8 +36,10 @@ _UNREAD_BYTES = 16 * 1024
 # Of what waits for its turn: to stop reading costs more than to keep so much.
 _SMALL_BYTES = 4 * 1024
 
-# How long the rest of a body is thrown away that was refused, and how long a closed connection has.
+# How long nothing may come of a body that was refused, or on a closed connection, and how long the
+# rest is thrown away at most: who writes all of it before he reads would lose the answer.
 _LINGER_S = 5.0
+_THROWN_AWAY_S = 60.0
 
 log = get_logger()
 
@@ -63,6 +65,7 @@ class Protocol(ParsingProtocol):
     last_word: Problem | None = None  # to be said after the answers that are still due
     _unread = b""  # what came and waits for its turn
     _is_held_back = False  # while it waits
+    _thrown_until = 0.0  # what comes is thrown away
 
     def __init__(
         self,
@@ -175,6 +178,7 @@ class Protocol(ParsingProtocol):
         """Close the connection; what was written is still sent."""
         CONNECTIONS_CUT.labels(reason).inc()
         self.since = self.loop.time()
+        self._thrown_until = self.since + _THROWN_AWAY_S
         self.transport.close()
 
     def pause_writing(self) -> None:
@@ -192,6 +196,8 @@ class Protocol(ParsingProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came when it is this address's turn."""
+        if self._thrown_until:
+            self._go_on_throwing_away()
         turns = self.config.callers.turns
         if self._unread:
             self._unread += data
@@ -203,6 +209,13 @@ class Protocol(ParsingProtocol):
             if len(data) > _SMALL_BYTES:  # after a small request nothing comes before its answer
                 self._hold_back()
             turns.wait(self.slot.holder, self._read_unread)
+
+    def _go_on_throwing_away(self) -> None:
+        """Wait for the rest as long as it comes, and not for ever."""
+        if self.is_whole and not self.transport.is_closing():
+            self._thrown_until = 0.0  # it has come: this is the next request
+        elif (now := self.loop.time()) < self._thrown_until:
+            self.since = now
 
     def _hold_back(self) -> None:
         self._is_held_back = True
@@ -240,6 +253,8 @@ class Protocol(ParsingProtocol):
         """
         self.server_state.total_requests += 1
         self.since = self.loop.time()
+        if not self.is_whole:
+            self._thrown_until = self.since + _THROWN_AWAY_S
         self.due -= 1
         self.slot.answered()
         self.let_go()

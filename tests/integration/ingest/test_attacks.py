@@ -159,11 +159,12 @@ async def test_bomb_is_refused_when_it_would_unpack_to_gigabytes(
     assert _problem(answer) == (413, "body_too_large")
 
 
-def _write_then_read(port: int, head: bytes, size_mb: int) -> bytes:
+def _write_then_read(port: int, head: bytes, size_mb: int, pause_s: float = 0) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(head)
         for _ in range(size_mb):
             connection.sendall(bytes(1024 * 1024))
+            time.sleep(pause_s)
         answer = bytearray()
         while data := connection.recv(65_536):
             answer += data
@@ -182,6 +183,14 @@ async def test_who_writes_all_and_reads_then_hears_why_it_was_refused(
     ]
 
     assert {_problem(answer) for answer in answers} == {(413, "body_too_large")}
+
+
+async def test_who_writes_all_slowly_hears_why_it_was_refused(ingest: IngestProcess) -> None:
+    head = _head(ingest, 6 << 20, "Connection: close")
+
+    answer = await asyncio.to_thread(_write_then_read, ingest.port, head, 6, 2.5)
+
+    assert _problem(answer) == (413, "body_too_large")
 
 
 async def test_body_is_cut_when_it_drips(ingest: IngestProcess) -> None:

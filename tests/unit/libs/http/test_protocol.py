@@ -452,6 +452,34 @@ async def test_rest_is_thrown_away_for_a_while_when_a_request_was_refused() -> N
         await until(lambda: connection.server not in connection.server.connections)
 
 
+@pytest.mark.parametrize("closes", [False, True])
+async def test_rest_is_thrown_away_as_long_as_it_comes_and_not_for_ever(*, closes: bool) -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, 413)(scope, receive, send)
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+    async with _connection(refuse) as connection, asyncio.timeout(10):
+        server = connection.server
+        await connection.arrives(head + (b"Connection: close\r\n\r\n" if closes else b"\r\n"))
+        assert (await _answer(connection.reader))[0] == 413
+        for _ in range(3):
+            server.since -= 4  # it takes its time
+            await connection.arrives(b"a" * 1_000)
+            connection.later(4)
+            assert server.transport.is_closing() == closes
+            assert server in server.connections
+        server._thrown_until -= 60
+        server.since -= 4
+        await connection.arrives(b"a" * 1_000)
+        connection.later(4)
+        if not closes:
+            assert server.transport.is_closing()
+            server._thrown_until = 0.0
+            connection.later(6)
+
+        await until(lambda: server not in server.connections)
+
+
 async def test_connection_is_closed_without_a_word_when_it_brings_nothing() -> None:
     async with _connection(head_timeout_s=10) as connection:
         connection.later(9)
