@@ -1,5 +1,6 @@
 """`python -m deploy.local up|down|clean|logs|demo|status`; `make` calls it."""
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -29,6 +30,13 @@ def main() -> int:
     module, function = _VERBS[sys.argv[1]]
     try:
         getattr(import_module(module), function)(layout())
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `make status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the end flushes once more
+        return 1
+    except PermissionError as error:
+        print(f"make {sys.argv[1]}: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
     except StackError as error:
         print(f"make {sys.argv[1]}: {error}", file=sys.stderr)
         return 1
