@@ -154,6 +154,12 @@ INSERT_RETRIES = PROCESSOR.counter(
     " `operator`: a person must mend it; `wait`: a recovery failed",
     reaction=("recover", "retry", "operator", "wait"),
 )
+KAFKA_RETRIES = PROCESSOR.counter(
+    "ragtime_kafka_retries_total",
+    "Attempts of the processor that Kafka refused or did not answer, and that it repeats:"
+    " `dead_letters`: to send some; `offsets`: to ask what the topic still holds",
+    what=("dead_letters", "offsets"),
+)
 LEASES_LOST = PROCESSOR.counter(
     "ragtime_leases_lost_total",
     "`not_confirmed`: Kafka did not confirm the membership; `passed`: ClickHouse refused an insert"

@@ -20,6 +20,7 @@ from libs.telemetry.metrics import (
     BATCHES_SPLIT,
     INSERT_RETRIES,
     INSERT_SECONDS,
+    KAFKA_RETRIES,
     LEASES_LOST,
     OFFSETS_MISSING,
 )
@@ -161,6 +162,7 @@ class Agent:
                 return await self._topic.first_record(number, offset)
             except KafkaError as error:
                 log.warning("offsets.waiting", error=type(error).__name__)
+                KAFKA_RETRIES.labels("offsets").inc()
             await self._ownership.pause(LONGEST_PAUSE_S)
 
     async def _count(

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from libs.kafka.connection import connection
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
-from libs.telemetry.metrics import DEAD_LETTERS
+from libs.telemetry.metrics import DEAD_LETTERS, KAFKA_RETRIES
 from services.processor.batch import DeadLetter
 
 _RETRY_S = 1.0
@@ -90,6 +90,7 @@ class DeadLetters:
                 await self._send_all(letters)
             except KafkaError as error:
                 log.warning("dead_letters.waiting", error=type(error).__name__)
+                KAFKA_RETRIES.labels("dead_letters").inc()
                 # An idempotent producer that gave up on a record has a gap: it takes no more.
                 await self.stop()
                 await pause(_RETRY_S)

@@ -61,6 +61,7 @@ _REJECTED = f'ragtime_events_rejected_total{{code="invalid_field",{_INGEST}}}'
 _LETTERS = f'ragtime_dead_letters_total{{reason="not_json",{_PROCESSOR}}}'
 _OPERATOR = f'ragtime_insert_retries_total{{reaction="operator",{_PROCESSOR}}}'
 _PUT_OFF = f'ragtime_insert_retries_total{{reaction="wait",{_PROCESSOR}}}'
+_KAFKA_PUT_OFF = f'ragtime_kafka_retries_total{{what="dead_letters",{_PROCESSOR}}}'
 _ACCEPTED = f'ragtime_events_accepted_total{{type="chat.message",{_INGEST}}}'
 _RECOVERIES = f"ragtime_recovery_seconds_count{{{_PROCESSOR}}}"
 _REMEMBERED = f"ragtime_remembered_bytes{{{_PROCESSOR}}}"
@@ -105,6 +106,7 @@ ALL_IS_WELL: Series = {
     _LETTERS: "0x120",
     _OPERATOR: "0x120",
     _PUT_OFF: "0x10 1x109",
+    _KAFKA_PUT_OFF: "0x10 1x109",
     # A rebalance.
     _RECOVERIES: "1x10 2x109",
     _REMEMBERED: "70x120",
@@ -160,6 +162,15 @@ CASES = [
     _case("Kafka takes nothing", {_FAILED: "0x30 0+30x90"}, "PublishFailures"),
     _case("a producer sends rubbish", {_REJECTED: "0x20 0+500x100"}, "RejectsSpike"),
     _case("nothing is counted", {_BATCHES: "0+100x30 3000x90"}, "NothingCounted"),
+    _case(
+        "one processor counts nothing while another one does",
+        {
+            _BATCHES: "0+100x30 3000x90",
+            f'ragtime_lag_records{{partition="1",{_of("processor", 2)}}}': "0x120",
+            f"ragtime_batch_events_count{{{_of('processor', 2)}}}": "0+100x120",
+        },
+        "NothingCounted",
+    ),
     _case("nothing to count", {_BATCHES: "0+100x30 3000x90", _LAG: "0x120"}),
     _case("a partition stands still", {_STUCK: "0x30 1x90"}, "PartitionsStuck"),
     _case("a topic is another", {_MISMATCHED: "0x30 1x90"}, "TopicMismatch"),
@@ -177,6 +188,7 @@ CASES = [
         "ClickHouseAway",
     ),
     _case("ClickHouse puts inserts off", {_PUT_OFF: "0x30 0+1x90"}, "InsertsWait"),
+    _case("Kafka takes no dead letters", {_KAFKA_PUT_OFF: "0x30 0+1x90"}, "KafkaRetries"),
     _case("a dead letter", {_LETTERS: "0x40 1x80"}, "DeadLetters"),
     _case(
         "too many dead letters",
