@@ -57,11 +57,11 @@ def keep(snapshot: KeySnapshot, keys: Iterable[ApiKey]) -> None:
 def rows_of(keys: Iterable[ApiKey]) -> Iterator[SecretRow]:
     """The secrets of these keys: one each, or two while one is being rotated."""
     for key in keys:
-        revoked = None if key.revoked_at is None else _EPOCH
-        yield _row(key, key.key_hash, revoked or key.expires_at)
-        if key.previous_hash and key.previous_until is not None:
-            ends = (key.previous_until, key.expires_at, revoked)
-            yield _row(key, key.previous_hash, min(end for end in ends if end is not None))
+        if key.revoked_at is None:
+            yield _row(key, key.key_hash, key.expires_at)
+            if key.previous_hash and key.previous_until is not None:
+                ends = (key.previous_until, key.expires_at)
+                yield _row(key, key.previous_hash, min(end for end in ends if end is not None))
 
 
 def _row(key: ApiKey, key_hash: str, until: datetime | None) -> SecretRow:

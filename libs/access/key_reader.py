@@ -22,18 +22,16 @@ SELECT toString(count()),
     toString(sum(cityHash64(tuple(id, updated_at, revoked_at, expires_at, key_hash))))
 FROM api_keys
 """
-# The secrets of a revoked key end with 1970: the log still tells whose they were. What is no hash
-# can be none; the condition stands inside, so that no setting lets it filter rows before FINAL has
-# found the last of each key.
+# Revoked keys have no secrets; what is no hash can be none. The condition stands inside, so that no
+# setting lets it filter rows before FINAL has found the last of each key.
 _SECRETS = """
 SELECT
     arrayJoin(arrayFilter(
-        one -> match(one.1, '^[0-9a-f]{64}$'),
+        one -> revoked_at IS NULL AND match(one.1, '^[0-9a-f]{64}$'),
         [
-            (toString(key_hash), if(revoked_at IS NULL, toUnixTimestamp64Milli(expires_at), 0)),
-            (if(previous_until IS NULL, '', previous_hash), if(revoked_at IS NULL,
-                toUnixTimestamp64Milli(if(expires_at < previous_until, expires_at, previous_until)),
-                0))
+            (toString(key_hash), toUnixTimestamp64Milli(expires_at)),
+            (if(previous_until IS NULL, '', previous_hash),
+                toUnixTimestamp64Milli(if(expires_at < previous_until, expires_at, previous_until)))
         ])) AS secret,
     (id, project_id, toString(mode), scopes, rate_per_minute, events_per_minute, secret.2)
         AS allows,

@@ -140,28 +140,18 @@ class KeyStore:
         """
         if not self.can_judge:
             return None
-        found = self._find_secret(token)
+        digest = sha256(token.encode()).digest()
+        found = self._remembered().get(digest)
         if found is None:
-            return None
+            found = find_secret(self.snapshot, token, self._peppers)
+            if found is None:
+                return None
+            self._found[digest] = found
         key, until = found
         if until is not None and now >= until:
             return None
         self.uses.note(key.id, now)
         return key
-
-    def name_of(self, token: str) -> str | None:
-        """The id of the key that this token is, or was before it was revoked or had expired."""
-        found = self._find_secret(token) if self.can_judge else None
-        return None if found is None else found[0].id
-
-    def _find_secret(self, token: str) -> Secret | None:
-        digest = sha256(token.encode()).digest()
-        found = self._remembered().get(digest)
-        if found is None:
-            found = find_secret(self.snapshot, token, self._peppers)
-            if found is not None:
-                self._found[digest] = found
-        return found
 
     def _remembered(self) -> dict[bytes, Secret]:
         if self._found_in != self.snapshot.version or len(self._found) >= _REMEMBERED:

@@ -84,9 +84,6 @@ class Admission:
         token = bearer_token(header_values(request.scope, b"authorization"))
         key = None if token is None else self._keys.find(token, self._clock())
         if key is None:
-            ended = None if token is None else self._keys.name_of(token)
-            if ended is not None:
-                request.scope.setdefault("state", {})["key_id"] = ended
             await self._limit_address(request, may_be_known=self._may_be_known(token))
             raise self._refusal(request, token)
         request.scope.setdefault("state", {})["key_id"] = key.id  # for the line in the log

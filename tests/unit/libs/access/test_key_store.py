@@ -95,14 +95,6 @@ async def test_key_is_found_when_usable(fields: dict[str, int], is_found: bool) 
     assert store.find("rt_live_nonsense", NOW) is None
 
 
-@pytest.mark.parametrize("fields", [{}, {"revoked_at": NOW_MS}, {"expires_at": NOW_MS}])
-async def test_key_has_its_name_when_it_has_ended_too(fields: dict[str, int]) -> None:
-    token = generate_key(Mode.LIVE)
-    store = store_of(stored(token, **fields))
-    assert store.name_of(token) == "key_1"
-    assert store.name_of(generate_key(Mode.LIVE)) is None
-
-
 async def test_both_secrets_are_found_until_the_overlap_ends_when_a_key_is_rotated() -> None:
     old, new = generate_key(Mode.LIVE), generate_key(Mode.LIVE)
     store = store_of(
