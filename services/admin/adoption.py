@@ -22,6 +22,7 @@ from libs.events.record_index import identity_of
 from libs.events.window import FIRST_APPENDED
 from libs.kafka.connection import connection
 from libs.kafka.counted_log import other_logs
+from libs.kafka.last_record import LastRecord
 from libs.settings import KafkaSettings
 from services.admin.noted_topics import counted_places, noted_topic
 from services.admin.statements import statement
@@ -100,17 +101,29 @@ async def _uncounted(
     places = await counted_places(client, counted_as)
     for number in sorted(consumer.partitions_for_topic(old) or ()):
         partition = TopicPartition(old, number)
-        offsets = await offsets_of(consumer, partition)
-        last = places.get(number)
-        is_other = last and await other_logs(consumer, old, {number: last})
+        offsets, is_other = await behind(consumer, partition, places.get(number))
         written = await written_lines(client, counted_as, number, offsets.start) if is_other else {}
-        if last and not is_other:
-            offsets = range(max(offsets.start, last.offset + 1), offsets.stop)
         async for record in records(consumer, partition, offsets):
             if not written.get(record.offset, NOTHING).of(record):
                 done.records += 1
                 for line in lines_of(record):
                     yield line
+
+
+async def behind(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, last: LastRecord | None
+) -> tuple[range, bool]:
+    """What an older partition holds behind the record that was counted last; and whether it is
+    another log than was counted from, of which that is all.
+
+    `consumer`: assigned to it. Raises KafkaError.
+    """
+    offsets = await offsets_of(consumer, partition)
+    if last is None or not offsets:
+        return offsets, False
+    if await other_logs(consumer, partition.topic, {partition.partition: last}):
+        return offsets, True
+    return range(max(offsets.start, last.offset + 1), offsets.stop), False
 
 
 def lines_of(record: ConsumerRecord) -> Iterator[Line]:
@@ -133,16 +146,20 @@ async def _portions(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
 async def _take(
     client: AsyncClient, carrier: "_Carrier", lines: list[Line], done: Adoption
 ) -> None:
-    copies = await copies_of(client, [line.event for line in lines if line.event])
-    left = [line for line in lines if not line.is_counted(copies)]
+    left = await without_rows(client, lines)
     await carrier.carry(left)
     done.counted += len(lines) - len(left)
     done.no_events += sum(line.event is None for line in left)
     done.carried += sum(line.event is not None for line in left)
 
 
-async def copies_of(client: AsyncClient, events: list[AnyEvent]) -> _Copies:
-    """The rows that are the same events, by identity: when appended, and when it occurred."""
+async def without_rows(client: AsyncClient, lines: Sequence[Line]) -> list[Line]:
+    """Those of these lines that no row is the same event as; what is no event has none."""
+    copies = await _copies(client, [line.event for line in lines if line.event])
+    return [line for line in lines if not line.is_counted(copies)]
+
+
+async def _copies(client: AsyncClient, events: list[AnyEvent]) -> _Copies:
     if not events:
         return {}
     result = await client.query(

@@ -11,13 +11,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from libs.kafka.counted_log import other_logs
-from libs.kafka.last_record import LastRecord
 from libs.settings import KafkaSettings
-from services.admin.adoption import Line, copies_of, lines_of
+from services.admin.adoption import Line, behind, lines_of, without_rows
 from services.admin.doctor.findings import Status
 from services.admin.noted_topics import counted_places, noted_names, noted_topic
-from services.admin.topics import offsets_of, reading, records
+from services.admin.topics import reading, records
 
 # Of each topic, so that it takes no longer than a check may: what lies behind is not known.
 _MOST_EVENTS = 5_000
@@ -82,24 +80,12 @@ async def _rest(
     for number in numbers:
         partition = TopicPartition(topic, number)
         consumer.assign([partition])
-        offsets = await _behind(consumer, partition, places.get(number))
+        offsets, _ = await behind(consumer, partition, places.get(number))
         lines, unread = await _read(consumer, partition, offsets, left)
         left -= len(lines)
         rest.unread += unread
         rest.uncounted += await _uncounted(client, lines)
     return rest
-
-
-async def _behind(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, last: LastRecord | None
-) -> range:
-    """What a partition holds behind what was counted of it: all, where it is another log."""
-    offsets = await offsets_of(consumer, partition)
-    if last is None or not offsets:
-        return offsets
-    if await other_logs(consumer, partition.topic, {partition.partition: last}):
-        return offsets
-    return range(max(offsets.start, last.offset + 1), offsets.stop)
 
 
 async def _read(
@@ -122,7 +108,5 @@ async def _uncounted(client: AsyncClient, lines: list[Line]) -> int:
     events = [line for line in lines if line.event]
     found = 0
     for start in range(0, len(events), _PORTION):
-        portion = events[start : start + _PORTION]
-        copies = await copies_of(client, [line.event for line in portion if line.event])
-        found += sum(not line.is_counted(copies) for line in portion)
+        found += len(await without_rows(client, events[start : start + _PORTION]))
     return found
