@@ -11,14 +11,14 @@ import shlex
 import shutil
 import ssl
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -60,14 +60,19 @@ ENCRYPTED_STORES = ("valkeys", "rediss")
 _STORE_SCHEMES = ("valkey", "redis", *ENCRYPTED_STORES)
 
 
+def _url_of_a_server(url: str, schemes: Container[str]) -> SplitResult | None:
+    """Its parts; None where it names no server by one of these schemes."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # the port is none
+        return None
+    return parts if is_one else None
+
+
 def _is_store_url(secret: SecretStr) -> SecretStr:
     """A URL that the driver will take. What is wrong is told without the URL: it is a secret."""
-    try:
-        url = urlsplit(secret.get_secret_value())
-        is_one = url.scheme in _STORE_SCHEMES and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_one = False
-    if not is_one:
+    if _url_of_a_server(secret.get_secret_value(), _STORE_SCHEMES) is None:
         schemes = ", ".join(_STORE_SCHEMES)
         raise ValueError(f"must be scheme://user:password@host:port/number, a scheme of {schemes}")
     return secret
@@ -123,12 +128,8 @@ Topic = Annotated[str, AfterValidator(_is_topic)]
 
 def _is_url_of_a_server(url: str) -> str:
     """A server and nothing else. One with a password would stand in logs, and beside another."""
-    try:
-        parts = urlsplit(url)
-        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_server = False
-    if not is_server or parts.path not in ("", "/") or parts.query or parts.fragment:
+    parts = _url_of_a_server(url, _DEFAULT_PORTS)
+    if parts is None or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("must be http://host:port or https://host:port")
     if "@" in parts.netloc:
         raise ValueError("must name no user or password: USER and PASSWORD do")
@@ -557,13 +558,17 @@ def complaints(settings: type[BaseSettings], errors: ValidationError) -> list[st
 
 def _told_of(settings: type[BaseModel], error: ErrorDetails, path: list[str]) -> str:
     """What is wrong with a setting; of one that nobody knows also which one is meant."""
-    block = settings.model_fields[path[0]].annotation
-    is_unknown = error["type"] == "extra_forbidden" and len(path) > 1
-    if not is_unknown or not (isinstance(block, type) and issubclass(block, Block)):
+    if error["type"] != "extra_forbidden" or (block := _block(settings, path[0])) is None:
         return error["msg"]
     meant = get_close_matches(path[-1], block.model_fields, n=1, cutoff=_NEARLY)
     right = "".join(f"; {one.upper()} is one" for one in meant)
     return f"there is no such setting{right}"
+
+
+def _block(settings: type[BaseModel], name: str) -> type[Block] | None:
+    """The block of settings of this name; None where it is one setting, or none."""
+    block = settings.model_fields[name].annotation
+    return block if isinstance(block, type) and issubclass(block, Block) else None
 
 
 def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
@@ -572,9 +577,8 @@ def _places(settings: type[BaseModel], error: ErrorDetails) -> list[list[str]]:
     if error["type"] == IN_FILE:
         place[-1] += SUFFIX
     # A block of which nothing is set is reported as one field: name what it needs instead.
-    if error["type"] == "missing" and len(place) == 1:
-        block = settings.model_fields[place[0]].annotation
-        if isinstance(block, type) and issubclass(block, Block):
-            fields = block.model_fields.items()
-            return [[*place, name] for name, field in fields if field.is_required()]
+    is_whole = error["type"] == "missing" and len(place) == 1
+    if is_whole and (block := _block(settings, place[0])) is not None:
+        fields = block.model_fields.items()
+        return [[*place, name] for name, field in fields if field.is_required()]
     return [place]

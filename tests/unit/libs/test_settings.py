@@ -152,6 +152,17 @@ def test_wrong_value_is_one_line_by_its_variable_and_is_not_shown(
     assert "s3cret" not in told
 
 
+def _told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> str:
+    """What the processor says, when it ends because of this setting."""
+    for name, given in (NEEDED | {variable: value}).items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(SystemExit):
+        load_settings(Settings)
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "servers",
     ["kafka", "kafka:", "kafka:x", ":9092", "a:1;b:2", "kafka://a:1", "kafka:99999", "a:1,b:0"],
@@ -159,22 +170,15 @@ def test_wrong_value_is_one_line_by_its_variable_and_is_not_shown(
 def test_bootstrap_servers_are_refused_when_kafkas_client_could_not_read_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], servers: str
 ) -> None:
-    for name, value in (NEEDED | {"RAGTIME_KAFKA__BOOTSTRAP_SERVERS": servers}).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit):
-        load_settings(Settings)
-    assert "must be host:port" in capsys.readouterr().err
+    told = _told_of(monkeypatch, capsys, "RAGTIME_KAFKA__BOOTSTRAP_SERVERS", servers)
+    assert "must be host:port" in told
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "..", "é", "a" * 250])
 def test_topic_is_refused_when_kafka_would_not_have_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    for variable, value in (NEEDED | {"RAGTIME_KAFKA__EVENTS_TOPIC": name}).items():
-        monkeypatch.setenv(variable, value)
-    with pytest.raises(SystemExit):
-        load_settings(Settings)
-    (told,) = capsys.readouterr().err.splitlines()
+    (told,) = _told_of(monkeypatch, capsys, "RAGTIME_KAFKA__EVENTS_TOPIC", name).splitlines()
     assert told.startswith("RAGTIME_KAFKA__EVENTS_TOPIC: ")
     assert "1 to 249 characters" in told
 
