@@ -6,7 +6,7 @@ store is back: N processes let through at most N times the limit, whatever the s
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -57,16 +57,14 @@ class RateLimiter:
         """Take of a key's minute; an amount of 0 tells how it stands."""
         return await self.take_all((Limit(identity, most),), amount)
 
-    async def take_all(
+    def take_all(
         self, limits: Sequence[Limit], amount: int = 1, fee: int = 0
-    ) -> RateLimitState:
+    ) -> Awaitable[RateLimitState]:
         """Take of several windows of a key, or of each the fee where one has no room.
 
         The state is that of the first of them, or of the first that refused.
         """
-        if self._store is None:
-            return self._keys.take(limits, amount, fee, self._now_ms())
-        return await self._take(self._keys, limits, amount, fee)
+        return self._take(self._keys, limits, amount, fee)
 
     async def take_address(
         self, names: Iterable[str], most: int, amount: int = 1

@@ -49,8 +49,9 @@ def identity_of(event: AnyEvent) -> bytes:
 
 
 def entry_of(event: AnyEvent) -> bytes:
-    """What the processor must know of an event. It costs a fifth of all that ingest does with one,
-    so it calls nothing of its own.
+    """What the processor must know of an event.
+
+    It costs a fifth of all that ingest does with one: so nothing is worked out twice or in parts.
     """
     project, tag = _project(event.project_id, event.is_live)
     conversation = _NO_CONVERSATION

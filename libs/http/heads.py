@@ -22,6 +22,7 @@ REQUEST_BYTES = 3 * 1024
 LINE_BYTES = 160
 
 INVALID = Problem(400, "invalid_http", "The request is not valid HTTP/1.1.")
+# To the caller the same; the parser may be given it again (see targets.py).
 INVALID_TARGET = Problem(INVALID.status, INVALID.code, INVALID.detail)
 TARGET_TOO_LONG = Problem(
     414, "target_too_long", f"A request's target may have {MAX_TARGET_BYTES} bytes."

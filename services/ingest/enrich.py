@@ -218,7 +218,7 @@ def _device_type(
     return submission.caller.device_type
 
 
-def _distinct(sources: tuple[IncomingSource, ...], warnings: list[FieldWarning]) -> dict[str, str]:
+def _names_of(sources: tuple[IncomingSource, ...], warnings: list[FieldWarning]) -> dict[str, str]:
     """The name of each source by its id, in the order in which they first came: the last name that
     is not blank.
     """
@@ -238,10 +238,7 @@ _Shared = tuple[str, bool, str, datetime, datetime, str, UserType, str, str, Dev
 
 
 def _message(
-    incoming: IncomingChatMessage,
-    shared: _Shared,
-    submission: Submission,
-    _warnings: list[FieldWarning],
+    incoming: IncomingChatMessage, shared: _Shared, submission: Submission, *_: object
 ) -> ChatMessage:
     language = shared[-1:]  # of two letters there are 676: they need no limit
     return ChatMessage(
@@ -258,7 +255,7 @@ def _retrieval(
     submission: Submission,
     warnings: list[FieldWarning],
 ) -> RagRetrieval:
-    names = _distinct(incoming.sources or (), warnings)
+    names = _names_of(incoming.sources or (), warnings)
     return RagRetrieval(
         *shared,
         _others(submission, shared, "source", names) if names else (),
@@ -269,10 +266,7 @@ def _retrieval(
 
 
 def _action(
-    incoming: IncomingChatAction,
-    shared: _Shared,
-    submission: Submission,
-    _warnings: list[FieldWarning],
+    incoming: IncomingChatAction, shared: _Shared, submission: Submission, *_: object
 ) -> ChatAction:
     return ChatAction(
         *shared,
@@ -282,21 +276,11 @@ def _action(
     )
 
 
-def _start(
-    _incoming: IncomingStart,
-    shared: _Shared,
-    _submission: Submission,
-    _warnings: list[FieldWarning],
-) -> SessionStarted:
+def _start(_incoming: IncomingStart, shared: _Shared, *_: object) -> SessionStarted:
     return SessionStarted(*shared)
 
 
-def _end(
-    incoming: IncomingEnd,
-    shared: _Shared,
-    _submission: Submission,
-    _warnings: list[FieldWarning],
-) -> SessionEnded:
+def _end(incoming: IncomingEnd, shared: _Shared, *_: object) -> SessionEnded:
     return SessionEnded(*shared, duration_ms=int(incoming.duration_ms))
 
 

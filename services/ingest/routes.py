@@ -24,7 +24,6 @@ from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, Turns
 from services.ingest.bodies import (
-    Compression,
     RawEvent,
     Received,
     compression_of,
@@ -138,9 +137,8 @@ class EventsRoute:
         compression = compression_of(_joined(headers, b"content-encoding"))
         most = self.limits.max_body_bytes
         packed = await read_body(request, compression, most, reservation, received)
-        if compression is not Compression.NONE:
-            packed = await decompress(packed, compression, most, received)
-        return await split_events(packed, media_type, self.limits.max_events)
+        body = await decompress(packed, compression, most, received)
+        return await split_events(body, media_type, self.limits.max_events)
 
     def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
         return Submission(
