@@ -76,13 +76,12 @@ class RateLimiter:
                 return await self._take(windows, (Limit(name, most),), amount, 0)
         raise AssertionError("the last of them has room for everybody")
 
-    def refused_here(self, limits: Sequence[Limit]) -> RateLimitState | None:
-        """Take one of a key's windows in this process, whatever others let through.
+    def refused_here(self, limit: Limit) -> RateLimitState | None:
+        """Take one of a key's window in this process, whatever others let through.
 
-        The state of a window that had no room for it; None where all had.
+        Its state where it had no room for that, else None.
         """
-        state = self._keys.take(limits, 1, 0, self._now_ms())
-        return None if state.allowed else state
+        return self._keys.take_one(limit, self._now_ms())
 
     def used_up(self, limits: Sequence[Limit]) -> RateLimitState | None:
         """A window of a key of which nothing is left, as far as is known without asking.

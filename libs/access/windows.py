@@ -162,6 +162,17 @@ class Windows:
         window = opened[0]
         return RateLimitState(limits[0], window.taken, window.reset_ms, now_ms, True)
 
+    def take_one(self, limit: Limit, now_ms: int) -> RateLimitState | None:
+        """Take one of a window; its state where it had no room for that, else None."""
+        window = self._windows.get(limit[0])
+        if window is None or window.reset_ms <= now_ms:
+            window = self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+        if window.taken >= limit[1]:
+            return RateLimitState(limit, window.taken, window.reset_ms, now_ms, allowed=False)
+        window.taken += 1
+        window.untold += 1
+        return None
+
     def used_up(self, limits: Sequence[Limit], now_ms: int) -> RateLimitState | None:
         """The state of the first window of which nothing is left, or None."""
         for limit in limits:

@@ -187,9 +187,9 @@ def _minute_of(key: ActiveKey, default: int) -> tuple[str, int]:
 
 
 @lru_cache(maxsize=4_096)
-def _here(key_id: str, rate: int) -> tuple[Limit]:
+def _here(key_id: str, rate: int) -> Limit:
     """A sixth of the minute in ten seconds each: one window, and no minute spent at once."""
-    return (Limit(f"requests:{key_id}", max(1, rate // 6), WINDOW_MS // 6),)
+    return Limit(f"requests:{key_id}", max(1, rate // 6), WINDOW_MS // 6)
 
 
 def _too_many(state: RateLimitState) -> Problem:

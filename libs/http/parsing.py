@@ -8,6 +8,7 @@
 """
 
 import asyncio
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +17,7 @@ from libs.http import heads
 from libs.http.coalescing import CoalescingTransport
 from libs.http.configuration import Configuration
 from libs.http.connections import Slot
+from libs.http.cycle import Cycle
 from libs.http.heads import MAX_HEADER_LINES
 from libs.http.problems import Problem
 from libs.http.refusals import MAX_WAITING, TOO_MANY_WAIT
@@ -188,15 +190,49 @@ class ParsingProtocol(HttpToolsProtocol):
         self.since = self.loop.time()
         if not self._offers_upgrade():
             self._check_head()
-            super().on_headers_complete()
-            self.scope["state"]["connection"] = self.slot
-            if self._has_raw_target:
-                self._has_raw_target = False
-                self.scope["state"]["fault"] = RAW_TARGET
-            self.cycle.keep_alive &= not self.config.is_stopping
+            self._complete_scope()
+            self._start()
             self._line_begun, self._is_other_protocol = b"", False
             self.transport.is_receiving = self.is_begun = True
             self.due += 1
+
+    def _complete_scope(self) -> None:
+        scope, state = self.scope, self.scope["state"]
+        version = self.parser.get_http_version()
+        if version != "1.1":
+            scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"], scope["query_string"] = target.path, target.query or b""
+        state["connection"] = self.slot
+        if self._has_raw_target:
+            self._has_raw_target = False
+            state["fault"] = RAW_TARGET
+
+    def _start(self) -> None:
+        """Give the request to the app, in its turn."""
+        before = self.cycle
+        is_kept_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=is_kept_alive and not self.config.is_stopping,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _check_head(self) -> None:
         """Raise what makes of this head no request, or of this request one too many."""

@@ -105,15 +105,18 @@ def install_problems(
     async def _gone(request: Request, _error: ClientDisconnect) -> Response:
         return answer_nobody(request)
 
-    app.add_exception_handler(Exception, answer_bug)
+    app.add_exception_handler(Exception, _answer_bug)
 
 
-async def answer_bug(request: Request, error: Exception) -> Response:
-    """The answer to what nobody foresaw. The trace goes to the log; the id leads there."""
+def problem_of_bug(request: Request, error: Exception) -> Problem:
+    """What is said of what nobody foresaw. The trace goes to the log; the id leads there."""
     log.error("request.bug", request_id=request_id_in(request), trace=places_of(error))
-    problem = Problem(500, "internal_error", "Something went wrong on our side.")
-    response = answer_problem(request, problem)
-    response.headers["X-Request-Id"] = request_id_in(request)
+    return Problem(500, "internal_error", "Something went wrong on our side.")
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    response = answer_problem(request, problem_of_bug(request, error))
+    response.headers["X-Request-Id"] = request_id_in(request)  # it is made outside of the log
     return response
 
 

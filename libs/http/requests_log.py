@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi.telemetry import TelemetryConfig
 from msgspec import UNSET
@@ -21,6 +21,8 @@ from libs.telemetry.logs import RequestLine, log_request
 from libs.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from libs.telemetry.spans import Traces
 
 _ID_HEADER = b"x-request-id"
@@ -40,71 +42,91 @@ _QUIET_ROUTES = ("/healthz/live", "/healthz/ready", "/metrics")
 Answered = Callable[[str, int, int], None]
 
 
-class RequestsLog:
-    """ASGI middleware around the whole app of a service."""
+class Begun(NamedTuple):
+    """A request that is under way; `at`: by the clock of the measurement."""
+
+    request_id: str
+    id_header: tuple[bytes, bytes]
+    span: "Span | None"
+    at: float
+
+
+class Requests:
+    """What is told of the requests of a service, at their begin and at their end."""
 
     def __init__(
         self,
-        app: ASGIApp,
         service: str,
         traces: "Traces | None" = None,
         answered: Answered | None = None,
     ) -> None:
-        self._app = app
         self._service = service
         self._traces = traces
         self._answered = answered
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def begin(self, scope: Scope) -> Begun:
+        """A request has come: it gets its id, and its span where it is traced."""
         request_id = request_id_of(header_values(scope, _ID_HEADER))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         span = None if self._traces is None else self._traces.request(scope)
         if span is not None:
-            scope["state"]["span"] = span
-        id_header = (_ID_HEADER, request_id.encode())
-        status = 500  # what the server answers when the app raises
+            state["span"] = span
+        return Begun(request_id, (_ID_HEADER, request_id.encode()), span, time.perf_counter())
 
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
-            await send(message)
-
-        started = time.perf_counter()
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            self._note(scope, status, time.perf_counter() - started, request_id)
-            if self._traces is not None and span is not None:
-                self._traces.answered(span, scope["method"], template_of(scope), status)
-
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = template_of(scope)
+    def end(self, scope: Scope, begun: Begun, status: int) -> None:
+        """It has been answered."""
+        seconds = time.perf_counter() - begun.at
+        state, route = scope["state"], template_of(scope)
         _answers(self._service, route, status).inc()
         _seconds(self._service, route).observe(seconds)
-        if self._answered is not None and (key_id := scope["state"].get("key_id")):
-            self._answered(key_id, status, scope["state"].get("rejected", 0))
+        key_id = state.get("key_id", UNSET)
+        if self._answered is not None and key_id is not UNSET:
+            self._answered(key_id, status, state.get("rejected", 0))
         if route not in _QUIET_ROUTES:
-            duration_ms = round(seconds * 1000, 2)
-            state = scope["state"]
             log_request(
                 RequestLine(
                     self._service,
                     scope["method"],
                     route,
                     status,
-                    duration_ms,
-                    request_id,
+                    round(seconds * 1000, 2),
+                    begun.request_id,
                     datetime.now(UTC),
-                    key_id=state.get("key_id", UNSET),
+                    key_id=key_id,
                     code=state.get("code", UNSET),
                     rejected=state.get("rejected", UNSET),
                 )
             )
+        if self._traces is not None and begun.span is not None:
+            self._traces.answered(begun.span, scope["method"], route, status)
+
+
+class RequestsLog:
+    """ASGI middleware around the whole app of a service."""
+
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+        self._app = app
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = self._requests.begin(scope)
+        status = 500  # what the server answers when the app raises
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), begun.id_header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._requests.end(scope, begun, status)
 
 
 @cache

@@ -42,11 +42,13 @@ class Turns:
     def _end(self) -> None:
         self._ends = False
         self._reads.clear()
-        for holder, waiting in list(self._waiting.items()):
-            self._reads[holder] = reads = min(len(waiting), _READS_IN_A_TURN)
-            for _ in range(reads):
-                asyncio.get_running_loop().call_soon(waiting.popleft())
-            if not waiting:
-                del self._waiting[holder]
-        if self._reads:
-            self._end_soon()
+        try:
+            for holder, waiting in list(self._waiting.items()):
+                self._reads[holder] = reads = min(len(waiting), _READS_IN_A_TURN)
+                for _ in range(reads):
+                    waiting.popleft()()
+                if not waiting:
+                    del self._waiting[holder]
+        finally:  # a read that meets a bug keeps the others waiting for a turn, not for ever
+            if self._reads:
+                self._end_soon()

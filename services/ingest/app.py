@@ -25,7 +25,7 @@ from libs.http.direct import DirectRoute
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
-from libs.http.requests_log import NO_TELEMETRY, RequestsLog
+from libs.http.requests_log import NO_TELEMETRY, Requests, RequestsLog
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
@@ -148,10 +148,8 @@ def build(
         await publisher.stop()
 
     write = Guarded(admission, Writer, route.post)
-    logged = partial(
-        RequestsLog, service="ingest", traces=publisher.traces, answered=keys.uses.answered
-    )
-    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", logged), lifespan)
+    requests = Requests("ingest", publisher.traces, keys.uses.answered)
+    app = App(DirectRoute(EVENTS_PATH, write.answer, "POST", requests), lifespan)
     install_problems(app, admission.look)
     add_health(
         app,
@@ -161,7 +159,7 @@ def build(
     )
     add_openapi(app, document(EVENTS_PATH))
     take_whole_paths(app.routes)
-    app.add_middleware(logged)
+    app.add_middleware(RequestsLog, requests=requests)
     return app
 
 

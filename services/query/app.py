@@ -19,7 +19,7 @@ from libs.http.background import start_forever
 from libs.http.health import add_health
 from libs.http.openapi import add_openapi
 from libs.http.problems import install_problems
-from libs.http.requests_log import NO_TELEMETRY, RequestsLog
+from libs.http.requests_log import NO_TELEMETRY, Requests, RequestsLog
 from libs.http.routes import take_whole_paths
 from libs.http.server import serve
 from libs.settings import load_settings
@@ -89,7 +89,7 @@ def build(
     read = Guarded(admission, Reader, analytics.read)
     app.add_api_route(PATH, read.answer, methods=["GET", "HEAD"])
     take_whole_paths(app.routes)
-    app.add_middleware(RequestsLog, service="query", traces=traces, answered=keys.uses.answered)
+    app.add_middleware(RequestsLog, requests=Requests("query", traces, keys.uses.answered))
     return app
 
 

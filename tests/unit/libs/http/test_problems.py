@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from libs.access.windows import Limit, RateLimitState
 from libs.http.problems import Problem, install_problems
-from libs.http.requests_log import RequestsLog
+from libs.http.requests_log import Requests, RequestsLog
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     async def invalid() -> None:
         raise RequestValidationError([{"msg": "what the framework says"}])
 
-    app.add_middleware(RequestsLog, service="test")
+    app.add_middleware(RequestsLog, requests=Requests("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -20,7 +20,7 @@ from libs.http.configuration import Configuration
 from libs.http.problems import answer_nobody
 from libs.http.protocol import Protocol
 from libs.http.refusals import MAX_WAITING
-from libs.http.requests_log import RequestsLog
+from libs.http.requests_log import Requests, RequestsLog
 from libs.http.server import configuration
 from libs.settings import DoorSettings
 from libs.telemetry.logs import RequestLine
@@ -510,7 +510,7 @@ async def test_request_is_refused_and_logged_when_its_body_comes_too_slowly(
     lines: list[RequestLine] = []
     monkeypatch.setattr(requests_log, "log_request", lines.append)
     sent = b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: slow-1\r\nContent-Length: 9\r\n\r\nabc"
-    async with _connection(RequestsLog(_read, "test"), body_window_s=20) as connection:
+    async with _connection(RequestsLog(_read, Requests("test")), body_window_s=20) as connection:
         await connection.arrives(sent)
         await asyncio.sleep(0)
         connection.later(19)

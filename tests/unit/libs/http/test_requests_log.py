@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from libs.http.request_ids import request_id_of
-from libs.http.requests_log import RequestsLog
+from libs.http.requests_log import Requests, RequestsLog
 from libs.telemetry.logs import RequestLine
 
 
@@ -33,7 +33,7 @@ async def test_line_names_the_template_when_request_was_answered(
     async def read(project: str) -> str:
         return project
 
-    app.add_middleware(RequestsLog, service="test")
+    app.add_middleware(RequestsLog, requests=Requests("test"))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/projects/museum?a=b", headers={"X-Request-Id": "r-1"})

@@ -1,0 +1,104 @@
+"""The bytes of an answer are those that uvicorn itself would write."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from starlette.types import Message
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from libs.http.cycle import Cycle
+
+_TYPE = (b"content-type", b"text/plain")
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def _start(status: int, *headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def _body(body: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)
+
+
+async def _written(
+    kind: type[RequestResponseCycle], method: str, is_kept_alive: bool, sent: Sequence[Message]
+) -> tuple[Any, ...]:
+    transport, answered = Written(), []
+    cycle = kind(
+        scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=logging.getLogger(),
+        access_logger=logging.getLogger(),
+        access_log=False,
+        default_headers=[(b"x-default", b"yes")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=is_kept_alive,
+        on_response=lambda: answered.append(True),
+    )
+    for message in sent:
+        await cycle.send(message)  # type: ignore[arg-type]
+    is_told = cycle.message_event.is_set()
+    return transport.data, transport.is_closed, answered, cycle.response_complete, is_told
+
+
+@pytest.mark.parametrize("is_kept_alive", [True, False])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [_start(200, _TYPE, _length(b"hello")), _body(b"hello")],
+        [_start(200, _TYPE, _length(b"hello")), _body(b"hel", more=True), _body(b"lo")],
+        [_start(200, _TYPE), _body(b"hello")],
+        [_start(200, _TYPE), _body(b"hel", more=True), _body(b"", more=True), _body(b"")],
+        [_start(202, _length(b"")), _body(b"")],
+        [_start(204), _body(b"")],
+        [_start(304), _body(b"")],
+        [_start(200, _TYPE, _length(b"hello"))],
+    ],
+    ids=["whole", "pieces", "chunked", "chunks", "empty", "204", "304", "head-only"],
+)
+async def test_answer_is_the_same_as_uvicorns(
+    sent: Sequence[Message], method: str, is_kept_alive: bool
+) -> None:
+    ours = await _written(Cycle, method, is_kept_alive, sent)
+
+    assert ours == await _written(RequestResponseCycle, method, is_kept_alive, sent)
+    assert ours[0].startswith(b"HTTP/1.1 %d " % sent[0]["status"])
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b"])
+async def test_header_with_a_lines_end_is_never_written(value: bytes) -> None:
+    with pytest.raises(RuntimeError, match="holds the end of a line"):
+        await _written(Cycle, "GET", True, [_start(200, (b"x-note", value))])
+
+
+@pytest.mark.parametrize("length", [4, 6])
+async def test_body_of_another_length_than_told_is_a_bug(length: int) -> None:
+    sent = [_start(200, (b"content-length", b"%d" % length)), _body(b"hello")]
+
+    with pytest.raises(RuntimeError, match="Content-Length"):
+        await _written(Cycle, "GET", True, sent)
