@@ -26,7 +26,8 @@ def main() -> int:
         _compile(extra, _PROJECT, f"--extra={extra}", f"--constraints={_ALL}")
     local = (f"--extra={extra}" for extra in (*_EXTRAS, "local"))
     _compile("local", _PROJECT, *local, f"--constraints={_ALL}")
-    _compile("images", "--group=images", f"--constraints={_ALL}")
+    for group in ("images", "clients"):
+        _compile(group, f"--group={group}", f"--constraints={_ALL}")
     return 0
 
 
