@@ -16,7 +16,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test test-deploy chaos chaos-matrix chaos-mutants chaos-outages states bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
+.PHONY: help up down clean logs status demo check test test-deploy clients chaos chaos-matrix chaos-mutants chaos-outages states bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
@@ -53,6 +53,9 @@ test: dev ## all tests, against real servers of their own
 
 test-deploy: dev ## the images in docker compose (needs a daemon); rules, dashboards, chart by tools of Go
 	@$(venv) -m pytest -m "docker or deploy" tests/deploy
+
+clients: dev ## requests, urllib, httpx, aiohttp, fetch, axios, net/http against the product (gets Node.js; needs Go)
+	@$(venv) -m pytest -m clients tests/clients
 
 chaos: dev ## kill and freeze everything at random, and count (ROUNDS=20 SEED=…)
 	@$(venv) -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))

@@ -19,7 +19,7 @@ from typing import NoReturn
 import pytest
 from xdist.workermanage import NodeManager, WorkerController
 
-WITH_SERVERS = ("integration", "contract", "e2e", "soak")
+WITH_SERVERS = ("integration", "contract", "e2e", "soak", "clients")
 # A third of the time a test waits, for a timeout that it has to see or a process that starts.
 _MORE_THAN_CORES = 1
 # A worker that is told to end stops its servers first.

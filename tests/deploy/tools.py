@@ -60,7 +60,7 @@ def go_tool(package: str, *options: str) -> Path:
     with locked(folder / "lock", f"{name} is being built"):
         if not program.exists():
             built = folder / "built"
-            _go("install", *options, package, GOBIN=str(built))
+            run_go("install", *options, package, GOBIN=str(built))
             (built / name).rename(program)
     return program
 
@@ -73,17 +73,18 @@ def alertmanager() -> Path:
     with locked(folder / "lock", "alertmanager is being built"), TemporaryDirectory() as name:
         if not program.exists():
             source = Path(name) / "source"
-            found = json.loads(_go("mod", "download", "-json", f"{module}@{version}"))["Dir"]
+            found = json.loads(run_go("mod", "download", "-json", f"{module}@{version}"))["Dir"]
             shutil.copytree(found, source, copy_function=shutil.copyfile)
             for place in (source, *(one for one in source.rglob("*") if one.is_dir())):
                 place.chmod(0o755)
             (pages := source / "ui" / "app" / "dist").mkdir(parents=True)
             (pages / "none").touch()
-            _go("-C", str(source), "build", "-o", str(program), "./cmd/alertmanager")
+            run_go("-C", str(source), "build", "-o", str(program), "./cmd/alertmanager")
     return program
 
 
-def _go(*arguments: str, **variables: str) -> str:
+def run_go(*arguments: str, **variables: str) -> str:
+    """What the command `go` prints. Skips where there is none."""
     if shutil.which("go") is None:
         pytest.skip("NOT TESTED: Go is not on the PATH, so there is no tool to test with")
     done = subprocess.run(
@@ -104,7 +105,7 @@ def write_schemas(folder: Path) -> str:
     for version in KUBERNETES:
         _write_kubernetes(folder, version)
     for module, paths in _CRDS.items():
-        at = Path(json.loads(_go("mod", "download", "-json", module))["Dir"])
+        at = Path(json.loads(run_go("mod", "download", "-json", module))["Dir"])
         for path in paths:
             _write_crd(folder, yaml.safe_load((at / path).read_text("utf-8")))
     return f"{folder}/" + "{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json"
