@@ -192,7 +192,7 @@ def test_refusal_is_read_when_the_body_is_large(
     for number in range(3):
         answer = caller.post(key, JSON, blanks=TOO_MANY_BYTES, chunked=is_chunked)
         assert (answer.status, answer.body["code"]) == (status, code)
-        # The connection of the refused one is of no use for the next.
+        # The next one is served, whatever became of the connection.
         assert caller.post(event=_action("after", number)).status == 202
 
 
@@ -260,3 +260,11 @@ def test_trace_goes_on_when_the_client_sends_its_own(caller: Caller, collector: 
         return any(span.trace_id.hex() == trace for span in spans)
 
     wait_until(has_come, "ingest has sent the client's trace")
+
+
+def test_next_event_is_taken_when_ingest_was_started_again(caller: Caller) -> None:
+    assert caller.post(event=_action("before")).status == 202
+
+    caller.stack.restart("ingest")  # the client's connection ends meanwhile
+
+    assert caller.post(event=_action("since")).status == 202

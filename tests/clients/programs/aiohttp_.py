@@ -1,11 +1,15 @@
 """Python's aiohttp: it packs, it asks before it sends, and its connections live in a loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import aiohttp
 
 from tests.clients.programs.commands import Answer, Command, obey
+
+_Result = TypeVar("_Result")
 
 
 async def _parts(command: Command) -> AsyncIterator[bytes]:
@@ -31,7 +35,15 @@ async def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60))
 
 
-with asyncio.Runner() as runner:
-    session = runner.run(_session())
-    obey(lambda command: runner.run(_send(session, command)))
-    runner.run(session.close())
+_loop = asyncio.new_event_loop()
+# Between the commands too, as in a server: it hears of the end of a connection.
+threading.Thread(target=_loop.run_forever, daemon=True).start()
+
+
+def _run(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop).result()
+
+
+session = _run(_session())
+obey(lambda command: _run(_send(session, command)))
+_run(session.close())
