@@ -153,7 +153,9 @@ def test_batch_is_counted_when_the_client_expects_100_continue(caller: Caller) -
     assert caller.actions()["asked"] == 20
 
 
-def test_fetch_alone_cannot_expect_100_continue(callers: dict[str, Caller]) -> None:
+def test_fetch_says_that_it_cannot_when_it_is_to_expect_100_continue(
+    callers: dict[str, Caller],
+) -> None:
     with pytest.raises(ClientError, match="expect header not supported"):
         callers["fetch"].post(media_type=JSON, text=_batch("asked"), expect=True)
 
@@ -173,7 +175,7 @@ def test_verdicts_are_read_when_an_event_is_refused(caller: Caller) -> None:
     assert [one["field"] for one in some.body["warnings"]] == ["context.country"]
 
 
-def test_wrong_key_is_refused(caller: Caller) -> None:
+def test_caller_is_refused_when_the_key_is_wrong(caller: Caller) -> None:
     for answer in (caller.post(STRANGER, event=_action("stranger")), caller.ask(STRANGER)):
         assert (answer.status, answer.body["code"]) == (401, "invalid_key")
         assert answer.headers["www-authenticate"] == "Bearer"
