@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deploy import rights, settings
+from deploy import rights, settings, statements
 from deploy.grafana import analytics, operations
 from deploy.local.layout import CHECKOUT
 from deploy.metrics_table import metrics_document
@@ -70,7 +70,7 @@ def files() -> dict[Path, str]:
         settings.PAGE: settings.page(),
         settings.CHART_SCHEMA: text_of(settings.chart_schema()),
         rights.USERS: rights.users_file(),
-        rights.STATEMENTS: rights.statements_file(),
+        statements.FILE: statements.statements_file(),
         rights.PAGE: rights.page(),
     }
 

@@ -5,7 +5,6 @@ On that page stands the list of those in Kafka (`libs/kafka/rights.py`) as well.
 What is beside the grants in those files stands here: passwords, networks, the profile.
 """
 
-import json
 import re
 
 from deploy.local.layout import CHECKOUT
@@ -23,8 +22,6 @@ from libs.kafka.rights import KAFKA_RIGHTS, KafkaRight
 
 USERS = CHECKOUT / "deploy" / "clickhouse" / "users.d" / "ragtime.xml"
 PAGE = CHECKOUT / "docs" / "operating.md"
-# What `ragtime doctor` tries as each service's user. Its image has no other service's files.
-STATEMENTS = CHECKOUT / "services" / "admin" / "doctor" / "statements.json"
 _OURS = "ragtime"
 _WRITTEN = "Written by `make documents` from libs/clickhouse/rights.py."
 # What the profile gives each statement that sets no limit of its own.
@@ -55,7 +52,6 @@ _OF_USER = """\
 
 _KAFKA_USERS = {"ragtime": "`ragtime`", "doctor": "for `ragtime doctor` alone"}
 
-_PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 _BEGIN = "<!-- written by `make documents` -->\n"
 _END = "<!-- end -->\n"
 _MADE = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
@@ -80,31 +76,6 @@ def users_file() -> str:
 def _grants(grants: tuple[Grant, ...]) -> str:
     queries = "".join(f"                <query>{one.sql(_OURS)}</query>\n" for one in grants)
     return f"            <grants>\n{queries}            </grants>\n"
-
-
-def statements_file() -> str:
-    """Each service's statements with values that find nothing, as JSON."""
-    found = {
-        service: [
-            {"name": file.stem, "sql": sql, "parameters": _values(sql)}
-            for file in sorted((CHECKOUT / "services" / service / "sql").glob("*.sql"))
-            for sql in [file.read_text("utf-8")]
-        ]
-        for service in SERVICES
-    }
-    return json.dumps(found, indent=1) + "\n"
-
-
-def _values(sql: str) -> dict[str, object]:
-    return {name: _value(type_) for name, type_ in _PARAMETER.findall(sql)}
-
-
-def _value(type_: str) -> object:
-    if type_.startswith("Array("):
-        return []
-    if type_.startswith("Date"):
-        return "1970-01-01"
-    return {"String": "", "Bool": False}.get(type_, 1)
 
 
 def page() -> str:

@@ -29,7 +29,7 @@ from libs.access.key_reader import KeyReader
 from libs.access.key_snapshot import KeySnapshot, Secret
 from libs.access.key_uses import KeyUses
 from libs.access.staleness import Staleness
-from libs.clickhouse.connection import first_line
+from libs.clickhouse.connection import PING, first_line
 from libs.settings import AccessSettings
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import KEY_SNAPSHOT_AGE_SECONDS
@@ -182,7 +182,7 @@ async def _answers(client: AsyncClient) -> bool:
     """Whether ClickHouse answers at all: then it is the keys that cannot be read."""
     try:
         async with asyncio.timeout(_PROBE_S):
-            await client.raw_query("SELECT 1")
+            await client.raw_query(PING)
     except (Error, OSError, TimeoutError):
         return False
     return True

@@ -30,6 +30,8 @@ ORDER BY sum(a.refused) + sum(a.limited) + sum(a.failed) + sum(a.rejected_events
 """
 _SELECT = "SELECT key_id, toUnixTimestamp64Milli(max(used_at)) FROM key_uses GROUP BY key_id"
 
+INSERT_SETTINGS = {"async_insert": 0}  # it says "done" only when it is
+
 _TOO_MANY, _ERRORS_OF_THEIRS, _ERRORS_OF_OURS = 429, 400, 500
 
 Row = Mapping[str, object]
@@ -129,7 +131,7 @@ async def _write(client: AsyncClient, table: str, rows: Iterable[Row]) -> None:
         table,
         insert_block=bytes(lines),
         fmt="JSONEachRow",
-        settings={"async_insert": 0},  # it says "done" only when it is
+        settings=INSERT_SETTINGS,
     )
 
 

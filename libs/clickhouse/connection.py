@@ -17,6 +17,9 @@ _WAIT_LOG_INTERVAL_S = 3.0
 # nobody knows, and a service that works every ten seconds would meet that again and again.
 _IDLE_S = 2.0
 
+# Asks whether the server answers, and nothing else.
+PING = "SELECT 1"
+
 log = get_logger()
 
 

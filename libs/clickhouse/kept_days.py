@@ -10,12 +10,12 @@ from libs.events.window import FARTHEST_AHEAD
 # From when on how many days were kept, in order; 0 days: for ever.
 Noted = Sequence[tuple[datetime, int]]
 
-_NOTED = "SELECT noted_at, events_days FROM retention ORDER BY noted_at"
+NOTED = "SELECT noted_at, events_days FROM retention ORDER BY noted_at"
 
 
 async def noted(client: AsyncClient) -> list[tuple[datetime, int]]:
     """What was kept from when on, in order. Raises the driver's `Error`."""
-    result = await client.query(_NOTED)
+    result = await client.query(NOTED)
     # The driver leaves the zone out where it is UTC.
     return [(at.replace(tzinfo=UTC), days) for at, days in result.result_rows]
 

@@ -27,8 +27,16 @@ _LEDGER = (
     " (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))"
     " ENGINE = MergeTree ORDER BY number"
 )
+_NOTE = (
+    "INSERT INTO {database}.migrations SELECT {number:UInt32}, {name:String}, {checksum:String},"
+    " now64(3)"
+)
+_DATABASE = "CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic"
 _MADE_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{database\}\.(\w+)")
-_ENGINES = (
+READ_LEDGER = (
+    "SELECT number, argMax(checksum, applied_at) FROM {database}.migrations GROUP BY number"
+)
+READ_ENGINES = (
     "SELECT name, engine FROM system.databases WHERE name = {database:String} UNION ALL"
     " SELECT concat(database, '.', name), engine FROM system.tables"
     " WHERE database = {database:String} AND name IN {tables:Array(String)}"
@@ -156,10 +164,7 @@ def replication_error(engines: Mapping[str, str]) -> str:
 async def read_ledger(client: AsyncClient, database: str) -> dict[int, str]:
     """Number → checksum of what was applied; empty where nothing was, not even the database."""
     try:
-        rows = await client.query(
-            f"SELECT number, argMax(checksum, applied_at) FROM {database}.migrations"  # noqa: S608 - an identifier checked by the settings
-            " GROUP BY number"
-        )
+        rows = await client.query(READ_LEDGER.replace("{database}", database))
     except DatabaseError as error:
         if error.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
             return {}
@@ -173,7 +178,7 @@ async def read_engines(client: AsyncClient, database: str) -> dict[str, str]:
     Every user may read them, for the tables that it has a right to.
     """
     tables = sorted(table_names(read_migrations()))
-    found = await client.query(_ENGINES, parameters={"database": database, "tables": tables})
+    found = await client.query(READ_ENGINES, parameters={"database": database, "tables": tables})
     return {str(name): str(engine) for name, engine in found.result_rows}
 
 
@@ -186,14 +191,13 @@ async def apply(client: AsyncClient, database: str, migrations: list[Migration])
     if error := replication_error(engines):
         raise MigrationError(error)
     if database not in engines:
-        await client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+        await client.command(_DATABASE.replace("{database}", database))
     await client.command(_LEDGER.replace("{database}", database))
     for migration in migrations:
         for statement in migration.statements:
             await client.command(statement.replace("{database}", database))
         await client.command(
-            f"INSERT INTO {database}.migrations SELECT {{number:UInt32}}, {{name:String}},"
-            " {checksum:String}, now64(3)",
+            _NOTE.replace("{database}", database),
             parameters={
                 "number": migration.number,
                 "name": migration.name,

@@ -35,7 +35,9 @@ _DIFFERING_DAYS = statement("differing_days")
 _MEND_DAYS = statement("mend_days")
 _MEND_SOURCES = statement("mend_sources")
 _LAST_OFFSETS = statement("last_offsets")
-_TIME = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC'))"
+_TIME = statement("server_time")
+# KILL takes no parameters; the tags are numbers of ours.
+END_INSERTS = "KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
 
 log = get_logger()
 
@@ -91,8 +93,7 @@ class Recovery:
     async def _end_inserts(self, partitions: list[int]) -> None:
         # Whoever began them: an owner before us, or we ourselves and gave up waiting.
         tags = tags_of(partitions)
-        # KILL takes no parameters; the tags are numbers of ours.
-        kill = f"KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
+        kill = END_INSERTS.replace("{tags}", tags)
         while True:
             result = await self._client.query(_RUNNING_INSERTS, parameters={"tags": tags})
             self._ownership.server_time(await self._server_time())

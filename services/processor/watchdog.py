@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
+from libs.clickhouse.connection import PING
 from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import (
     LAG_RECORDS,
@@ -156,7 +157,7 @@ class Watchdog:
     async def _clickhouse_answers(self) -> bool:
         try:
             async with asyncio.timeout(_ANSWER_S):
-                await self._client.query("SELECT 1")
+                await self._client.query(PING)
         except (Error, OSError, TimeoutError):
             return False
         return True

@@ -35,7 +35,7 @@ _RETRY_AFTER_S = 3
 _MAX_WAITING = 10_000
 
 # What an answer may be made of beside others; a larger one is made alone.
-_SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
+SMALL = {"max_result_rows": "10000", "max_result_bytes": str(2 << 20)}
 
 # Codes of ClickHouse: more rows, or bytes, were read or found than the settings allow, or one
 # statement took more memory than it may. The same question would meet that again; where the server
@@ -124,7 +124,7 @@ class Database:
                 result = await self._client.query(
                     statement.sql,
                     parameters=statement.parameters,
-                    settings=_SMALL if if_small else None,
+                    settings=SMALL if if_small else None,
                 )
         except Error as error:
             if if_small and _TOO_MANY_FOUND.search(str(error)):
@@ -143,7 +143,7 @@ class Database:
         self._own = await self._connect(OWN_CAPS)
         self._client = await self._connect(self._caps)
         # Where the user's profile has fixed them, nobody knows in time what is small.
-        self._sends_limits = all(self._client.get_client_setting(name) for name in _SMALL)
+        self._sends_limits = all(self._client.get_client_setting(name) for name in SMALL)
         self._connected.set()
         while True:
             await self._check(self._own)

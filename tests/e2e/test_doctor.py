@@ -309,6 +309,18 @@ def one_column_less(patient: Patient) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def column_of_the_keys_less(patient: Patient) -> Iterator[dict[str, str]]:
+    def change(users: dict[str, Any]) -> None:
+        grants: list[str] = users["ingest"]["grants"]
+        grants[grants.index("GRANT SELECT ON {database}.api_keys")] = (
+            "GRANT SELECT(id, updated_at) ON {database}.api_keys"
+        )
+
+    with changed_users(patient, change):
+        yield {}
+
+
+@contextmanager
 def revoked_user(patient: Patient) -> Iterator[dict[str, str]]:
     with changed_users(patient, lambda users: users.pop("ingest")):
         yield {}
@@ -356,6 +368,7 @@ def wrong_count(patient: Patient) -> Iterator[dict[str, str]]:
         (revoked_right, "rights", 2, "processor may not insert into source_names"),
         (denied_processes, "rights", 2, "processor may not read system.processes"),
         (one_column_less, "rights", 2, "query may not run source_names: SELECT ON"),
+        (column_of_the_keys_less, "rights", 2, "ingest may not run keys_rows: SELECT"),
         (revoked_user, "rights", 2, "ingest cannot log in"),
         (right_beyond, "rights", 1, "ingest may insert into api_keys"),
         (contradicting_setting, "settings", 1, "RAGTIME_RATE_LIMIT__STORE_URL: not set, with 3"),

@@ -1,18 +1,13 @@
 """Whether each service's user of ClickHouse may do what it needs, and no more.
 
-Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, a KILL that
-only tells, a database that is there already; and each statement of the service as EXPLAIN PIPELINE,
-for which the server checks all rights and reads nothing. That is true of any server, with roles and
-profiles.
+Asked of ClickHouse by doing it, without rows: `SELECT … LIMIT 0`, an INSERT of nothing, a database
+that is there already; and each statement of the service (`statements`). That is true of any server,
+with roles and profiles.
 """
 
 import asyncio
-import json
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -23,23 +18,17 @@ from libs.clickhouse.migrations import read_migrations, table_names
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, Grant, rights_of, tables_of
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
+from services.admin.doctor.statements import REFUSALS, each, lacking
 from services.admin.settings import DoctorSettings
 
-A = TypeVar("A")
-B = TypeVar("B")
-
 TABLES = table_names(read_migrations())
-STATEMENTS: dict[str, list[dict[str, Any]]] = json.loads(
-    (Path(__file__).parent / "statements.json").read_text("utf-8")
-)
-# A refusal: a password that is wrong, a right that is missing, a profile that only reads.
+# A password that is wrong, a user that is not there.
 _LOGIN = frozenset({193, 194, 516})
-_REFUSALS = frozenset({164, 497})
 _NO_DATA = 108
-_AT_ONCE = 8
-_MISSING = re.compile(r"necessary to have the grant (.+?)\.? \(")
-# Ends nothing: no statement has this comment, and TEST only tells what would be ended.
-_KILL_NOTHING = "KILL QUERY WHERE Settings['log_comment'] = 'ragtime-doctor' TEST"
+_GRANT = (
+    "Grant what is missing, let the user's profile take the settings that it refuses, or correct"
+    " the password."
+)
 
 
 @dataclass(slots=True)
@@ -61,7 +50,7 @@ async def rights(installation: Installation) -> Finding:
     expected = 'the rights of "ClickHouse users" in docs/operating.md'
     told = sorted(seen.lacking) + sorted(seen.beyond)
     if seen.lacking:
-        return fail("; ".join(told), expected, "Grant what is missing, or correct the password.")
+        return fail("; ".join(told), expected, _GRANT)
     if seen.beyond:
         return warn("; ".join(told), expected, "Revoke what is not needed.")
     if seen.unknown:
@@ -91,20 +80,21 @@ async def _look(
         return
     try:
         await _ask(client, user, grants, seen)
-        if not any(told.startswith(user) for told in seen.lacking):
-            await _try(client, user, STATEMENTS[service], seen)
     finally:
         await client.close()
+    if not any(told.startswith(user) for told in seen.lacking):
+        found = await lacking(own, service)
+        seen.lacking += [f"{user} may not run {name}: {lacks}" for name, lacks in found.items()]
     seen.looked_at.append(user)
 
 
 async def _ask(client: AsyncClient, user: str, grants: tuple[Grant, ...], seen: Seen) -> None:
     reads = {table: f"SELECT 1 FROM {table} LIMIT 0" for table in _readable(grants)}  # noqa: S608 - constants
-    asked = await _each(reads, lambda sql: _may(client.raw_query(sql)))
+    asked = await each(reads, lambda sql: _may(client.raw_query(sql)))
     seen.lacking += [f"{user} may not read {table}" for table, may in asked.items() if not may]
     must, may_only = _insertable(grants)
     inserts = {table: table for table in TABLES | must}
-    for table, may in (await _each(inserts, lambda table: _insert_nothing(client, table))).items():
+    for table, may in (await each(inserts, lambda table: _insert_nothing(client, table))).items():
         if table in must and not may:
             seen.lacking.append(f"{user} may not insert into {table}")
         if may and table not in must | may_only:
@@ -124,35 +114,6 @@ def _insertable(grants: Iterable[Grant]) -> tuple[frozenset[str], frozenset[str]
     return must, tables_of(grants, INSERT) - must
 
 
-async def _try(
-    client: AsyncClient, user: str, statements: list[dict[str, Any]], seen: Seen
-) -> None:
-    """Each statement of a service, as far as its rights."""
-
-    def explained(one: dict[str, Any]) -> Awaitable[str]:
-        sql = f"EXPLAIN PIPELINE {one['sql']}"
-        return _missing(client.raw_query(sql, parameters=one["parameters"]))
-
-    tried = await _each({one["name"]: one for one in statements}, explained)
-    seen.lacking += [
-        f"{user} may not run {name}: {lacks}" for name, lacks in tried.items() if lacks
-    ]
-    kills = any("system.processes" in one["sql"] for one in statements)
-    if kills and (missing := await _missing(client.command(_KILL_NOTHING))):
-        seen.lacking.append(f"{user} may not end its own statements: {missing}")
-
-
-async def _each(asked: Mapping[str, A], ask: Callable[[A], Awaitable[B]]) -> dict[str, B]:
-    """What each is answered, a few at a time: the doctor is given seconds."""
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(name: str, what: A) -> tuple[str, B]:
-        async with free:
-            return name, await ask(what)
-
-    return dict(await asyncio.gather(*(one(name, asked[name]) for name in sorted(asked))))
-
-
 async def _insert_nothing(client: AsyncClient, table: str) -> bool:
     return await _may(client.raw_insert(table, insert_block=b"", fmt="JSONEachRow"))
 
@@ -161,22 +122,8 @@ async def _may(statement: Awaitable[object]) -> bool:
     try:
         await statement
     except DatabaseError as error:
-        if error.code in _REFUSALS:
+        if error.code in REFUSALS:
             return False
         if error.code != _NO_DATA:
             raise
     return True
-
-
-async def _missing(statement: Awaitable[object]) -> str:
-    """The right that a statement lacks, in the server's words; empty where it may.
-
-    That it fails otherwise is no matter of rights: other checks tell.
-    """
-    try:
-        await statement
-    except DatabaseError as error:
-        if error.code in _REFUSALS:
-            found = _MISSING.search(str(error))
-            return found[1] if found else f"error {error.code}"
-    return ""

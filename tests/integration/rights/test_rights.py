@@ -6,7 +6,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from libs.clickhouse.migrations import read_ledger, read_migrations, table_names
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
-from services.admin.doctor.rights import STATEMENTS
+from services.admin.doctor.statements import STATEMENTS
 from tests.integration.rights.conftest import AsUser
 
 pytestmark = pytest.mark.integration
@@ -49,8 +49,10 @@ async def test_statements_run_with_the_rights_of_their_service(
     client = await as_user(service)
 
     for one in STATEMENTS[service]:
-        for sql in (f"EXPLAIN PIPELINE {one['sql']}", one["sql"]):
-            await client.raw_query(sql, parameters=one["parameters"])
+        await one.run(client)
+        if one.sql:
+            settings = one.sent | one.settings
+            await client.raw_query(one.sql, parameters=one.parameters, settings=settings)
     assert await read_ledger(client, str(client.database))
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, Error, ProgrammingError
 
 from libs.clickhouse.migrations import read_migrations
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
@@ -29,8 +30,9 @@ from services.admin.doctor.findings import (
 from services.admin.doctor.installation import Installation
 from services.admin.doctor.older_topics import Rest
 from services.admin.doctor.progress import Waiting
-from services.admin.doctor.rights import STATEMENTS, TABLES
+from services.admin.doctor.rights import TABLES
 from services.admin.doctor.services import trouble_of
+from services.admin.doctor.statements import STATEMENTS, Statement, refusal
 from services.admin.doctor.topics import Topic
 from services.admin.doctor.topics import judge as judge_topics
 from services.admin.settings import DoctorSettings, DoctorThresholds
@@ -225,6 +227,49 @@ def test_services_need_rights_in_tables_that_there_are() -> None:
         grants = rights_of(service)
         assert tables_of(grants, SELECT) | tables_of(grants, INSERT) <= TABLES
     assert set(STATEMENTS) == set(SERVICES)
+
+
+class Refusing:
+    """A ClickHouse whose user's profile, or grants, refuse whatever is asked."""
+
+    def __init__(self, error: Error) -> None:
+        self._error = error
+
+    async def raw_query(self, _sql: str, _parameters: object, *, settings: object) -> bytes:
+        assert settings == {"max_threads": 1}
+        raise self._error
+
+    async def raw_insert(self, _table: str, *, settings: object, **_given: object) -> None:
+        assert settings == {"max_threads": 1}
+        raise self._error
+
+
+_DENIED = "Code: 497. it's necessary to have the grant SELECT ON d.events. (ACCESS_DENIED)"
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks", "lacks_optionally"),
+    [
+        (DatabaseError(_DENIED, code=497), "SELECT ON d.events", ""),
+        (DatabaseError("readonly mode", code=164), "error 164", ""),
+        (
+            ProgrammingError("Setting max_threads is readonly"),
+            "Setting max_threads is readonly",
+            "",
+        ),
+        (DatabaseError("too large", code=452), "too large", "too large"),
+        (DatabaseError("unknown setting", code=115), "unknown setting", "unknown setting"),
+        (DatabaseError("no data", code=108), "", ""),
+    ],
+)
+@pytest.mark.parametrize(("sql", "table"), [("SELECT 1", ""), ("", "events")])
+async def test_statement_lacks_the_right_or_the_setting_that_is_refused(
+    sql: str, table: str, error: Error, lacks: str, lacks_optionally: str
+) -> None:
+    client: Any = Refusing(error)
+    must = Statement("s", sql, table, settings={"max_threads": 1})
+    may = Statement("s", sql, table, settings={"max_threads": 1}, optional=True)
+    assert [await refusal(client, must), await refusal(client, may)] == [lacks, lacks_optionally]
 
 
 def test_migrations_fail_with_the_reason_when_the_database_is_one_of_several_servers() -> None:

@@ -79,7 +79,7 @@ async def test_recovery_ends_running_inserts_before_it_reads_anything() -> None:
         "last_appended",
         "recent_conversations",
     ]
-    time = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC'))"
+    time = statement("server_time")
     kill = "KILL QUERY WHERE match(Settings['log_comment'], '^ragtime-insert,([0-9]+,)*(3),') ASYNC"
     assert told == [RUNNING, time, kill, RUNNING, time, *map(statement, asked)]
     assert dict(client.told)[kill] is None
