@@ -67,11 +67,12 @@ async def topics(installation: Installation) -> Finding:
     described = await described_topics(client, wanted)
     missing = [name for name in wanted if name not in described]
     found = [_topic(one) for one in described.values()]
-    differing = await _other_logs(installation, found)
+    noted = await noted_topic(await installation.clickhouse(), settings.kafka.events_topic)
+    differing = await _other_logs(installation, found, noted)
     if differing:  # whatever else: nothing is mended before that
         return fail("; ".join(differing), "what was counted from it", _OTHER)
     if missing:
-        return await _missing(installation, missing)
+        return await _missing(installation, missing, noted)
     brokers = len((await client.describe_cluster())["brokers"])
     others = await other_configs(client, wanted)
     troubles = [
@@ -81,14 +82,13 @@ async def topics(installation: Installation) -> Finding:
     for topic in found:
         least = int(is_other.get(topic.name, settings.topics.min_insync_replicas))
         troubles += topic.troubles(brokers, least)
-    troubles += await _other_partitions(installation, found)
+    troubles += _other_partitions(settings.kafka.events_topic, found, noted)
     older = await rests(await installation.clickhouse(), client, settings.kafka)
     return judge(found, troubles, [rest for rest in older if rest.status is not Status.OK])
 
 
-async def _missing(installation: Installation, missing: list[str]) -> Finding:
+async def _missing(installation: Installation, missing: list[str], noted: NotedTopic) -> Finding:
     name, client = installation.settings.kafka.events_topic, await installation.clickhouse()
-    noted = await noted_topic(client, name)
     is_counted = bool(await counted_places(client, noted.counted_as))
     advice = advice_for_missing(name in missing, noted, is_counted=is_counted)
     return fail(f"not there: {', '.join(missing)}", "both topics", advice)
@@ -113,26 +113,24 @@ def _topic(described: dict[str, Any]) -> Topic:
     )
 
 
-async def _other_partitions(
-    installation: Installation, found: list[Topic]
-) -> list[tuple[Status, str]]:
-    name = installation.settings.kafka.events_topic
+def _other_partitions(name: str, found: list[Topic], noted: NotedTopic) -> list[tuple[Status, str]]:
     number = next(len(topic.replicas) for topic in found if topic.name == name)
-    noted = (await noted_topic(await installation.clickhouse(), name)).partitions
-    if noted == number:
+    if noted.partitions == number:
         return []
-    if noted is None:
+    if noted.partitions is None:
         return [(Status.WARN, f"{name}: the table `topics` does not know it")]
-    what = f"{number} partitions, made with {noted}: nothing is counted"
+    what = f"{number} partitions, made with {noted.partitions}: nothing is counted"
     return [(Status.FAIL, f"{name}: {what}")]
 
 
-async def _other_logs(installation: Installation, found: list[Topic]) -> list[str]:
+async def _other_logs(
+    installation: Installation, found: list[Topic], noted: NotedTopic
+) -> list[str]:
     """A sentence for each partition that does not hold the record that was counted last."""
     kafka, client = installation.settings.kafka, await installation.clickhouse()
     name = kafka.events_topic
     number = sum(len(topic.replicas) for topic in found if topic.name == name)
-    places = await counted_places(client, (await noted_topic(client, name)).counted_as)
+    places = await counted_places(client, noted.counted_as)
     places = {partition: last for partition, last in places.items() if partition < number}
     if not places:
         return []
