@@ -4,11 +4,11 @@ Each record that has no row holds nothing that should have one; what ClickHouse 
 the dead letters.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -23,7 +23,7 @@ from services.admin.dead_letters import read_letters
 from services.admin.noted_topics import counted_places
 from services.admin.statements import statement
 from services.admin.topics import first_appended_of, offsets_of, records
-from services.admin.written import NOTHING, written_lines
+from services.admin.written import NOTHING, Written, written_lines
 
 _COUNTED = statement("audit_counted")
 _PORTION = 1_000
@@ -97,8 +97,18 @@ class AuditedTopic:
         every_record = self._every_record or bool(await self.other_log(number))
         written = await written_lines(self._client, self._counted_as, number, offsets.start)
         left_out = () if every_record else written
+        return await self._first(records(self._consumer, partition, offsets, left_out), written)
+
+    async def first_missing(self, number: int, offsets: range) -> str:
+        """The same of records that have left no row at these offsets."""
+        partition = TopicPartition(self._name, number)
+        return await self._first(records(self._consumer, partition, offsets), {})
+
+    async def _first(
+        self, found: AsyncIterator[ConsumerRecord], written: Mapping[int, Written]
+    ) -> str:
         unproven: list[Line] = []
-        async for record in records(self._consumer, partition, offsets, left_out):
+        async for record in found:
             self.read += 1
             lines = written.get(record.offset, NOTHING).of(record)
             unproven += lines_without_rows(record, lines)

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.admin.doctor.done import done_offsets
 from services.admin.doctor.findings import Finding, fail, ok, warn
 from services.admin.doctor.installation import Installation
 from services.admin.groups import group_of, owned_partitions
@@ -51,9 +51,9 @@ async def _group(installation: Installation) -> tuple[str, list[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a partition holds that the group has not done. `lost`: deleted before it was done.
+    """What a partition holds that is not done. `lost`: deleted before it was done.
 
-    `beyond`: by how much the group has done more than there is.
+    `beyond`: by how much more is done than there is.
     """
 
     partition: int
@@ -76,21 +76,22 @@ class Waiting:
 
 async def lag(installation: Installation) -> Finding:
     """What is in Kafka is counted soon."""
-    kafka, group = installation.settings.kafka, installation.settings.group.name
-    client = await installation.kafka()
+    kafka, client = installation.settings.kafka, await installation.kafka()
     async with reading(kafka) as consumer:
         numbers = await partition_numbers(client, kafka.events_topic)
         all_ = [TopicPartition(kafka.events_topic, number) for number in sorted(numbers)]
-        done = await _done(client, group)
         starts, ends = await consumer.beginning_offsets(all_), await consumer.end_offsets(all_)
+        held = {one: range(starts[one], ends[one]) for one in all_}
+        done = await done_offsets(installation, consumer, held)
+        ends = await consumer.end_offsets(all_)  # after what is done: it may not look like more
         next_ = {one: max(done.get(one, 0), starts[one]) for one in all_}
         behind = [one for one in all_ if ends[one] > next_[one]]
         lost = [one for one in all_ if starts[one] > done.get(one, starts[one])]
         cut = [one for one in all_ if ends[one] < done.get(one, 0)]
         oldest = {one: await _appended_s(consumer, one, next_[one]) for one in behind}
-    if behind:
-        await asyncio.sleep(_PAUSE_S)
-    later = await _done(client, group) if behind else done
+        if behind:
+            await asyncio.sleep(_PAUSE_S)
+        later = await done_offsets(installation, consumer, held) if behind else done
     return judge(
         [
             Waiting(
@@ -130,11 +131,6 @@ def judge(found: list[Waiting], most_s: float) -> Finding:
         f"no record older than {most_s:g} s",
         "See the processors' logs and readiness; where they get on, add processors or CPU.",
     )
-
-
-async def _done(client: Any, group: str) -> Mapping[TopicPartition, int]:  # noqa: ANN401 - untyped
-    found = await client.list_consumer_group_offsets(group)
-    return {one: place.offset for one, place in found.items() if place.offset >= 0}
 
 
 async def _appended_s(consumer: AIOKafkaConsumer, one: TopicPartition, offset: int) -> float:
