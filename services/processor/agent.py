@@ -109,6 +109,11 @@ class Agent:
         """How often it has begun to wait for something that it knows: a server, a lease."""
         return self._ownership.waits
 
+    @property
+    def steps(self) -> int:
+        """How far its recoveries have got."""
+        return self._table.recovery.steps
+
     async def take_over(self, numbers: set[int]) -> None:
         """Recover these partitions, and forget all others. Raises StoppedError when not wanted."""
         async with self._busy:

@@ -178,7 +178,7 @@ def build(settings: Settings, neighbours: Neighbours, health: Health, folder: st
     watchdog = Watchdog(agent, membership, events_topic, dead_letters, client)
 
     async def watch() -> None:
-        await watchdog.run(health, lambda: not app.should_stop)
+        await watchdog.run(health, lambda: not app.should_stop, settings.clickhouse.timeout_s)
 
     app.add_future(watch())  # a task of Faust's would wait for the first rebalance
 
@@ -292,6 +292,7 @@ async def _agree_with_group(membership: Membership, agent: Agent, ownership: Own
     # If it cannot be, another rebalance is under way, and another take-over follows.
     offsets = {number: own.next_offset for number, own in agent.partitions.items()}
     while offsets and not await membership.confirm(offsets):
+        log.warning("membership.not_confirmed")
         await ownership.pause(_AGREE_S)
     await membership.seek_to_start({number for number, offset in offsets.items() if not offset})
 

@@ -30,6 +30,7 @@ class Health:
     stopping: bool = False
     stuck: list[int] = field(default_factory=list)
     left_out: bool = False
+    hangs: bool = False  # a take-over
     looked_at_s: float | None = None  # monotonic; of the watchdog, once it has begun
 
     def checks(self) -> dict[str, bool]:
@@ -48,6 +49,8 @@ class Health:
             return {"status": "stuck", "partitions": self.stuck}
         if self.left_out:
             return {"status": "left_out"}
+        if self.hangs:
+            return {"status": "take_over_hangs"}
         looked_at_s = now_s if self.looked_at_s is None or self.stopping else self.looked_at_s
         if now_s - looked_at_s > _LOOKS_WITHIN_S:
             return {"status": "unwatched"}  # nobody would find that it is stuck

@@ -15,9 +15,9 @@ class Look:
     """What is known at a moment. `at_s`: monotonic; `done`: per partition, what is finished.
 
     `ends` is None while Kafka does not say. `waits`: how often the process has begun to wait for
-    something that it knows. `owns`: it counts, or there is no partition for it. `is_given`: the
-    group has given it its partitions, and it takes them over or owns them; `rebalances`: how many
-    have begun.
+    something that it knows; `steps`: how far its recoveries have got. `owns`: it counts, or there
+    is no partition for it. `is_given`: the group has given it its partitions, and it takes them
+    over or owns them; `rebalances`: how many have begun.
     """
 
     at_s: float
@@ -26,6 +26,7 @@ class Look:
     clickhouse_answers: bool
     is_settled: bool
     waits: int
+    steps: int
     owns: bool
     is_given: bool
     rebalances: int
@@ -55,12 +56,12 @@ class ProgressWatch:
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._since: dict[int, tuple[int, float]] = {}
-        self._waits = 0
+        self._moves = (0, 0)
 
     def stuck(self, look: Look) -> list[int]:
         """The partitions that have stood still for too long."""
-        if look.waits != self._waits:
-            self._waits, self._since = look.waits, {}
+        if (look.waits, look.steps) != self._moves:
+            self._moves, self._since = (look.waits, look.steps), {}
         since: dict[int, tuple[int, float]] = {}
         for number, offset in look.lagging().items():
             before = self._since.get(number)
@@ -74,8 +75,8 @@ class ProgressWatch:
 class AssignmentWatch:
     """Remembers since when nothing is owned though the servers answer.
 
-    A take-over may last as long as it takes: it says what it waits for. But it must be one: where
-    a rebalance cuts each of them short, two processes have one name, say.
+    A take-over may last as long as it takes (see TakeOverWatch). But it must be one: where a
+    rebalance cuts each of them short, two processes have one name, say.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -92,3 +93,25 @@ class AssignmentWatch:
             return False
         self._since_s = look.at_s if self._since_s is None else self._since_s
         return look.at_s - self._since_s >= self._patience_s
+
+
+class TakeOverWatch:
+    """Remembers since when a take-over stands where it stands.
+
+    It may last as long as it takes while it gets answers, or says what it waits for. Where neither
+    happens though both servers answer, it hangs in this process, and another one may not.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._since: tuple[tuple[int, int, int], float] | None = None
+
+    def hangs(self, look: Look) -> bool:
+        """Whether a take-over has stood still for too long."""
+        if look.owns or not look.is_given or not look.servers_answer:
+            self._since = None
+            return False
+        place = look.rebalances, look.waits, look.steps
+        if self._since is None or self._since[0] != place:
+            self._since = place, look.at_s
+        return look.at_s - self._since[1] >= self._patience_s

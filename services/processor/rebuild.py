@@ -46,6 +46,7 @@ class Rebuild:
         # How many partitions the topic has: says where the rows of an older topic belong.
         self.number_of_partitions = 1
         self.topic = topic
+        self.steps = 0  # what has come from ClickHouse so far: answers, and portions of large ones
         self._client = client
         self._now = now
 
@@ -70,6 +71,7 @@ class Rebuild:
 
     async def _ids(self, partitions: list[int]) -> dict[int, SeenIds]:
         result = await self._client.query(_LAST_APPENDED, parameters={"topic": self.topic})
+        self.steps += 1
         last_ms = {int(partition): int(at_ms) for partition, at_ms in result.result_rows}
         others_ms = last_ms.get(_OTHER_TOPICS)
         since = {
@@ -106,6 +108,7 @@ class Rebuild:
         try:
             async with stream as chunks:
                 async for chunk in chunks:
+                    self.steps += 1
                     pending += chunk
                     if len(pending) >= _PORTION_BYTES:
                         whole = len(pending) - len(pending) % _IDS_ROW.itemsize
@@ -125,6 +128,7 @@ class Rebuild:
             parameters={"partitions": partitions, "since": yesterday, **self._mapping()},
             fmt="RowBinary",
         )
+        self.steps += 1
         rows = np.frombuffer(raw, dtype=_CONVERSATIONS_ROW)
         return {number: _conversations_of(number, rows, yesterday) for number in partitions}
 

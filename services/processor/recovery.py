@@ -52,6 +52,12 @@ class Recovery:
         self._client = client
         self._ownership = ownership
         self._now = now
+        self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """How far recoveries have got: it grows with each answer of ClickHouse to one."""
+        return self._steps + self.rebuild.steps
 
     async def recover(
         self, numbers: set[int], known: Mapping[int, Partition] | None = None
@@ -88,6 +94,7 @@ class Recovery:
         result = await self._client.query(
             _LAST_OFFSETS, parameters={"topic": self.rebuild.topic, "partitions": partitions}
         )
+        self._steps += 1
         return {kp: LastRecord(ko, appended_ms) for kp, ko, appended_ms in result.result_rows}
 
     async def _end_inserts(self, partitions: list[int]) -> None:
@@ -126,12 +133,14 @@ class Recovery:
                     settings=INSERT_SETTINGS | tag([number]),
                 )
                 mended += 1
+                self._steps += 1
             # A statement that began too late has mended nothing, and says no word: look again.
             await self._ownership.pause(_POLL_S)
         ROLLUPS_MENDED.inc(mended)
         await self._client.command(
             _MEND_SOURCES, parameters={"partitions": partitions}, settings=INSERT_SETTINGS
         )
+        self._steps += 1
         return mended
 
     async def _differing_days(self, partitions: list[int]) -> Sequence[Sequence[Any]]:
@@ -139,6 +148,7 @@ class Recovery:
         result = await self._client.query(
             _DIFFERING_DAYS, parameters={"partitions": partitions, "since": since}
         )
+        self._steps += 1
         return result.result_rows
 
 

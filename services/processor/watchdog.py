@@ -24,7 +24,7 @@ from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
 from services.processor.membership import Membership
-from services.processor.progress import AssignmentWatch, Look, ProgressWatch
+from services.processor.progress import AssignmentWatch, Look, ProgressWatch, TakeOverWatch
 from services.processor.topic import EventsTopic, tell_mismatches
 
 _INTERVAL_S = 5.0
@@ -34,11 +34,14 @@ _ASIDE_S = 20.0
 PATIENCE_S = 30.0
 # More than a group may take to agree: it waits for a session that ends, at most 300 s, and again.
 UNOWNED_S = 600.0
+# More than a recovery waits for an answer, and for each portion of one.
+TAKE_OVER_S = 600.0
 
 _ADVICE = (
     "look whether another process has the same RAGTIME_GROUP__INSTANCE, and whether the group has"
     " members that are not processors of this topic"
 )
+_HANGS = "keep this log, and start the process again; ragtime doctor tells of the servers"
 
 log = get_logger()
 
@@ -62,9 +65,10 @@ class Watchdog:
         self._told: set[int] = set()  # the partitions whose lag is shown
         self._cut_looks = 0
 
-    async def run(self, health: Health, is_wanted: Callable[[], bool]) -> None:
-        """Look again and again, as long as it is wanted."""
+    async def run(self, health: Health, is_wanted: Callable[[], bool], statement_s: float) -> None:
+        """Look again and again, as long as it is wanted. `statement_s`: what one may take."""
         watch, assignment_watch = ProgressWatch(PATIENCE_S), AssignmentWatch(UNOWNED_S)
+        take_over_watch = TakeOverWatch(max(TAKE_OVER_S, 2 * statement_s))
         while is_wanted():
             health.looked_at_s = time.monotonic()
             self._check_membership()
@@ -79,6 +83,9 @@ class Watchdog:
             health.left_out = assignment_watch.is_left_out(look)
             if health.left_out:
                 log.error("membership.left_out", unowned_s=UNOWNED_S, advice=_ADVICE)
+            health.hangs = take_over_watch.hangs(look)
+            if health.hangs:
+                log.error("take_over.hangs", advice=_HANGS)
             await asyncio.sleep(_INTERVAL_S)
 
     def _check_membership(self) -> None:
@@ -126,6 +133,7 @@ class Watchdog:
                 health.owns and self._membership.is_wanted() and not self._dead_letters.is_held
             ),
             waits=self._agent.waits,
+            steps=self._agent.steps,
             owns=health.owns and self._membership.is_given(),
             is_given=self._membership.is_given(),
             rebalances=self._membership.rebalances(),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.processor.progress import AssignmentWatch, Look, ProgressWatch
+from services.processor.progress import AssignmentWatch, Look, ProgressWatch, TakeOverWatch
 
 LAGGING = Look(
     at_s=0.0,
@@ -11,6 +11,7 @@ LAGGING = Look(
     clickhouse_answers=True,
     is_settled=True,
     waits=0,
+    steps=0,
     owns=True,
     is_given=True,
     rebalances=1,
@@ -53,6 +54,9 @@ def test_partition_is_not_stuck_when_what_it_waits_for_is_known() -> None:
     refused = [replace(LAGGING, at_s=20.0 * at, waits=at) for at in range(10)]
     assert stuck(*refused) == []
     assert stuck(*refused, replace(refused[-1], at_s=210.0)) == [0]
+    # An insert has failed, and the rebuild of what is remembered takes its time.
+    rebuilt = [replace(LAGGING, at_s=20.0 * at, steps=at) for at in range(10)]
+    assert stuck(*rebuilt) == []
 
 
 def test_each_partition_is_watched_by_itself() -> None:
@@ -86,3 +90,39 @@ def test_process_is_not_left_out_when_it_owns_or_waits_for_what_is_known() -> No
     ):
         assert not is_left_out(WITHOUT, pause, replace(WITHOUT, at_s=990.0))
         assert is_left_out(WITHOUT, pause, replace(WITHOUT, at_s=401), replace(WITHOUT, at_s=1001))
+
+
+TAKING_OVER = replace(WITHOUT, is_given=True)
+
+
+def hangs(*looks: Look) -> bool:
+    watch = TakeOverWatch(600.0)
+    return [watch.hangs(look) for look in looks][-1]
+
+
+def test_take_over_hangs_when_nothing_comes_and_it_waits_for_nothing_known() -> None:
+    assert not hangs(TAKING_OVER, replace(TAKING_OVER, at_s=599.0))
+    assert hangs(TAKING_OVER, replace(TAKING_OVER, at_s=600.0))
+
+
+def test_take_over_hangs_when_it_stands_still_in_the_midst_of_it() -> None:
+    begun = [replace(TAKING_OVER, at_s=300.0 * at, steps=at) for at in range(4)]
+    assert not hangs(*begun, replace(begun[-1], at_s=1499.0))
+    assert hangs(*begun, replace(begun[-1], at_s=1500.0))
+
+
+def test_take_over_does_not_hang_when_it_gets_on_or_says_what_it_waits_for() -> None:
+    for moved in (
+        replace(TAKING_OVER, at_s=400.0, steps=1),
+        replace(TAKING_OVER, at_s=400.0, waits=1),
+        replace(TAKING_OVER, at_s=400.0, rebalances=2),
+    ):
+        assert not hangs(TAKING_OVER, moved, replace(moved, at_s=999.0))
+        assert hangs(TAKING_OVER, moved, replace(moved, at_s=1000.0))
+    for pause in (
+        replace(TAKING_OVER, at_s=400.0, ends=None),
+        replace(TAKING_OVER, at_s=400.0, clickhouse_answers=False),
+        replace(TAKING_OVER, at_s=400.0, owns=True),
+        replace(TAKING_OVER, at_s=400.0, is_given=False),
+    ):
+        assert not hangs(TAKING_OVER, pause, replace(TAKING_OVER, at_s=990.0))

@@ -50,9 +50,8 @@ class Listening:
         self.told.append((f"INSERT INTO {table} FORMAT {fmt}", settings))
 
 
-async def recover(client: Any) -> list[str]:
-    """The beginnings of all statements of a recovery in which nothing is found."""
-
+def recovery_of(client: Any) -> Recovery:
+    """A recovery of an owner that Kafka confirms at once."""
     clock = itertools.count()
 
     async def confirm(_: Mapping[int, int]) -> bool:
@@ -62,8 +61,12 @@ async def recover(client: Any) -> list[str]:
         """No time passes but by looking at the clock."""
 
     own = Ownership(1.0, confirm, lambda: True, lambda: next(clock), sleep)
-    now = datetime(2026, 3, 25, tzinfo=UTC)
-    await Recovery(client, "events", own, lambda: now).recover({3})
+    return Recovery(client, "events", own, lambda: datetime(2026, 3, 25, tzinfo=UTC))
+
+
+async def recover(client: Any) -> list[str]:
+    """The beginnings of all statements of a recovery in which nothing is found."""
+    await recovery_of(client).recover({3})
     return [sql for sql, _ in client.told]
 
 
@@ -101,3 +104,23 @@ async def test_insert_is_one_block_and_tagged_with_its_partitions() -> None:
         "date_time_input_format": "best_effort",
         "input_format_defaults_for_omitted_fields": 1,
     }
+
+
+async def test_recovery_gets_on_with_each_answer() -> None:
+    seen: list[int] = []
+
+    class Watched(Listening):
+        async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
+            seen.append(recovery.steps)
+            return await super().query(sql, parameters)
+
+        async def raw_query(self, sql: str, **_: object) -> bytes:
+            seen.append(recovery.steps)
+            return await super().raw_query(sql)
+
+    recovery = recovery_of(Watched())
+    await recovery.recover({3})
+
+    # The inserts, the time, the last offsets; days, sources (by `command`), times, conversations.
+    assert seen == [0, 0, 0, 1, 3, 4]
+    assert recovery.steps == 5

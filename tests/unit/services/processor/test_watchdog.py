@@ -39,6 +39,7 @@ class World:
     aside: dict[int, Partition] = field(default_factory=dict)
     others: dict[int, str] = field(default_factory=dict)
     waits: int = 0
+    steps: int = 0
     end: Exception | None = None
     refusal: Exception | None = None
     clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
@@ -92,7 +93,7 @@ class World:
     async def look(self, watched: Watchdog | None = None) -> list[int]:
         """What one look finds stuck."""
         looks = iter((True, False))
-        await (watched or self.watchdog()).run(self.health, lambda: next(looks))
+        await (watched or self.watchdog()).run(self.health, lambda: next(looks), 0.0)
         return self.health.stuck
 
 
@@ -296,6 +297,21 @@ async def test_service_does_not_live_when_it_owns_nothing_and_both_servers_answe
     assert [line["event"] for line in said] == ["membership.left_out"]
 
     _kafka_is_away(world)
+    await world.look()
+    assert world.health.trouble(0.0) == {}
+
+
+async def test_service_does_not_live_when_a_take_over_hangs_and_both_servers_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "TAKE_OVER_S", 0.0)
+    world.done, world.health.owns = {}, False
+    with capture_logs() as said:
+        await world.look()
+    assert world.health.trouble(0.0) == {"status": "take_over_hangs"}
+    assert [line["event"] for line in said] == ["take_over.hangs"]
+
+    _clickhouse_is_away(world)
     await world.look()
     assert world.health.trouble(0.0) == {}
 
