@@ -55,18 +55,20 @@ async def connect(
         keepalive_timeout=_IDLE_S,
         send_receive_timeout=settings.timeout_s,
     )
-    _send_settings(client, sent or {})
+    changeable = changeable_settings(client, sent or {})
+    if fixed := (sent or {}).keys() - changeable.keys():
+        log.info("clickhouse.settings_fixed", settings=sorted(fixed))
+    for name, value in changeable.items():
+        client.set_client_setting(name, value)
     return client
 
 
-def _send_settings(client: AsyncClient, sent: Mapping[str, str]) -> None:
-    """Let settings go with each statement, but for those that the user's profile has fixed."""
+def changeable_settings(client: AsyncClient, sent: Mapping[str, str]) -> dict[str, str]:
+    """Those of these settings that the user's profile has not fixed."""
     known = client.server_settings
-    fixed = {name for name in sent if name in known and known[name].readonly}
-    if fixed:
-        log.info("clickhouse.settings_fixed", settings=sorted(fixed))
-    for name in sent.keys() - fixed:
-        client.set_client_setting(name, sent[name])
+    return {
+        name: value for name, value in sent.items() if name not in known or not known[name].readonly
+    }
 
 
 async def connect_patiently(

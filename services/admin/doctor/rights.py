@@ -80,11 +80,11 @@ async def _look(
         return
     try:
         await _ask(client, user, grants, seen)
+        if not any(told.startswith(user) for told in seen.lacking):
+            found = await lacking(client, service)
+            seen.lacking += [f"{user} may not run {name}: {lacks}" for name, lacks in found.items()]
     finally:
         await client.close()
-    if not any(told.startswith(user) for told in seen.lacking):
-        found = await lacking(own, service)
-        seen.lacking += [f"{user} may not run {name}: {lacks}" for name, lacks in found.items()]
     seen.looked_at.append(user)
 
 

@@ -15,8 +15,7 @@ import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
-from libs.clickhouse.connection import connect, first_line
-from libs.settings import ClickHouseSettings
+from libs.clickhouse.connection import changeable_settings, first_line
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -45,13 +44,14 @@ class Statement(msgspec.Struct, frozen=True):
 
     async def run(self, client: AsyncClient) -> None:
         """Let the server look at it. Raises the driver's `Error`."""
+        settings = changeable_settings(client, self.sent) | self.settings
         if self.table:
             await client.raw_insert(
-                self.table, insert_block=b"", fmt="JSONEachRow", settings=self.settings
+                self.table, insert_block=b"", fmt="JSONEachRow", settings=settings
             )
         else:
             explained = self.sql if self.sql.startswith("KILL") else f"EXPLAIN PIPELINE {self.sql}"
-            await client.raw_query(explained, self.parameters, settings=self.settings)
+            await client.raw_query(explained, self.parameters, settings=settings)
 
 
 STATEMENTS = msgspec.json.decode(
@@ -59,21 +59,10 @@ STATEMENTS = msgspec.json.decode(
 )
 
 
-async def lacking(settings: ClickHouseSettings, service: str) -> dict[str, str]:
-    """What this user lacks for statements of a service, by their names. Raises `Error`."""
-    found: dict[str, str] = {}
-    for sent in {tuple(sorted(one.sent.items())) for one in STATEMENTS[service]}:
-        some = [one for one in STATEMENTS[service] if tuple(sorted(one.sent.items())) == sent]
-        client = await connect(settings, sent=dict(sent))
-        try:
-            found |= await _lacking(client, some)
-        finally:
-            await client.close()
-    return found
-
-
-async def _lacking(client: AsyncClient, some: list[Statement]) -> dict[str, str]:
-    found = await each({one.name: one for one in some}, lambda one: refusal(client, one))
+async def lacking(client: AsyncClient, service: str) -> dict[str, str]:
+    """What the client's user lacks for statements of a service, by their names."""
+    named = {one.name: one for one in STATEMENTS[service]}
+    found = await each(named, lambda one: refusal(client, one))
     return {name: lacks for name, lacks in found.items() if lacks}
 
 

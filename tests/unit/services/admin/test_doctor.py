@@ -6,10 +6,12 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, Error, ProgrammingError
+from clickhouse_connect.driver.models import SettingDef
+from msgspec.structs import replace
 
 from libs.clickhouse.migrations import read_migrations
 from libs.clickhouse.rights import INSERT, SELECT, SERVICES, rights_of, tables_of
@@ -230,17 +232,22 @@ def test_services_need_rights_in_tables_that_there_are() -> None:
 
 
 class Refusing:
-    """A ClickHouse whose user's profile, or grants, refuse whatever is asked."""
+    """A ClickHouse whose user's profile, or grants, refuse whatever is asked.
+
+    The profile has fixed one setting, which no service sends then.
+    """
+
+    server_settings: ClassVar = {"max_memory_usage": SettingDef("max_memory_usage", "1", 1)}
 
     def __init__(self, error: Error) -> None:
         self._error = error
 
     async def raw_query(self, _sql: str, _parameters: object, *, settings: object) -> bytes:
-        assert settings == {"max_threads": 1}
+        assert settings == {"max_threads": 1, "max_result_rows": "2"}
         raise self._error
 
     async def raw_insert(self, _table: str, *, settings: object, **_given: object) -> None:
-        assert settings == {"max_threads": 1}
+        assert settings == {"max_threads": 1, "max_result_rows": "2"}
         raise self._error
 
 
@@ -267,8 +274,9 @@ async def test_statement_lacks_the_right_or_the_setting_that_is_refused(
     sql: str, table: str, error: Error, lacks: str, lacks_optionally: str
 ) -> None:
     client: Any = Refusing(error)
-    must = Statement("s", sql, table, settings={"max_threads": 1})
-    may = Statement("s", sql, table, settings={"max_threads": 1}, optional=True)
+    sent = {"max_memory_usage": "9", "max_result_rows": "2"}
+    must = Statement("s", sql, table, sent=sent, settings={"max_threads": 1})
+    may = replace(must, optional=True)
     assert [await refusal(client, must), await refusal(client, may)] == [lacks, lacks_optionally]
 
 
