@@ -42,6 +42,7 @@ _REACTIONS = {
     192: Reaction.OPERATOR,  # UNKNOWN_USER
     193: Reaction.OPERATOR,  # WRONG_PASSWORD
     194: Reaction.OPERATOR,  # REQUIRED_PASSWORD
+    452: Reaction.OPERATOR,  # SETTING_CONSTRAINT_VIOLATION: the profile refuses what we send
     497: Reaction.OPERATOR,  # ACCESS_DENIED: a grant is missing
     516: Reaction.OPERATOR,  # AUTHENTICATION_FAILED
 }

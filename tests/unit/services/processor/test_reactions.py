@@ -16,7 +16,7 @@ def test_reaction_is_to_retry_when_the_insert_was_refused_at_the_door(code: int)
     assert reaction_to(DatabaseError("refused", code=code)) is Reaction.RETRY
 
 
-@pytest.mark.parametrize("code", [16, 47, 60, 62, 81, 115, 192, 193, 194, 497, 516])
+@pytest.mark.parametrize("code", [16, 47, 60, 62, 81, 115, 192, 193, 194, 452, 497, 516])
 def test_reaction_is_to_call_the_operator_when_only_a_person_can_mend_it(code: int) -> None:
     assert reaction_to(DatabaseError("refused", code=code)) is Reaction.OPERATOR
 
