@@ -14,6 +14,8 @@ _API = 'route="/api/v1/projects/{projectId}/analytics"'
 
 # A host of a hundred events a day: something happens every fifteen minutes.
 _SELDOM = " ".join(f"{number}x14" for number in range(13))
+# One of a few hundred a day.
+_NOW_AND_THEN = " ".join(f"{number}x3" for number in range(30))
 
 
 def _of(service: str, number: int = 1) -> str:
@@ -263,6 +265,26 @@ CASES = [
         "one event, and it is not counted",
         {_LAG: "0x30 1x90", _BATCHES: "3x120", _ACCEPTED: "0x30 1x90", _REJECTED: "0x120"},
         "NothingCounted",
+    ),
+    # All within a quarter of an hour of the half hour at which it begins.
+    _case(
+        "few events, and those of one partition are not counted",
+        {_LAG: "0x30 1x90", _BATCHES: _NOW_AND_THEN},
+        "PartitionWaits",
+    ),
+    _case(
+        "few events, and fewer are counted than come",
+        {_LAG: "0x30 1+0.1x90", _BATCHES: _NOW_AND_THEN},
+        "PartitionWaits",
+    ),
+    _case(
+        "few events, which are seen before they are counted",
+        {_LAG: " ".join(["0 0 1 1"] * 30), _BATCHES: _NOW_AND_THEN},
+    ),
+    _case(
+        "few events, and ClickHouse was away for long",
+        {_LAG: "0x30 9x11 0x78", _BATCHES: "0x41 " + "1x3 2x3 3x69"},
+        at="46m",
     ),
     _case("the keys cannot be read", {_KEYS: "1x30 600x90"}, "KeysStale"),
 ]
