@@ -29,9 +29,6 @@ ProducerId = Annotated[
     str,
     Meta(min_length=1, max_length=64, extra_json_schema={"pattern": r"^[A-Za-z0-9_.:-]+$"}),
 ]
-SourceTitle = Annotated[
-    str, Meta(description="A longer one than of 512 characters counts as absent, with a warning.")
-]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 # 93000.0 is whole too: that is what comes out when a producer multiplies seconds.
 WholeMs = Duration | Annotated[float, Meta(ge=0, le=MAX_DURATION_MS, multiple_of=1.0)]
@@ -42,7 +39,7 @@ class IncomingSource(Struct, rename="camel", frozen=True, gc=False):
     """A knowledge source that a retrieval cited."""
 
     id: Key
-    name: SourceTitle | None = None
+    name: str | None = None
 
 
 class IncomingContext(Struct, rename="camel", frozen=True):

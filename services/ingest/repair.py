@@ -4,29 +4,36 @@ What is left of it is the empty text, of which `enrich` warns as of any other th
 """
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Meta, Raw
 
+from libs.events.models import MAX_SOURCES
 from services.ingest.bodies import RawEvent
 from services.ingest.incoming import AnyIncoming, decode_incoming
-from services.ingest.names import OF_A_CONTEXT, OF_AN_EVENT, Names
+from services.ingest.names import OF_A_CONTEXT, OF_A_SOURCE, OF_AN_EVENT, Names
 from services.ingest.verdicts import FieldWarning, warning
 
-_DESCRIPTION = re.compile(r" - at `\$\.(?:language|deviceId|context(?:\.\w+)?)`\Z")
+_DESCRIPTION = re.compile(
+    r" - at `\$\.(?:language|deviceId|context(?:\.\w+)?|sources\[\d+\]\.name)`\Z"
+)
 _EMPTY = Raw(b'""')
 _TEXTS = ("language", "deviceId")
 _TEXTS_OF_A_CONTEXT = ("ip", "country", "deviceType")
 
 
-def _decoder(names: Names) -> msgspec.json.Decoder[Any]:
-    fields = [(name, Raw, UNSET) for name in sorted(names.exact)]
-    return msgspec.json.Decoder(msgspec.defstruct("Parts", fields))
+def _parts(names: Names) -> Any:  # noqa: ANN401 - a type made here
+    return msgspec.defstruct("Parts", [(name, Raw, UNSET) for name in sorted(names.exact)])
 
 
-_decode_event = _decoder(OF_AN_EVENT).decode
-_decode_context = _decoder(OF_A_CONTEXT).decode
+_decode_event = msgspec.json.Decoder(_parts(OF_AN_EVENT)).decode
+_decode_context = msgspec.json.Decoder(_parts(OF_A_CONTEXT)).decode
+_decode_sources = msgspec.json.Decoder(list[_parts(OF_A_SOURCE)]).decode  # type: ignore[misc]
+# Objects, and no more than may be: to take many apart would cost forty times their refusal.
+_look_at_sources = msgspec.json.Decoder(
+    Annotated[list[msgspec.defstruct("Anything", [], gc=False)], Meta(max_length=MAX_SOURCES)]  # type: ignore[misc]
+).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,6 +50,8 @@ def decode_repaired(raw: RawEvent, warnings: list[FieldWarning]) -> AnyIncoming:
             setattr(event, name, _EMPTY)
     if event.context is not UNSET:
         event.context = _repaired_context(event.context, warnings)
+    if event.sources is not UNSET:
+        event.sources = _repaired_sources(event.sources, warnings)
     return decode_incoming(_encode(event))
 
 
@@ -68,3 +77,16 @@ def _repaired_context(value: Raw, warnings: list[FieldWarning]) -> Any:  # noqa:
         context.userAgent = _EMPTY
         warnings.append(warning("context.userAgent"))
     return context
+
+
+def _repaired_sources(value: Raw, warnings: list[FieldWarning]) -> Any:  # noqa: ANN401
+    try:
+        _look_at_sources(value)
+    except msgspec.ValidationError:  # the event's own decoder judges that
+        return value
+    sources = _decode_sources(value)
+    for index, source in enumerate(sources):
+        if not _is_text(source.name):
+            source.name = _EMPTY
+            warnings.append(warning(f"sources[{index}].name"))
+    return sources

@@ -23,6 +23,8 @@ _DESCRIPTIONS = {
     f" {_NONE.format('unknown')}",
     "deviceType": "desktop, mobile, tablet or unknown, in any letter case."
     f" {_NONE.format('unknown')}",
+    "name": "What the source is called, a string of at most 512 characters."
+    f" {_NONE.format('absent')}",
 }
 
 

@@ -122,8 +122,9 @@ def test_refused_event_costs_less_than_a_third_of_one_that_is_taken() -> None:
         ({"build": 7, "text": "Where are the toilets?"}, 3),
         ({"user_type": "public"}, 3),
         ({"language": 1, "deviceId": 2, "context": {"ip": 3, "userAgent": 4, "country": 5}}, 12),
+        ({"type": "rag.retrieval", "hit": True, "sources": [{"id": "s", "name": 7}]}, 12),
     ],
-    ids=["own fields", "near miss", "broken descriptions"],
+    ids=["own fields", "near miss", "broken descriptions", "broken name"],
 )
 def test_unusual_event_costs_little_more_than_an_honest_one(
     fields: dict[str, object], at_most: float
@@ -133,6 +134,27 @@ def test_unusual_event_costs_little_more_than_an_honest_one(
     unusual_s, honest_s = _costs_s(b"[" + b",".join([event] * 2_500) + b"]", _HONEST)
 
     assert unusual_s < at_most * honest_s / 4
+
+
+def test_names_that_are_no_texts_cost_little_more_than_honest_events_of_their_length() -> None:
+    sources = [{"id": f"s-{number}", "name": 7} for number in range(100)]
+    search = {"type": "rag.retrieval", "sessionId": "s", "conversationId": "c", "hit": True}
+    event = json.dumps(search | {"id": "i" * 32, "sources": sources}).encode()
+    body = b"[" + b",".join([event] * (len(_HONEST) // len(event))) + b"]"
+
+    broken_s, honest_s = _costs_s(body, _HONEST)
+
+    assert broken_s < 10 * honest_s
+
+
+def test_too_many_names_that_are_no_texts_cost_little_more_than_honest_events() -> None:
+    source = b'{"id":"s","name":7}'
+    start = b'[{"type":"rag.retrieval","sessionId":"s","conversationId":"c","hit":true,"sources":['
+    body = start + b",".join([source] * (len(_HONEST) // len(source))) + b"]}]"
+
+    broken_s, honest_s = _costs_s(body, _HONEST)
+
+    assert broken_s < 5 * honest_s
 
 
 @pytest.mark.parametrize(

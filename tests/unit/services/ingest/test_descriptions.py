@@ -14,6 +14,7 @@ from tests.turns import finish
 from tests.unit.services.ingest.submissions import submission
 
 _START = {"type": "session.started", "sessionId": "ses-1"}
+_RETRIEVAL = {"type": "rag.retrieval", "sessionId": "s", "conversationId": "c", "hit": True}
 _IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148"
 _json = st.recursive(
     st.none()
@@ -64,15 +65,16 @@ def test_event_counts_whatever_a_description_holds(place: str, value: object) ->
     assert line["session_id"] == "ses-1"
 
 
-@given(name=st.none() | st.text() | st.text("ab", min_size=500))
-def test_retrieval_counts_whatever_the_name_of_a_source_says(name: str | None) -> None:
+@given(name=st.text() | st.text("ab", min_size=500) | _json)
+def test_retrieval_counts_whatever_the_name_of_a_source_says(name: object) -> None:
     sources = [{"id": "a", "name": "A", "score": 0.5}, {"id": "b", "name": name}]
-    event = {"type": "rag.retrieval", "sessionId": "s", "conversationId": "c", "hit": True}
 
-    line, warned = _counted(event | {"sources": sources})
+    line, warned = _counted(_RETRIEVAL | {"sources": sources})
 
-    assert warned == ([] if name is None or len(name) <= 512 else ["sources[1].name"])
+    is_name = name is None or (isinstance(name, str) and len(name) <= 512)
+    assert warned == ([] if is_name else ["sources[1].name"])
     assert [source["id"] for source in line["sources"]] == ["a", "b"]
+    assert line["sources"][0] == {"id": "a", "name": "A"}
 
 
 def test_all_descriptions_are_warned_of_when_all_are_broken() -> None:
@@ -217,11 +219,53 @@ def test_country_and_device_are_the_callers_when_the_context_is_no_object(contex
 
 def test_name_of_a_source_is_absent_with_a_warning_when_it_is_too_long() -> None:
     source = {"id": "a", "name": "n" * 513}
-    event = {"type": "rag.retrieval", "sessionId": "s", "conversationId": "c", "hit": True}
 
-    line, warned = _counted(event | {"sources": [source]})
+    line, warned = _counted(_RETRIEVAL | {"sources": [source]})
 
     assert (line["sources"], warned) == ([{"id": "a"}], ["sources[0].name"])
+
+
+@pytest.mark.parametrize("language", ["de", 5])
+@pytest.mark.parametrize("name", [7, {"de": "Führer"}, ["Guide"], True])
+def test_name_of_a_source_is_absent_with_a_warning_when_it_is_no_text(
+    name: object, language: object
+) -> None:
+    sources = [{"id": "a", "name": name}, {"id": "b", "name": "B"}, {"id": "c", "name": name}]
+
+    line, warned = _counted(_RETRIEVAL | {"sources": sources, "language": language})
+
+    assert line["sources"] == [{"id": "a"}, {"id": "b", "name": "B"}, {"id": "c"}]
+    named = ["sources[0].name", "sources[2].name"]
+    assert warned == (named if language == "de" else [*named, "language"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        (({"id": "a", "name": 7},) * 101, "`sources[0].name` must be"),
+        (({"id": "a", "name": 7}, {"id": ""}), "`sources[1].id` must be"),
+        (({"id": "a", "name": 7}, {"name": "B"}), "`sources[1].id` is missing"),
+        (({"id": "a", "name": 7}, {"id": "b", "Name": "B"}), "`sources[1].Name` is not known"),
+    ],
+    ids=["too many", "empty id", "no id", "near miss"],
+)
+def test_sources_are_refused_for_their_other_faults_when_a_name_is_no_text(
+    sources: tuple[object, ...], told: str
+) -> None:
+    batch = _prepare(_RETRIEVAL | {"sources": sources})
+
+    [(_, refusal)] = batch.rejected
+    assert refusal.message.startswith(told)
+    assert batch.warnings == []
+
+
+def test_message_counts_when_it_has_sources_that_are_none_and_a_broken_description() -> None:
+    message = {"type": "chat.message", "sessionId": "s", "conversationId": "c", "role": "user"}
+
+    no_sources: list[object] = [7, "guide", [7], [{"name": 7}], {}, None]
+    for sources in no_sources:
+        _, warned = _counted(message | {"sources": sources, "language": 5})
+        assert "language" in warned
 
 
 def test_warnings_bear_the_index_of_their_event() -> None:
