@@ -39,6 +39,9 @@ from libs.telemetry.logs import get_logger
 from libs.telemetry.metrics import RATE_LIMITED
 
 _KEYS_RETRY_AFTER_S = 3
+# Of the first requests each is looked at for a proxy that is not trusted, then one of so many: the
+# look takes 1 µs and, where there is a proxy, 10 more; to count until the next one 0.1 µs.
+_LOOKS = 256
 _BY_KEY, _BY_ADDRESS, _BY_REQUESTS = (
     RATE_LIMITED.labels(limit) for limit in ("key", "address", "requests")
 )
@@ -78,6 +81,7 @@ class Admission:
         self._trusted_proxies = tuple(trusted_proxies)
         self._clock = clock
         self._has_warned = False
+        self._looks = self._until_look = 0
 
     async def admit(self, request: Request, project_id: str, scope: Scope) -> ActiveKey:
         """The key that the request shows, when it may do this."""
@@ -87,6 +91,9 @@ class Admission:
             await self._limit_address(request, may_be_known=self._may_be_known(token))
             raise self._refusal(request, token)
         request.scope.setdefault("state", {})["key_id"] = key.id  # for the line in the log
+        self._until_look -= 1
+        if self._until_look < 0:
+            self._look_for_proxy(request)
         self._limit_here(request, key)
         if self._rates.per_key is not None:
             await self._limit_key(request, key, self._rates.per_key)
@@ -156,6 +163,13 @@ class Admission:
         if forwarded_for and address is peer and not self._has_warned:
             self._warn_of_proxy(peer)
         return address
+
+    def _look_for_proxy(self, request: Request) -> None:
+        """See whether somebody forwards it: nobody asks for its address, if its events tell all."""
+        self._looks += 1
+        self._until_look = 0 if self._looks < _LOOKS else _LOOKS
+        if header_values(request.scope, b"x-forwarded-for"):
+            self.caller_address(request)
 
     def _warn_of_proxy(self, peer: Address | None) -> None:
         """Say once that somebody forwards requests whose word does not count: perhaps it should."""

@@ -422,19 +422,42 @@ async def test_forwarded_address_counts_when_the_proxy_is_trusted(
     assert _published(running)[0]["country"] == country
 
 
+_TELLS_ALL = {"context": {"country": "DE", "deviceType": "mobile"}}
+
+
 @pytest.mark.parametrize(("trusted", "warnings"), [((), 1), (("8.8.8.0/24",), 0)])
+@pytest.mark.parametrize("told", [{}, _TELLS_ALL], ids=["nothing", "its country"])
 async def test_proxy_is_told_of_once_when_its_word_does_not_count(
-    trusted: tuple[str, ...], warnings: int, capsys: pytest.CaptureFixture[str]
+    trusted: tuple[str, ...],
+    warnings: int,
+    told: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with service(trusted_proxies=trusted) as running:
         shown = running.keys.add()
-        await _post(running, _MESSAGE, shown)
+        await _post(running, _MESSAGE | told, shown)
         for _ in range(3):
-            await _post(running, _MESSAGE, shown | {"X-Forwarded-For": "194.232.104.150"})
+            await _post(running, _MESSAGE | told, shown | {"X-Forwarded-For": "194.232.104.150"})
 
     written = "".join(capsys.readouterr())
     assert written.count("proxy.not_trusted") == warnings
     assert "194.232.104.150" not in written
+
+
+async def test_proxy_is_told_of_when_it_comes_after_many_requests_without_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.http.admission._LOOKS", 4)
+    async with service() as running:
+        shown = running.keys.add()
+        for _ in range(9):
+            await _post(running, _MESSAGE | _TELLS_ALL, shown)
+        for _ in range(5):
+            await _post(
+                running, _MESSAGE | _TELLS_ALL, shown | {"X-Forwarded-For": "194.232.104.150"}
+            )
+
+    assert "".join(capsys.readouterr()).count("proxy.not_trusted") == 1
 
 
 async def test_line_in_the_log_tells_whose_request_it_was_and_what_was_wrong(
