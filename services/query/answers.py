@@ -139,10 +139,13 @@ def cites_sources(stats: Iterable[Stat]) -> bool:
 
 
 def sources_of(stats: Iterable[Stat], rows: Iterable[Sequence[str]]) -> list[SourceName]:
-    """An entry for each source in the stats, by id. The rows are (id, last name)."""
-    names = {row[0]: row[1] for row in rows}
+    """An entry for each source in the stats, by id. The rows are (id, last name).
+
+    Ingest keeps no blank name; releases before it did, and their rows may tell one yet.
+    """
+    names = {id_: name for id_, name in rows if name and not name.isspace()}
     ids = sorted({stat.key for stat in stats if stat.category == _SOURCE and not stat.other})
-    return [SourceName(source_id, names.get(source_id) or source_id) for source_id in ids]
+    return [SourceName(source_id, names.get(source_id, source_id)) for source_id in ids]
 
 
 def encode_answer(

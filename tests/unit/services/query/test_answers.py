@@ -117,6 +117,13 @@ def test_source_is_named_by_its_id_when_nobody_named_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["", " ", "\t\n", "\u00a0\u3000"])
+def test_source_is_called_by_its_id_when_a_release_before_kept_a_blank_name(name: str) -> None:
+    stats = stats_of([(DAY, "source", "src-1", True, 1)])
+    [source] = sources_of(stats, [("src-1", name)])
+    assert source.name == "src-1"
+
+
 def test_names_are_not_needed_when_no_source_is_shown() -> None:
     assert not cites_sources(stats_of([(DAY, "action", "source", True, 1)]))
 
