@@ -3,7 +3,8 @@
     .venv/bin/python -m tests.n8n PATH/TO/n8n
 
 n8n is large (2 GB) and comes from npm, so `make test` does not run this; deploy/n8n/README.md says
-how to get it. Two runs: with a usual key, and with one that is limited to 5 requests a minute.
+how to get it. Three runs: with a usual key, with one that is limited to 5 requests a minute, and
+for a project whose week was empty.
 """
 
 import json
@@ -86,16 +87,17 @@ def _set(workflow: dict[str, Any], values: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """Run it twice; an assertion says what is wrong."""
+    """Run it three times; an assertion says what is wrong."""
     with tempfile.TemporaryDirectory(prefix="ragtime-n8n-") as name, servers() as running:
         folder = Path(name)
         n8n = N8n(Path(sys.argv[1]), folder)
         with running_stack(running, folder) as stack:
-            (project,) = stack.new_projects(1)
+            project, empty = stack.new_projects(2)
             stack.post_events(project, [_event(*one) for one in _numbered()])
             stack.wait_until_counted()
             _check(n8n, stack, project, project.live_key, set())
             _check(n8n, stack, project, _limited_key(stack, project), {429})
+            _check_empty_week(n8n, stack, empty)
     return 0
 
 
@@ -129,6 +131,13 @@ def _check(n8n: N8n, stack: Stack, project: Project, key: str, refusals: set[int
     assert "• usage: public 3, logged_in 2" in text
     assert "• conversation: 0.1 a day, 5 messages of users in each" in text
     assert all(f"• {category}: " in text for category in Category)
+
+
+def _check_empty_week(n8n: N8n, stack: Stack, project: Project) -> None:
+    runs = n8n.execute(project, project.live_key, stack.services["query"].url)
+    text = _item(runs["Slack message"][-1])["text"]
+    sys.stdout.write(f"{text}\n")
+    assert text.split("\n")[1:] == [f"• {category}: nothing" for category in Category]
 
 
 def _item(run: dict[str, Any]) -> dict[str, Any]:
