@@ -66,17 +66,20 @@ _BY_KEY: list[Json] = [
 _NAME_OF_KEY: Json = {"displayName": "${__field.labels.key}"}
 
 
-def _days(title: str, about: str, category: str, *overrides: Json) -> Panel:
+# A mean has no sum, and a conversation that goes on for days is in the numbers of each.
+_NOT_ADDED_UP = {"conversation", "language", "session"}
+
+
+def _days(title: str, about: str, category: str, *overrides: Json, width: int = 12) -> Panel:
     custom = {"drawStyle": "bars", "fillOpacity": 80, "barAlignment": 1}
     return Panel(
         title,
         about,
         "timeseries",
         [_request(category, _STATS)],
-        width=12,
+        width=width,
         height=8,
-        # A mean has no sum, nor have numbers of which one conversation is in those of several days.
-        options=legend() if overrides else legend("sum"),
+        options=legend() if category in _NOT_ADDED_UP else legend("sum"),
         look=_NAME_OF_KEY | {"min": 0, "custom": custom | {"stacking": {"mode": "normal"}}},
         overrides=overrides,
         transformations=_BY_KEY,
@@ -166,10 +169,12 @@ _ROWS = [
     Row(
         "Who",
         [
-            _shares(
+            _days(
                 "Languages",
-                "Conversations by language; one that goes on for days counts on each of them.",
+                "Conversations a day by language; one that goes on for days is in each of them, so"
+                " days are not added up.",
                 "language",
+                width=8,
             ),
             _shares("Countries", "Sessions by country.", "country"),
             _shares("Devices", "Sessions by device type.", "device"),
