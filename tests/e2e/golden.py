@@ -22,43 +22,57 @@ DEVICES = (None, "lobby-kiosk", "garden-kiosk")
 
 @dataclass(frozen=True)
 class Request:
-    """One request of the golden day; `body`: single, array or ndjson."""
+    """One request of the golden day; `body`: single, array or ndjson.
+
+    `warnings`: what the answer warns of, an event's index and a field each.
+    """
 
     project: str
     by_test_key: bool
     user_agent: str
     body: str
     events: list[Event]
+    warnings: list[tuple[int, str]]
+
+    def sent(self) -> list[Sent]:
+        """Its events."""
+        return [Sent(event, self.by_test_key, self.user_agent) for event in self.events]
 
 
 @dataclass(frozen=True)
 class GoldenDay:
-    """The requests in order, and the answers in all categories with `live=false`."""
+    """The requests in order, and the answers in all categories with `live=false`.
+
+    `source_names`: by project, and whether live rows alone are asked for.
+    """
 
     first_day: date
     last_day: date
     requests: list[Request]
     answers: dict[tuple[str, str | None], list[Row]]
-    source_names: dict[str, dict[str, str]]
+    source_names: dict[tuple[str, bool], dict[str, str]]
     counted: dict[str, int]
     repeated: int
 
     def sent(self, project: str) -> list[Sent]:
         """All events of a project, in order."""
-        return [
-            Sent(event, request.by_test_key, request.user_agent)
-            for request in self.requests
-            if request.project == project
-            for event in request.events
-        ]
+        own = (request for request in self.requests if request.project == project)
+        return [one for request in own for one in request.sent()]
+
+    def new_projects(self, stack: Stack) -> dict[str, Project]:
+        """Projects to send it to, by the names in the files."""
+        return dict(zip(self.counted, stack.new_projects(len(self.counted)), strict=True))
 
     def send(self, stack: Stack) -> dict[str, Project]:
-        """Send all of it; the new projects that got it, by the names in the files."""
-        names = list(self.counted)
-        projects = dict(zip(names, stack.new_projects(len(names)), strict=True))
+        """Send all of it to new projects, which are returned."""
+        projects = self.new_projects(stack)
+        self.send_to(stack, projects)
+        return projects
+
+    def send_to(self, stack: Stack, projects: dict[str, Project]) -> None:
+        """Send all of it, in order."""
         for request in self.requests:
             _send(stack, projects[request.project], request)
-        return projects
 
 
 def _send(stack: Stack, project: Project, request: Request) -> None:
@@ -76,6 +90,8 @@ def _send(stack: Stack, project: Project, request: Request) -> None:
     assert response.status_code == 202, response.text
     told = response.json()
     assert (told["accepted"], told["rejected"]) == (len(request.events), [])
+    warned = [(one["index"], one["field"]) for one in told.get("warnings", ())]
+    assert warned == request.warnings
 
 
 def _body(request: Request) -> tuple[str, str]:
@@ -101,7 +117,11 @@ def read_golden_day() -> GoldenDay:
             for project in projects
             for device in DEVICES
         },
-        source_names={project: given[project]["source_names"] for project in projects},
+        source_names={
+            (project, live_only): given[project]["source_names"][modes]
+            for project in projects
+            for live_only, modes in ((True, "live"), (False, "live and test"))
+        },
         counted=given["counted"],
         repeated=given["repeated"],
     )
@@ -117,6 +137,7 @@ def _request(request: dict[str, Any], shift: timedelta) -> Request:
             event | {"occurredAt": _moved(event["occurredAt"], shift)}
             for event in request["events"]
         ],
+        warnings=[(index, field) for index, field in request.get("warnings", ())],
     )
 
 

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 Conversation = tuple[date, bool, str]
 
 # The only addresses and user agents that tests send, by a word in them.
-_COUNTRY_BY_ADDRESS = {"8.8.8.8": "US"}
+_COUNTRY_BY_ADDRESS = {"8.8.8.8": "US", "8.8.8.8:51234": "US"}
 # And of what cannot be understood, or is spelt in a way of its own, the only that tests send.
 _LANGUAGES = {"en_US": "en", "de-CH,de;q=0.9,en;q=0.8": "de"}
 _NO_LANGUAGES = ("x-museum", "plain English", "", 7)
@@ -155,7 +155,9 @@ def source_names(
     naming = (one for one in counted(sent) if one.is_live or not live_only)
     for one in sorted(naming, key=lambda one: one.occurred_at):  # equals stay in their order
         for source in one.event.get("sources") or ():
-            names[source["id"]] = source.get("name") or names.get(source["id"], "")
+            given = source.get("name")
+            is_name = isinstance(given, str) and bool(given.strip())
+            names[source["id"]] = given if is_name else names.get(source["id"], "")
     ids = sorted({row["key"] for row in rows if row["category"] == "source"})
     return [{"id": source_id, "name": names[source_id] or source_id} for source_id in ids]
 

@@ -46,9 +46,9 @@ def _expected(
     ]
 
 
-def _names(project: str, rows: list[Row]) -> list[dict[str, str]]:
+def _names(project: str, rows: list[Row], *, live_only: bool) -> list[dict[str, str]]:
     ids = sorted({row["key"] for row in rows if row["category"] == "source"})
-    names = GOLDEN_DAY.source_names[project]
+    names = GOLDEN_DAY.source_names[project, live_only]
     return [{"id": source_id, "name": names[source_id]} for source_id in ids]
 
 
@@ -67,7 +67,7 @@ def test_answer_is_the_one_by_hand_when_the_golden_day_was_sent(
         "category": category or "all",
         "liveOnly": live != "false",
         "stats": rows,
-        "sources": _names("museum", rows),
+        "sources": _names("museum", rows, live_only=live != "false"),
     }
 
 

@@ -20,15 +20,17 @@ def test_model_gives_the_answer_by_hand_when_it_counts_the_golden_day(
     assert rows == GOLDEN_DAY.answers[project, device]
 
 
+@pytest.mark.parametrize("live_only", [True, False])
 @pytest.mark.parametrize("project", GOLDEN_DAY.counted)
-def test_model_gives_the_names_by_hand_when_it_counts_the_golden_day(project: str) -> None:
-    rows = GOLDEN_DAY.answers[project, None]
+def test_model_gives_the_names_by_hand_when_it_counts_the_golden_day(
+    project: str, *, live_only: bool
+) -> None:
+    rows = [row for row in GOLDEN_DAY.answers[project, None] if row["isLive"] or not live_only]
 
-    names = {
-        source["id"]: source["name"] for source in source_names(GOLDEN_DAY.sent(project), rows)
-    }
+    found = source_names(GOLDEN_DAY.sent(project), rows, live_only=live_only)
+    names = {source["id"]: source["name"] for source in found}
 
-    assert names == GOLDEN_DAY.source_names[project]
+    assert names == GOLDEN_DAY.source_names[project, live_only]
 
 
 def test_model_drops_the_repeats_when_it_counts_the_golden_day() -> None:
