@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
+
+from services.admin.topics import change_configs
 
 _INTERVAL_S = 0.05
 _READ_WITHIN_S = 120.0
@@ -58,33 +61,44 @@ class Topics:
         values: Sequence[bytes | None],
         partition: int = 0,
         headers: Sequence[tuple[str, bytes]] = (),
+        stamp: datetime | None = None,
     ) -> list[int]:
         """Write records to a partition of the events, in order; returns the offset of each.
 
         Others write there too, so the offsets need not follow one another. `headers`: of each.
+        `stamp`: when they were taken, on a topic that keeps it (`keep_stamps`).
         """
-        return asyncio.run(self._write(values, partition, headers))
+        return asyncio.run(self._write(values, partition, headers, stamp))
 
     async def _write(
         self,
         values: Sequence[bytes | None],
         partition: int,
         headers: Sequence[tuple[str, bytes]],
+        stamp: datetime | None,
     ) -> list[int]:
+        given: dict[str, Any] = {"partition": partition, "headers": list(headers)}
+        if stamp is not None:
+            given["timestamp_ms"] = round(stamp.timestamp() * 1000)
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers)
         await producer.start()
         try:
             # One after the other into the buffer; aiokafka wants a key where there is no value.
-            sent = [
-                await producer.send(
-                    self.events, value, key=b"-", partition=partition, headers=list(headers)
-                )
-                for value in values
-            ]
+            sent = [await producer.send(self.events, value, key=b"-", **given) for value in values]
             written = await asyncio.gather(*sent)
         finally:
             await producer.stop()
         return [int(one.offset) for one in written]
+
+    def keep_stamps(self) -> None:
+        """From now on a record bears the time that its producer tells, not the broker's."""
+        asyncio.run(self._keep_stamps())
+
+    async def _keep_stamps(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        await change_configs(admin, self.events, {"message.timestamp.type": "CreateTime"})
+        await admin.close()
 
     def read_dead_letters(self) -> list[DeadLetter]:
         """All dead letters that there are."""
