@@ -159,12 +159,18 @@ def test_strange_texts_come_back_as_they_were_sent(stack: Stack) -> None:
 
 
 def _post_under(
-    stack: Stack, project: Project, idempotency_key: str, events: list[dict[str, Any]]
+    stack: Stack,
+    project: Project,
+    idempotency_key: str,
+    events: list[dict[str, Any]],
+    *,
+    by_test_key: bool = False,
 ) -> None:
+    key = project.test_key if by_test_key else project.live_key
     response = stack.http.post(
         stack.events_url(project.id),
         json=events,
-        headers=bearer(project.live_key) | {"Idempotency-Key": idempotency_key},
+        headers=bearer(key) | {"Idempotency-Key": idempotency_key},
     )
     assert response.status_code == 202, response.text
 
@@ -180,6 +186,26 @@ def test_events_count_once_when_the_request_is_repeated_under_its_idempotency_ke
     stack.wait_until_counted()
     (row,) = stack.analytics(project, category="usage")["stats"]
     assert row["value"] == 3
+
+
+@pytest.mark.parametrize("order", [(True, False, True, False), (False, False, True, True)])
+def test_events_count_once_in_each_mode_when_both_keys_send_them_under_one_idempotency_key(
+    stack: Stack, order: tuple[bool, ...]
+) -> None:
+    (project,) = stack.new_projects(1)
+    nameless = {key: value for key, value in message("").items() if key != "id"}
+    session = {"type": "session.started", "sessionId": "s-1"}
+    for by_test_key in order:
+        events = [nameless, nameless, session]
+        _post_under(stack, project, "rehearsal", events, by_test_key=by_test_key)
+
+    stack.wait_until_counted()
+    stats = stack.analytics(project, live="false")["stats"]
+    counted = {(row["category"], row["key"], row["isLive"]): row["value"] for row in stats}
+    for is_live in (True, False):
+        assert counted["usage", "public", is_live] == 2
+        assert counted["session", "total", is_live] == 1
+    assert stack.rows_of(project) == 6
 
 
 def test_next_page_counts_in_full_when_it_comes_under_the_same_idempotency_key(
