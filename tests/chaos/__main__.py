@@ -1,10 +1,11 @@
 """`python -m tests.chaos --rounds N --seed S`: kills at random, and counts.
 
-Each round: producers send (and repeat themselves, by keys of both modes, under Idempotency-Keys),
-faults come as the seed says, everything is healed, and when all is read, every category is compared
-with an independent count, for the project of this round and for that of the round before, of which
-some events were sent once more. Then `ragtime audit`. Stops at the first difference, and leaves
-logs and data where they are. Beside all that another tenant attacks, as much as its key allows.
+Each round: producers send (and repeat themselves, by keys of both modes, under Idempotency-Keys,
+and what Kafka took before the window that memory holds), faults come as the seed says, everything
+is healed, and when all is read, every category is compared with an independent count, for the
+project of this round and for that of the round before, of which some events were sent once more.
+Then `ragtime audit`. Stops at the first difference, and leaves logs and data where they are. Beside
+all that another tenant attacks, as much as its key allows.
 """
 
 import argparse
@@ -72,6 +73,7 @@ class Chaos:
         url, name = stack.events_url(project.id), f"r{number}"
         load = Load(url, project.live_key, name)
         measured = Measured(project, load, Twice(stack.http, url, project, name))
+        measured.twice.begin_earlier(stack.topics)
         with measured.load, Repeatedly(measured.twice.step):
             self._let_happen(faults)
             self._cluster.heal(self._servers)

@@ -100,6 +100,7 @@ def _stack(found: Servers, folder: Path) -> Iterator[Stack]:
         client = closing.enter_context(database_client(environment))
         http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
         stack = Stack(environment, services, topics_of(environment), client, http)
+        stack.topics.keep_stamps()  # some records are of long ago
         for service in services.values():
             closing.callback(service.kill)
         yield stack

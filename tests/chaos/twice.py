@@ -1,25 +1,31 @@
 """Requests that are sent twice, in each way that must not count twice, or that must.
 
 - The same events by the live key and by the test key: two modes, so each counts once in each.
-- Events that occurred days ago, once more much later: memory does not hold them any more.
+- Events that Kafka took before the window that memory holds: only the table knows of them.
 - Events without ids under an `Idempotency-Key`, unchanged under the same key.
 """
 
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from tests.chaos.load import GIVES_UP_AFTER_S, of_one_kind
+from tests.e2e.earlier import write_earlier
 from tests.e2e.model import Event, Sent
 from tests.e2e.random_events import RandomEvents
 from tests.e2e.stack import Project
+from tests.e2e.topics import Topics
 from tests.e2e.traffic import send_patiently
 
 _CONVERSATIONS = 20
 _PAUSE_S = 0.2
 _AGAIN_SHARE = 0.4
+# The window and one of the parts in which memory forgets it, and more.
+_LONG_AGO = timedelta(hours=30)
+_EARLIER_REQUESTS, _EARLIER_EVENTS = 6, 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,19 @@ class Twice:
         self._chance = random.Random(self._name)
         self._source = RandomEvents(0, self._name, _CONVERSATIONS)
         self._requests: list[_Request] = []
+        self._earlier: list[_Request] = []
+
+    def begin_earlier(self, topics: Topics) -> None:
+        """Let Kafka have taken some requests long ago. While all is well: nobody writes again."""
+        taken_at = datetime.now(UTC) - _LONG_AGO
+        source = RandomEvents(0, f"{self._name}e", _CONVERSATIONS)
+        for at in range(_EARLIER_REQUESTS):
+            events = [of_one_kind(one) for one in source.make(_EARLIER_EVENTS)]
+            request = _Request(
+                [one for one in events if Sent(one).occurred_at < taken_at], at % 2 > 0
+            )
+            write_earlier(topics, self._project.id, request.sent(), taken_at)
+            self._earlier.append(request)
 
     def step(self) -> None:
         """A new request or two, or an old one once more, and a pause."""
@@ -62,12 +81,12 @@ class Twice:
         time.sleep(self._chance.uniform(0, _PAUSE_S))
 
     def repeat_one(self, chance: random.Random) -> None:
-        """Send one of the requests once more, as it was."""
-        self._send(chance.choice(self._requests))
+        """Send one of the requests once more, as it was: half of them are of long ago."""
+        self._send(chance.choice(chance.choice((self._requests, self._earlier))))
 
     def sent(self) -> list[Sent]:
         """All events, in the order in which they were sent first."""
-        return [one for request in self._requests for one in request.sent()]
+        return [one for request in self._earlier + self._requests for one in request.sent()]
 
     def _new(self) -> list[_Request]:
         events = [of_one_kind(one) for one in self._source.make(self._chance.randint(1, 20))]
