@@ -4,27 +4,31 @@ The older release (the last tag, or the commit named in releases.py) makes its t
 keys, and works. Then, while producers and a reader go on, `ragtime init` of this checkout, and one
 service after the other: in one round ingest first, so that processors of the older release read
 what a newer ingest writes, in the other the processors first; in both, processors of both releases
-share the group for a while. At the end each event is counted once in every category, and the audit
-is clean. Ends with an error otherwise, and says so where the clone does not hold the revision.
+share the group for a while. What the older release counted and named is sent again at the end: by
+the same key it is a repeat, by the test key another event, and old names come back for nobody. Then
+each event is counted once in every category, and the audit is clean. Ends with an error otherwise,
+and says so where the clone does not hold the revision.
 """
 
 import argparse
 import json
 import logging
+import random
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.chaos.load import Load
-from tests.e2e.model import answer, source_names
+from tests.e2e.model import Event, Sent, answer, counted, source_names
 from tests.e2e.processes import THIS, Release, Service, run_command
 from tests.e2e.random_events import DEVICES
 from tests.e2e.stack import (
@@ -33,12 +37,17 @@ from tests.e2e.stack import (
     Stack,
     environment_of,
     started,
-    user_of,
 )
 from tests.e2e.traffic import Repeatedly
 from tests.e2e.waiting import wait_until
 from tests.servers import Servers, servers
-from tests.upgrade.releases import NoReleaseError, commit_of, earlier_revision, older_release
+from tests.upgrade.releases import (
+    NoReleaseError,
+    commit_of,
+    earlier_revision,
+    known_to,
+    older_release,
+)
 
 _PROCESSORS = ("processor-0", "processor-1")
 ORDERS = {
@@ -53,16 +62,17 @@ _NOT_READY = 0
 
 @contextmanager
 def _older_stack(found: Servers, old: Release, folder: Path) -> Iterator[Stack]:
-    """The older release, running and ready, with tables that it made itself."""
+    """The older release, running and ready, with tables that it made itself.
+
+    Everybody is the same user, who may do everything: the older release needs other rights than
+    this one, and processors that share a group share a user.
+    """
     environment = environment_of(found)
-    run_command(environment, "init", release=old)
+    known = known_to(old, environment)
+    run_command(known, "init", release=old)
     services = {
         name: Service(
-            (kind := name.partition("-")[0]),
-            environment | user_of(found, kind),
-            folder / f"{name}.log",
-            label=name,
-            release=old,
+            name.partition("-")[0], known, folder / f"{name}.log", label=name, release=old
         )
         for name in ("ingest", *_PROCESSORS, "query")
     }
@@ -75,9 +85,11 @@ def _project(stack: Stack, old: Release) -> Project:
     command = ("keys", "create", "--project", "upgraded", "--rate", str(FAST), "--json")
     scopes = ("--scope", "analytics:read", "--scope", "events:write")
     live, test = (
-        json.loads(run_command(stack.environment, *command, *scopes, "--mode", mode, release=old))[
-            "key"
-        ]
+        json.loads(
+            run_command(
+                known_to(old, stack.environment), *command, *scopes, "--mode", mode, release=old
+            )
+        )["key"]
         for mode in ("live", "test")
     )
     stack.wait_until_key_works("upgraded", test)
@@ -88,6 +100,9 @@ def upgrade(found: Servers, old: Release, order: tuple[str, ...], folder: Path) 
     """One round. Raises AssertionError at the first difference."""
     with _older_stack(found, old, folder) as stack:
         project = _project(stack, old)
+        named = [_retrieval("n-1", 3, {"guide": "Guide", "map": "Map", "old": "Only of old"})]
+        stack.post_events(project, named)
+        sent = [Sent(one) for one in named]
         load = Load(stack.events_url(project.id), project.live_key, "u")
         statuses: Counter[int] = Counter()
         with load, Repeatedly(partial(_ask, stack, project, statuses)):
@@ -96,16 +111,47 @@ def upgrade(found: Servers, old: Release, order: tuple[str, ...], folder: Path) 
             _wait_for_events(load)
             for name in order:
                 started = time.monotonic()
-                stack.services[name].upgrade(THIS)
+                service = stack.services[name]
+                service.environment = stack.environment | service.environment
+                service.upgrade(THIS)
                 _wait_for_events(load)
                 seconds = time.monotonic() - started
                 say(f"  {name}: upgraded, {seconds:.0f} s; {load.accepted} events so far")
         stack.wait_until_counted(_COUNTED_WITHIN_S)
-        _compare(stack, project, load)
+        sent += _send_again(stack, project, named + load.some(random.Random(1)))
+        stack.wait_until_counted(_COUNTED_WITHIN_S)
+        _compare(stack, project, load.sent() + sent)
         say(f"  {stack.ragtime('audit', '--every-record').strip()}")
         not_ready = statuses.pop(_NOT_READY, 0)
         say(f"  answers to the reader by status: {dict(statuses)}; not ready: {not_ready} times")
         assert set(statuses) == {200}, statuses
+
+
+def _retrieval(id_: str, hours_ago: float, names: Mapping[str, str]) -> Event:
+    """A search that names sources, so many hours ago."""
+    occurred_at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    return {
+        "id": id_,
+        "type": "rag.retrieval",
+        "occurredAt": occurred_at.isoformat(timespec="milliseconds"),
+        "sessionId": "s-named",
+        "conversationId": "c-named",
+        "hit": True,
+        "sources": [{"id": source, "name": name} for source, name in names.items()],
+    }
+
+
+def _send_again(stack: Stack, project: Project, known: list[Event]) -> list[Sent]:
+    """What the older release counted: by both keys; and names before and after those it knows."""
+    trial = _retrieval("n-2", 1, {"guide": "Guide on trial"})
+    newer, imported = (
+        _retrieval("n-3", 2, {"map": "Map of today"}),
+        _retrieval("n-4", 50, {"guide": "Guide of long ago", "map": "Map of long ago"}),
+    )
+    requests = (([*known, newer, imported], False), ([*known, trial], True))
+    for events, by_test_key in requests:
+        stack.post_events(project, events, by_test_key=by_test_key)
+    return [Sent(one, by_test_key) for events, by_test_key in requests for one in events]
 
 
 def _ask(stack: Stack, project: Project, statuses: Counter[int]) -> None:
@@ -127,16 +173,18 @@ def _wait_for_events(load: Load) -> None:
     wait_until(lambda: load.accepted >= wanted, "producers get on", _STEP_WITHIN_S)
 
 
-def _compare(stack: Stack, project: Project, load: Load) -> None:
-    sent = load.sent()
+def _compare(stack: Stack, project: Project, sent: list[Sent]) -> None:
     for device in (None, *DEVICES):
-        got = stack.analytics(project, live="false", deviceId=device)
-        expected = answer(sent, live_only=False, device=device)
-        assert got["stats"] == expected, f"stats of {device or 'all devices'} differ"
-        assert got["sources"] == source_names(sent, expected), "sources differ"
+        for live_only in (True, False):
+            got = stack.analytics(project, live=str(live_only), deviceId=device)
+            expected = answer(sent, live_only=live_only, device=device)
+            assert got["stats"] == expected, f"stats of {device or 'all devices'} differ"
+            names = source_names(sent, expected, live_only=live_only)
+            assert got["sources"] == names, f"sources differ: {got['sources']}"
     (rows,) = stack.database.query("SELECT count() FROM events").result_rows[0]
-    assert rows == len(sent), f"{rows} rows, {len(sent)} events accepted"
-    say(f"  {len(sent)} events accepted, {rows} rows, all categories exact")
+    different = len(counted(sent))
+    assert rows == different, f"{rows} rows, {different} events accepted"
+    say(f"  {different} events accepted, {rows} rows, all categories and names exact")
 
 
 def say(line: str) -> None:

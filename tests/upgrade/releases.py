@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.layout import layout
@@ -45,6 +47,17 @@ def older_release(commit: str, folder: Path) -> Release:
     if [file.read_bytes() for file in files] == [file.read_bytes() for file in here]:
         return Release(folder, sys.executable)
     return Release(folder, str(_environment(files)))
+
+
+def known_to(release: Release, environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that a release has: an older one ends where it is told others."""
+    files = [path for top in ("libs", "services") for path in (release.folder / top).rglob("*.py")]
+    words = set(re.findall(r"\w+", " ".join(file.read_text("utf-8") for file in files)))
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.removeprefix("RAGTIME_").rpartition("__")[2].lower() in words
+    }
 
 
 def _environment(requirements: list[Path]) -> Path:

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import CHECKOUT
-from tests.upgrade.releases import FIRST, NoReleaseError, commit_of, earlier_revision
+from tests.e2e.processes import CHECKOUT, THIS, Release
+from tests.upgrade.releases import (
+    FIRST,
+    NoReleaseError,
+    commit_of,
+    earlier_revision,
+    known_to,
+)
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -55,3 +61,15 @@ def test_missing_revision_is_told_with_advice(clone: Path, tmp_path: Path) -> No
     _git(tmp_path, "clone", "--quiet", "--depth=1", clone.as_uri(), str(shallow))
     with pytest.raises(NoReleaseError, match=r"a shallow clone: git fetch --unshallow --tags"):
         commit_of(_git(clone, "rev-parse", "HEAD^"), shallow)
+
+
+def test_older_release_is_told_the_settings_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "libs").mkdir()
+    (tmp_path / "libs" / "settings.py").write_text("class Rates:\n    per_key: int\n")
+    given = {
+        "RAGTIME_RATE_LIMIT__PER_KEY": "30",
+        "RAGTIME_RATE_LIMIT__EVENTS_PER_KEY": "100",
+        "RAGTIME_TRUSTED_PROXIES": "10.0.0.0/8",
+    }
+    assert set(known_to(Release(tmp_path, "python"), given)) == {"RAGTIME_RATE_LIMIT__PER_KEY"}
+    assert known_to(THIS, given) == given
