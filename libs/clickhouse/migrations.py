@@ -207,7 +207,7 @@ async def apply(client: AsyncClient, database: str, migrations: list[Migration])
 
 
 async def wait_until_applied(client: AsyncClient, database: str) -> None:
-    """Wait until the tables fit this release; says what is missing every few seconds."""
+    """Wait until the tables fit this release; says what is missing again and again."""
     migrations = read_migrations()
 
     async def lacking() -> list[Migration]:

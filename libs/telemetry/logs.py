@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TextIO, cast
@@ -26,7 +27,17 @@ _LEVELS = {
 }
 
 _REPEAT_INTERVAL_S = 5.0
+_MAX_REPEAT_INTERVAL_S = 300.0
+# A loop that says nothing for so long is not waiting any more: what it says next is news.
+_IS_OVER_AFTER_S = 60.0
 _MAX_REMEMBERED = 1_000
+# What loops say each time, for as long as it lasts; and all that ends with `.waiting`.
+_OF_LOOPS = {
+    "dead_letters.limit_reached",
+    "keys.refresh_failed",
+    "membership.refused",
+    "topic.mismatch",
+}
 
 # Made once: `json.dumps` would make it for each line. What JSON has no word for is written as
 # Python spells it: a line must never fail.
@@ -52,7 +63,7 @@ def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> Non
     writer = LineWriter(stream)
     _request_lines = writer if _LEVELS[level] <= logging.INFO else None
     structlog.configure(
-        processors=[*shared, _render],
+        processors=[LessOften(time.monotonic), *shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
@@ -130,6 +141,54 @@ class OncePerInterval(logging.Filter):
             self._said_at.clear()
         self._said_at[text] = now
         return True
+
+
+@dataclass
+class _Repeated:
+    """A line that a loop repeats: when it was last written, and what became of it since."""
+
+    written_at: float
+    said_at: float
+    interval_s: float = _REPEAT_INTERVAL_S
+    not_written: int = 0
+
+
+class LessOften:
+    """Lets a loop say the same thing less and less often: after 5 s, 10 s, up to 5 minutes.
+
+    The same thing: the same event with the same fields. `not_written` tells how often it was said
+    in between.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lines: dict[str, _Repeated] = {}
+
+    def __call__(
+        self, _logger: object, _method: str, fields: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """The fields, or DropEvent where the line is not written."""
+        event = str(fields["event"])
+        if not (event.endswith(".waiting") or event in _OF_LOOPS):
+            return fields
+        text, now = repr(fields), self._clock()
+        line = self._lines.get(text)
+        if line is None or now - line.said_at > _IS_OVER_AFTER_S:
+            self._begin(text, now)
+            return fields
+        line.said_at = now
+        if now - line.written_at < line.interval_s:
+            line.not_written += 1
+            raise structlog.DropEvent
+        interval_s = min(2 * line.interval_s, _MAX_REPEAT_INTERVAL_S)
+        self._lines[text] = _Repeated(now, now, interval_s)
+        fields["not_written"] = line.not_written
+        return fields
+
+    def _begin(self, text: str, now: float) -> None:
+        if len(self._lines) >= _MAX_REMEMBERED:
+            self._lines.clear()
+        self._lines[text] = _Repeated(now, now)
 
 
 def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -> str:
