@@ -1,5 +1,6 @@
 """Kafka and the gateway of a test alone: processes that it may kill, freeze and start anew."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,3 +47,19 @@ def wait_until_answering(found: Servers) -> None:
     """Return when both answer."""
     wait_until(lambda: clickhouse_answers(found.clickhouse_url), "ClickHouse", _STARTS_WITHIN_S)
     wait_until(lambda: kafka_answers(found.kafka), "Kafka answers", _STARTS_WITHIN_S)
+
+
+def tear_log(folder: Path, topic: str) -> Callable[[], None]:
+    """Cut the end off the largest log of a topic, as a broker that loses its power may find it.
+
+    `folder`: that of `running_servers`; Kafka must not run. Returns what puts it back.
+    """
+    logs = (folder / "kafka" / "data").glob(f"{topic}-*/*.log")
+    log = max(logs, key=lambda path: path.stat().st_size)
+    whole = log.read_bytes()
+    os.truncate(log, len(whole) - 1)
+
+    def put_back() -> None:
+        log.write_bytes(whole)
+
+    return put_back

@@ -7,6 +7,7 @@ ClickHouse's clock, and a disk that fills, are in tests/unit/services/admin/test
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +25,7 @@ from clickhouse_connect.driver.client import Client
 
 from tests.e2e.processes import Process, try_command
 from tests.e2e.stack import Project, Stack, running_stack
-from tests.own_servers import running_servers, wait_until_answering
+from tests.own_servers import running_servers, tear_log, wait_until_answering
 from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
@@ -384,6 +385,39 @@ def test_doctor_names_the_fault_and_no_other_when_one_is_planted(
     assert set(report.named) - {"services"} == {check} - {"services"}, report.named
     assert seen in report.named[check]
     assert report.code == code
+
+
+@contextmanager
+def torn_log(patient: Patient) -> Iterator[None]:
+    """A broker that has lost the end of a log, with what was counted of it; the disk comes back."""
+    kafka, processor = patient.servers["kafka"], patient.stack.services["processor"]
+    patient.stack.wait_until_counted()
+    kafka.kill()
+    put_back = tear_log(patient.users.parent, patient.stack.topics.events)
+    kafka.start()
+    wait_until_answering(patient.found)
+    try:
+        yield
+    finally:
+        processor.kill()
+        kafka.kill()
+        put_back()
+        kafka.start()
+        wait_until_answering(patient.found)
+        processor.start()
+        patient.wait_until_ready()
+
+
+def test_doctor_names_the_partition_when_the_broker_has_lost_the_end_of_its_log(
+    patient: Patient,
+) -> None:
+    with torn_log(patient):
+        report = patient.examine()
+        ended = patient.stack.services["processor"].wait(60)
+    assert re.search(
+        r"/\d ends before offset \d+, and offset \d+ was counted", report.named["topics"]
+    )
+    assert (report.code, ended) == (2, 1)
 
 
 def test_doctor_writes_what_it_found_as_metrics(patient: Patient, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from tests.e2e.processes import Service, try_command
 from tests.e2e.topics import Topics
 from tests.e2e.waiting import wait_until
+from tests.own_servers import tear_log
 from tests.states.world import World
 
 _INSTANCE = "processor-0"
@@ -62,6 +63,14 @@ def _is_made(topics: Topics) -> bool:
     except Exception:  # noqa: BLE001 - it is still being deleted
         return False
     return True
+
+
+def tear(world: World) -> None:
+    _counted_and_paused(world)
+    world.servers["kafka"].kill()
+    tear_log(world.folder, world.topics.events)
+    world.servers["kafka"].start()
+    world.producer.go_on()
 
 
 def move(world: World) -> None:

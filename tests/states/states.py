@@ -27,6 +27,7 @@ from tests.states.faults import (
     start_after_the_session,
     start_twin,
     stop_twin,
+    tear,
     write_what_is_no_event,
 )
 from tests.states.world import World
@@ -91,6 +92,16 @@ STATES = (
         ("topics", "holds another record|ends before offset"),
         remains="clocks",
         ends="processor",
+    ),
+    State(
+        "a broker has lost the end of a log",
+        tear,
+        move,
+        frozenset({"RagtimeTopicMismatch"}) | _ABSENT,
+        ("topics", "holds another record|ends before offset"),
+        remains="clocks",
+        ends="processor",
+        has_own_servers=True,
     ),
     State(
         "the topic is gone",
