@@ -73,7 +73,7 @@ STATES = (
         let_another_topic_hold_the_name,
         start_after_the_session,
         _ABSENT,
-        ("services", ""),
+        ("services", "no answer"),
         ends="processor",
     ),
     State(
@@ -154,7 +154,7 @@ STATES = (
         server("kafka", "kill"),
         server("kafka", "start"),
         frozenset({"RagtimeKafkaAway"}),
-        ("kafka", ""),
+        ("kafka", "See whether Kafka is up"),
         has_own_servers=True,
     ),
     State(
@@ -162,7 +162,7 @@ STATES = (
         server("kafka", "freeze"),
         server("kafka", "thaw"),
         frozenset({"RagtimeKafkaAway"}),
-        ("kafka", ""),
+        ("kafka", r"no answer within \d+ s"),
         has_own_servers=True,
     ),
     State(
@@ -170,7 +170,7 @@ STATES = (
         server("clickhouse", "kill"),
         server("clickhouse", "start"),
         frozenset({"RagtimeClickHouseAway"}),
-        ("clickhouse", ""),
+        ("clickhouse", "See whether ClickHouse is up"),
         has_own_servers=True,
     ),
     State(
@@ -178,7 +178,7 @@ STATES = (
         server("clickhouse", "freeze"),
         server("clickhouse", "thaw"),
         frozenset({"RagtimeClickHouseAway"}),
-        ("clickhouse", ""),
+        ("clickhouse", r"no answer within \d+ s"),
         has_own_servers=True,
     ),
 )
