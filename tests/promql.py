@@ -7,6 +7,8 @@ from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS
 
 RULES = CHECKOUT / "deploy" / "prometheus" / "rules" / "ragtime.yml"
+# What the links of the rules begin with: a template of Prometheus.
+RUNBOOKS = '{{ or $externalLabels.runbooks "docs/alerts.md" }}'
 
 _SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")

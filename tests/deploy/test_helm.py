@@ -35,7 +35,7 @@ from tests.deploy.chart import (
     write_files,
 )
 from tests.deploy.tools import HELM, KUBECONFORM, KUBERNETES, PROMTOOL, go_tool, write_schemas
-from tests.promql import RULES
+from tests.promql import RULES, RUNBOOKS
 
 pytestmark = pytest.mark.deploy
 
@@ -615,7 +615,7 @@ def test_alert_rules_are_those_of_the_checkout_for_this_release_when_they_are_on
                 rule["expr"] = rule["expr"].replace(release + ",", "").replace(f"{{{release}}}", "")
                 link = as_written["annotations"]["runbook_url"]
                 assert rule["annotations"].pop("runbook_url") == link.replace(
-                    "docs/alerts.md", "https://wiki.example/ragtime"
+                    RUNBOOKS, "https://wiki.example/ragtime"
                 )
                 del as_written["annotations"]["runbook_url"]
         assert made["spec"] == written

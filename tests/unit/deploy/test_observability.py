@@ -12,7 +12,7 @@ from deploy.documents import DASHBOARDS
 from deploy.local.layout import CHECKOUT
 from libs.telemetry.metrics import GROUPS, SERVICES
 from services.query.routes import PATH
-from tests.promql import RULES, faults, names_in
+from tests.promql import RULES, RUNBOOKS, faults, names_in
 
 PROVISIONING = CHECKOUT / "deploy" / "grafana" / "provisioning"
 COMPOSE = CHECKOUT / "docker-compose.yml"
@@ -81,7 +81,7 @@ def test_every_metric_is_seen_somewhere_when_it_is_worth_having() -> None:
 def test_alert_leads_to_its_own_section_of_the_runbook(name: str) -> None:
     annotations = RULES_BY_NAME[name]["annotations"]
     assert set(annotations) == {"summary", "description", "runbook_url"}
-    assert annotations["runbook_url"] == f"docs/alerts.md#{name.lower()}"
+    assert annotations["runbook_url"] == f"{RUNBOOKS}#{name.lower()}"
     headings = re.findall(r"^### (\w+)$", ALERTS_PAGE.read_text("utf-8"), re.MULTILINE)
     assert headings.count(name) == 1
 
