@@ -16,7 +16,7 @@ $(foreach port,$(ports),$(if $(filter command,$(origin $(port)_PORT)),\
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean logs status demo check test test-deploy clients chaos chaos-matrix chaos-mutants chaos-outages states bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
+.PHONY: help up down clean logs status demo check test test-deploy clients chaos chaos-matrix chaos-mutants chaos-outages states commands bench bench-neighbours bench-scale bench-check upgrade-test fmt requirements schema documents conformance env
 .NOTPARALLEL:
 
 help:
@@ -69,8 +69,11 @@ chaos-mutants: dev ## break the processor on purpose; the tests must notice
 chaos-outages: dev ## ClickHouse and Kafka away for 5 minutes each, under load
 	@$(venv) -m tests.chaos.outages
 
-states: dev ## break an installation in 17 ways, and look who tells (STATE=… for some; builds Prometheus by Go)
+states: dev ## break an installation in 18 ways, and look who tells (STATE=… for some; builds Prometheus by Go)
 	@$(venv) -m tests.states $(if $(STATE),"$(STATE)")
+
+commands: dev ## run each command of the documents on a stack of its own; a table of exit codes
+	@$(venv) -m tests.documents
 
 upgrade-test: dev ## replace the last release under load, and count, in 5 minutes (FROM=…)
 	@$(venv) -m tests.upgrade $(if $(FROM),--from $(FROM))

@@ -36,7 +36,7 @@ class LocalStack:
         return subprocess.run(
             [sys.executable, "-m", "deploy.local", verb],
             cwd=CHECKOUT,
-            env=_environment(self.folder, ports),
+            env=environment_of(self.folder, ports),
             capture_output=True,
             text=True,
             timeout=_COMMAND_S,
@@ -48,7 +48,7 @@ class LocalStack:
         return subprocess.Popen(
             [sys.executable, "-m", "deploy.local", verb],
             cwd=CHECKOUT,
-            env=_environment(self.folder, {}),
+            env=environment_of(self.folder, {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -56,7 +56,7 @@ class LocalStack:
     def up(self) -> str:
         """What `up` printed on free ports; fails unless it ends well."""
         remembered = self.where.ports.exists()
-        done = self.run("up", **({} if remembered else _free_ports()))
+        done = self.run("up", **({} if remembered else free_ports()))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -100,11 +100,13 @@ def until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _free_ports() -> dict[str, int]:
+def free_ports() -> dict[str, int]:
+    """One for each server and service."""
     return {port.name: free_port() for port in fields(Ports)}
 
 
-def _environment(folder: Path, ports: dict[str, int]) -> dict[str, str]:
+def environment_of(folder: Path, ports: dict[str, int]) -> dict[str, str]:
+    """What a command of a stack is told: nothing that is meant for another."""
     inherited = {
         name: value
         for name, value in os.environ.items()
