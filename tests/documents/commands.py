@@ -81,6 +81,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     _HOURS: (
         "make check",
+        "make clients",
         "make test",
         "make test-deploy",
         "make commands",
