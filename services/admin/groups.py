@@ -1,8 +1,10 @@
 """The consumer group of the processors, as Kafka describes it."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
@@ -19,6 +21,8 @@ from aiokafka.errors import (
 from libs.settings import KafkaSettings
 from services.admin.running import fail
 from services.admin.topics import admin_client
+
+A = TypeVar("A")
 
 _LOOKS, _PAUSE_S = 30, 1.0
 
@@ -61,17 +65,28 @@ async def has_readers(client: AIOKafkaAdminClient, group: str, topic: str) -> bo
 
 
 async def patient_members(client: AIOKafkaAdminClient, group: str) -> list[Any]:
-    """The members of a group, also of a broker that has just started. Raises KafkaError."""
+    """The members of a group. Raises KafkaError."""
+    return (await _patiently(lambda: group_of(client, group)))[1]
+
+
+async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
+    """What the group says is done; nothing of one that Kafka does not know. Raises KafkaError."""
+    found = await _patiently(lambda: client.list_consumer_group_offsets(group))
+    return {one: place.offset for one, place in found.items() if place.offset >= 0}
+
+
+async def _patiently(ask: Callable[[], Awaitable[A]]) -> A:
+    """The answer, also of a broker that has just started, or that has never had a group."""
     for _ in range(_LOOKS):
         try:
-            return (await group_of(client, group))[1]
+            return await ask()
         except (
             CoordinatorNotAvailableError,
             CoordinatorLoadInProgressError,
             NotCoordinatorError,
         ):
             await asyncio.sleep(_PAUSE_S)
-    return (await group_of(client, group))[1]
+    return await ask()
 
 
 async def check_that_none_runs(kafka: KafkaSettings, group: str) -> None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from libs.kafka.last_record import LastRecord
 from services.admin.audit_topic import AuditedTopic
 from services.admin.doctor.installation import Installation
+from services.admin.groups import committed_offsets
 from services.admin.noted_topics import counted_places, noted_topic
 
 # Where rows are gone, the records right behind the last one that is left have had some.
@@ -29,7 +30,8 @@ async def done_offsets(
     Raises the drivers' errors.
     """
     kafka, client = installation.settings.kafka, await installation.clickhouse()
-    committed = await _committed(installation)
+    group = installation.settings.group.name
+    committed = await committed_offsets(await installation.kafka(), group)
     counted_as = (await noted_topic(client, kafka.events_topic)).counted_as
     places = await counted_places(client, counted_as)
     topic = AuditedTopic(consumer, client, kafka, counted_as, every_record=True)
@@ -53,9 +55,3 @@ def without_rows(last: LastRecord | None, committed: int, held: range) -> range:
 
 def _behind(last: LastRecord | None) -> int:
     return 0 if last is None else last.offset + 1
-
-
-async def _committed(installation: Installation) -> dict[TopicPartition, int]:
-    client, group = await installation.kafka(), installation.settings.group.name
-    found = await client.list_consumer_group_offsets(group)
-    return {one: place.offset for one, place in found.items() if place.offset >= 0}
