@@ -143,12 +143,10 @@ class Windows:
         likes. A fee is no more than what is left. The state is that of the first window, or of the
         first that had no room.
         """
-        known, opened = self._windows, []
+        opened = []
         refused = -1
         for place, limit in enumerate(limits):
-            window = known.get(limit[0])
-            if window is None or window.reset_ms <= now_ms:
-                window = self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+            window = self._opened(limit, now_ms)
             if window.taken + amount > limit[1] and refused < 0:
                 refused = place
             opened.append(window)
@@ -164,9 +162,7 @@ class Windows:
 
     def take_one(self, limit: Limit, now_ms: int) -> RateLimitState | None:
         """Take one of a window; its state where it had no room for that, else None."""
-        window = self._windows.get(limit[0])
-        if window is None or window.reset_ms <= now_ms:
-            window = self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+        window = self._opened(limit, now_ms)
         if window.taken >= limit[1]:
             return RateLimitState(limit, window.taken, window.reset_ms, now_ms, allowed=False)
         window.taken += 1
@@ -203,6 +199,12 @@ class Windows:
             self._begin(identity, _Window(count.taken, count.reset_ms), count.now_ms)
         else:
             window.taken = max(window.taken, count.taken)
+
+    def _opened(self, limit: Limit, now_ms: int) -> _Window:
+        window = self._windows.get(limit[0])
+        if window is None or window.reset_ms <= now_ms:
+            window = self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+        return window
 
     def _begin(self, identity: str, window: _Window, now_ms: int) -> _Window:
         self._forget_ended(now_ms)

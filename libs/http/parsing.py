@@ -198,9 +198,7 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def _complete_scope(self) -> None:
         scope, state = self.scope, self.scope["state"]
-        version = self.parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
+        scope["http_version"] = self.parser.get_http_version()
         scope["method"] = self.parser.get_method().decode("ascii")
         target = httptools.parse_url(self.url)
         path = target.path.decode("ascii")
@@ -214,7 +212,7 @@ class ParsingProtocol(HttpToolsProtocol):
     def _start(self) -> None:
         """Give the request to the app, in its turn."""
         before = self.cycle
-        is_kept_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        is_kept_alive = self.scope["http_version"] != "1.0" and self.parser.should_keep_alive()
         self.cycle = Cycle(
             scope=self.scope,
             transport=self.transport,

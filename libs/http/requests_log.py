@@ -46,9 +46,13 @@ class Begun(NamedTuple):
     """A request that is under way; `at`: by the clock of the measurement."""
 
     request_id: str
-    id_header: tuple[bytes, bytes]
     span: "Span | None"
     at: float
+
+    @property
+    def id_header(self) -> tuple[bytes, bytes]:
+        """What its answer tells."""
+        return _ID_HEADER, self.request_id.encode()
 
 
 class Requests:
@@ -72,7 +76,7 @@ class Requests:
         span = None if self._traces is None else self._traces.request(scope)
         if span is not None:
             state["span"] = span
-        return Begun(request_id, (_ID_HEADER, request_id.encode()), span, time.perf_counter())
+        return Begun(request_id, span, time.perf_counter())
 
     def end(self, scope: Scope, begun: Begun, status: int) -> None:
         """It has been answered."""
