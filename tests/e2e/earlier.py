@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from libs.events.codec import join_lines
 from libs.events.partitions import partition_of
 from libs.events.record_index import HEADER, index_of
 from services.ingest.batches import prepare_batch
@@ -32,7 +33,7 @@ def write_earlier(
         line = _line(project_id, one, taken_at)
         by_partition[partition_of(line.key, topics.partitions)].append(line)
     for partition, lines in by_partition.items():
-        value = b"\n".join(line.json for line in lines)
+        value = join_lines(line.json for line in lines)
         index = index_of(value, [line.entry for line in lines])
         topics.write([value], partition, [(HEADER, index)], taken_at)
 

@@ -31,6 +31,8 @@ SERVICES = ("ingest", "processor", "query")
 PARTITIONS = 4
 FAST = 100_000
 _COUNTED_WITHIN_S = 60.0
+# How full the disk of the machine that runs tests is, is nobody's business here.
+ANY_DISK = {"RAGTIME_DOCTOR__DISK_FREE_PERCENT": "0", "RAGTIME_DOCTOR__DISK_DAYS": "0"}
 # Words of the command and of `Stack` that mean everybody's.
 _OF_ALL = {"audit", "--all", "doctor", "metric", "migrate", "restart", "retention", "topics"}
 
@@ -236,6 +238,16 @@ def started(environment: dict[str, str], services: dict[str, Service]) -> Iterat
             service.wait_until_ready()
         http = closing.enter_context(httpx.Client(timeout=30, trust_env=False))
         yield Stack(environment, services, topics, database, http)
+
+
+def told_to_doctor(stack: Stack, servers: Servers) -> dict[str, str]:
+    """What the doctor needs to look at everything."""
+    passwords = {
+        f"RAGTIME_DOCTOR__{name.upper()}_PASSWORD": servers.users[name].password
+        for name in stack.services
+    }
+    urls = ",".join(one.url for one in stack.services.values())
+    return passwords | ANY_DISK | {"RAGTIME_DOCTOR__SERVICES": urls}
 
 
 def environment_of(servers: Servers) -> dict[str, str]:

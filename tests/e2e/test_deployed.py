@@ -13,7 +13,7 @@ import pytest
 from deploy.settings import CHART
 from tests.deploy.compose_file import filled, services
 from tests.e2e.processes import CHECKOUT, try_command
-from tests.e2e.stack import Stack
+from tests.e2e.stack import ANY_DISK, Stack
 from tests.ports import free_port
 from tests.servers import Servers
 from tests.valkey_server import ValkeyServer, valkey_server
@@ -22,8 +22,6 @@ pytestmark = pytest.mark.e2e
 
 _SCRIPT = (CHART / "files" / "test.py").read_text("utf-8")
 _HELM_TEST = _SCRIPT.replace("READY_WITHIN_S = 60", "READY_WITHIN_S = 2")
-# How full the disk of the machine that runs tests is, is nobody's business here.
-_DISK = {"RAGTIME_DOCTOR__DISK_FREE_PERCENT": "0", "RAGTIME_DOCTOR__DISK_DAYS": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +72,7 @@ def deployed(own_stack: Stack, real_servers: Servers, valkey: ValkeyServer) -> D
         "RAGTIME_RATE_LIMIT__STORE_URL": valkey.url,
         "RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in own_stack.services.values()),
     }
-    return Deployed(own_stack, told | own_stack.environment | elsewhere | _DISK)
+    return Deployed(own_stack, told | own_stack.environment | elsewhere | ANY_DISK)
 
 
 def test_doctor_is_quiet_on_a_healthy_stack_with_the_variables_of_compose(

@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from clickhouse_connect.driver.client import Client
 
 from tests.e2e.processes import Process, try_command
-from tests.e2e.stack import Project, Stack, running_stack
+from tests.e2e.stack import Project, Stack, running_stack, told_to_doctor
 from tests.own_servers import running_servers, tear_log, wait_until_answering
 from tests.servers import Servers
 
@@ -118,16 +118,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         message = {"type": "chat.message", "role": "user", "sessionId": "s", "conversationId": "c"}
         stack.post_events(project, [message])
         stack.wait_until_counted()
-        passwords = {
-            f"RAGTIME_DOCTOR__{name.upper()}_PASSWORD": found.users[name].password
-            for name in stack.services
-        }
-        # How full the disk of the machine that runs tests is, is nobody's business here.
-        told = passwords | {
-            "RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in stack.services.values()),
-            "RAGTIME_DOCTOR__DISK_FREE_PERCENT": "0",
-            "RAGTIME_DOCTOR__DISK_DAYS": "0",
-        }
+        told = told_to_doctor(stack, found)
         users = folder / "clickhouse-users.json"
         yield Patient(stack, servers, found, users, project, told)
 

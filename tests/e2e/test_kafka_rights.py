@@ -17,10 +17,17 @@ from libs.kafka.rights import KAFKA_RIGHTS, On
 from services.admin.doctor.examination import CHECKS
 from tests.e2e.lines import line
 from tests.e2e.processes import Done, run_command, try_command
-from tests.e2e.stack import Project, Stack, environment_of, services_of, started, topics_of
+from tests.e2e.stack import (
+    Project,
+    Stack,
+    environment_of,
+    services_of,
+    started,
+    told_to_doctor,
+    topics_of,
+)
 from tests.own_servers import running_servers
 from tests.ports import free_port
-from tests.servers import Servers
 
 pytestmark = pytest.mark.e2e
 
@@ -144,20 +151,6 @@ def rights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rights]:
             stack.topics.write([b"no json"], 0)
             stack.wait_until_counted()
             yield rights
-
-
-def told_to_doctor(stack: Stack, servers: Servers) -> dict[str, str]:
-    """What the doctor needs to look at everything."""
-    passwords = {
-        f"RAGTIME_DOCTOR__{name.upper()}_PASSWORD": servers.users[name].password
-        for name in stack.services
-    }
-    # How full the disk of the machine that runs tests is, is nobody's business here.
-    return passwords | {
-        "RAGTIME_DOCTOR__SERVICES": ",".join(one.url for one in stack.services.values()),
-        "RAGTIME_DOCTOR__DISK_FREE_PERCENT": "0",
-        "RAGTIME_DOCTOR__DISK_DAYS": "0",
-    }
 
 
 @pytest.mark.parametrize("user", ["ragtime", "doctor"])

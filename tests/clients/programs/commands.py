@@ -1,5 +1,6 @@
 """What a program is told to send, and what it tells of the answer: a line of JSON each."""
 
+import gzip
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,17 @@ class Command:
         body = self.body
         for start in range(0, len(body), _PART_BYTES):
             yield body[start : start + _PART_BYTES]
+
+    def headers_by_hand(self) -> dict[str, str]:
+        """Those that a client needs which neither packs nor asks by itself."""
+        packed = {"Content-Encoding": "gzip"} if self.gzip else {}
+        return self.headers | packed | ({"Expect": "100-continue"} if self.expect else {})
+
+    def body_by_hand(self) -> bytes | Iterator[bytes] | None:
+        """What such a client is given to send, where that is no event."""
+        if self.gzip:
+            return gzip.compress(self.body)
+        return self.parts() if self.chunked else self.body or None
 
 
 @dataclass(frozen=True)

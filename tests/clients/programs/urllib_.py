@@ -1,6 +1,5 @@
 """Python's urllib: a connection a request, JSON, gzip and query strings by hand."""
 
-import gzip
 import json
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -14,14 +13,11 @@ from tests.clients.programs.commands import Answer, Command, obey
 def _body(command: Command) -> bytes | Iterator[bytes] | None:
     if command.event is not None:
         return json.dumps(command.event).encode()
-    if command.gzip:
-        return gzip.compress(command.body)
-    return command.parts() if command.chunked else command.body or None
+    return command.body_by_hand()
 
 
 def _send(command: Command) -> Answer:
-    headers = command.headers | ({"Content-Encoding": "gzip"} if command.gzip else {})
-    headers |= {"Expect": "100-continue"} if command.expect else {}
+    headers = command.headers_by_hand()
     headers |= {"Content-Type": "application/json"} if command.event is not None else {}
     url = f"{command.url}?{urlencode(command.query)}" if command.query else command.url
     request = Request(url, _body(command), headers, method=command.method)  # noqa: S310 - http
