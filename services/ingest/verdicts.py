@@ -13,6 +13,7 @@ import msgspec
 
 from libs.events.models import EVENT_TYPES, MAX_DURATION_MS, MAX_SOURCES
 from libs.events.reasons import RejectCode
+from services.ingest.fields import declared
 
 MAX_AGE = timedelta(days=30)
 MAX_AHEAD = timedelta(minutes=5)
@@ -22,7 +23,8 @@ def _text(least: int, most: int) -> str:
     return f"a string of {least} to {most} characters"
 
 
-_RULES = {
+# What each field must be. A test holds the keys against the fields that are declared.
+RULES = {
     "id": f"{_text(1, 64)} of A-Z a-z 0-9 _ . : -",
     "type": f"one of {', '.join(EVENT_TYPES)}",
     "occurredAt": "an RFC 3339 time with a zone, such as 2026-03-25T09:30:00Z",
@@ -54,9 +56,7 @@ _NULL = re.compile(r"Expected .*, got `null`(?: - at|\Z)")
 _NUMBER = re.compile(r"\[\d+\]")
 _USUAL_LENGTH = 160
 _LONGEST_PATH = 100
-_REQUIRED = frozenset(
-    {"sessionId", "conversationId", "role", "action", "hit", "durationMs", "sources[].id"}
-)
+_REQUIRED = frozenset(path for path, field in declared().items() if field.is_required)
 # Descriptions that have no `unknown`.
 _ABSENT = frozenset({"deviceId", "context", "sources[].name"})
 
@@ -107,6 +107,11 @@ def explain_syntax(error: Exception) -> str:
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 
+def _rule_of(path: str) -> str:
+    """The rule; of a field that has none a text all the same: a request must not fail of that."""
+    return RULES.get(path, "as the documentation of the API says")
+
+
 def _fault(message: str) -> Refusal:
     place = _PLACE.match(message)
     path = place["path"] if place else ""
@@ -117,9 +122,11 @@ def _fault(message: str) -> Refusal:
         return Refusal(RejectCode.NOT_AN_OBJECT, "an event must be a JSON object")
     rule = _NUMBER.sub("[]", path)
     if missing is not None or (rule in _REQUIRED and _NULL.match(message)):
-        return Refusal(RejectCode.MISSING_FIELD, f"`{path}` is missing: it must be {_RULES[rule]}")
+        return Refusal(
+            RejectCode.MISSING_FIELD, f"`{path}` is missing: it must be {_rule_of(rule)}"
+        )
     code = RejectCode.UNKNOWN_TYPE if rule == "type" else RejectCode.INVALID_FIELD
-    return Refusal(code, f"`{path}` must be {_RULES[rule]}")
+    return Refusal(code, f"`{path}` must be {_rule_of(rule)}")
 
 
 # The same faults come again and again, and their texts cost more than all else about an event.
@@ -128,7 +135,7 @@ _usual_fault = lru_cache(maxsize=1_024)(_fault)
 
 def invalid_field(path: str) -> RefusedError:
     """A field whose value is of the right type and still not what its rule asks for."""
-    return RefusedError(Refusal(RejectCode.INVALID_FIELD, f"`{path}` must be {_RULES[path]}"))
+    return RefusedError(Refusal(RejectCode.INVALID_FIELD, f"`{path}` must be {_rule_of(path)}"))
 
 
 @lru_cache(maxsize=1_024)
@@ -136,7 +143,7 @@ def warning(path: str) -> FieldWarning:
     """A description that breaks its rule, and what it counts as."""
     rule = _NUMBER.sub("[]", path)
     counts_as = "absent" if rule in _ABSENT else "unknown"
-    return FieldWarning(path, f"`{path}` must be {_RULES[rule]}; it counts as {counts_as}")
+    return FieldWarning(path, f"`{path}` must be {_rule_of(rule)}; it counts as {counts_as}")
 
 
 def unknown_field(path: str, right: str) -> RefusedError:
