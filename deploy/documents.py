@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from deploy import rights, settings, statements
+from deploy import asyncapi, rights, settings, statements
 from deploy.grafana import analytics, operations
 from deploy.local.layout import CHECKOUT
 from deploy.metrics_table import metrics_document
-from libs.events import asyncapi
 from libs.events.models import AnyEvent
 from services.ingest import openapi as ingest
 from services.ingest.routes import EVENTS_PATH

@@ -33,8 +33,8 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.http.headers import TRACEPARENT, header_values
 from libs.settings import TraceSettings
+from libs.telemetry.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -96,8 +96,8 @@ class Traces:
         """A request has come. Its span is ended by `answered`."""
         if scope["path"].startswith(_QUIET_PATHS):
             return None
-        given = header_values(scope, TRACEPARENT.encode())
-        caller = context_in(given[0]) if len(given) == 1 else None
+        given = [value for name, value in scope["headers"] if name == TRACEPARENT.encode()]
+        caller = context_in(given[0].decode("latin-1")) if len(given) == 1 else None
         return self._start("request", SpanKind.SERVER, [caller] if caller else [])
 
     def answered(self, span: Span, method: str, route: str, status: int) -> None:

@@ -10,6 +10,8 @@ from libs.settings import TraceSettings
 if TYPE_CHECKING:
     from libs.telemetry.spans import Traces
 
+TRACEPARENT = "traceparent"  # W3C's header; a record carries it under the same name
+
 
 @contextmanager
 def tracing(service: str, settings: TraceSettings) -> Iterator["Traces | None"]:

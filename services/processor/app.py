@@ -26,13 +26,12 @@ from libs.clickhouse.connection import connect_patiently, first_line
 from libs.clickhouse.migrations import wait_until_countable
 from libs.events.record_index import HEADER
 from libs.events.window import FIRST_APPENDED
-from libs.http.headers import TRACEPARENT
 from libs.kafka.connection import connection, tokens
 from libs.settings import KafkaSettings, load_settings
 from libs.telemetry.logs import configure_logs, get_logger
 from libs.telemetry.metrics import shown_by
 from libs.telemetry.serving import serve_metrics
-from libs.telemetry.tracing import tracing
+from libs.telemetry.tracing import TRACEPARENT, tracing
 from services.processor.agent import Agent, Table
 from services.processor.batch import Record
 from services.processor.dead_letters import DeadLetters

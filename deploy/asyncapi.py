@@ -11,7 +11,7 @@ from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import ENTRY_BYTES, HEADER
 from libs.events.window import FIRST_APPENDED
-from libs.http.headers import TRACEPARENT
+from libs.telemetry.tracing import TRACEPARENT
 
 Json = dict[str, Any]
 

@@ -11,12 +11,12 @@ from jsonschema import (  # type: ignore[import-untyped]
     ValidationError,
 )
 
-from libs.events.asyncapi import document
+from deploy.asyncapi import document
 from libs.events.reasons import DeadLetterReason
 from libs.events.record_index import HEADER
 from libs.events.window import FIRST_APPENDED
-from libs.http.headers import TRACEPARENT
 from libs.settings import KafkaSettings
+from libs.telemetry.tracing import TRACEPARENT
 from services.processor.batch import DeadLetter, Record
 from services.processor.dead_letters import headers
 from tests.golden_events import read_examples
