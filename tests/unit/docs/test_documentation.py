@@ -14,7 +14,7 @@ import pytest
 
 from deploy.local.layout import CHECKOUT
 from deploy.local.ports import Ports, variable
-from deploy.settings import CHART, all_settings
+from deploy.settings import all_settings
 from libs.events.reasons import DeadLetterReason, RejectCode
 from libs.telemetry.metrics import GROUPS
 from services.admin.doctor.examination import CHECKS
@@ -25,14 +25,14 @@ CHANGELOG = CHECKOUT / "CHANGELOG.md"
 API = CHECKOUT / "docs" / "api.md"
 OPERATING = CHECKOUT / "docs" / "operating.md"
 SECURITY = CHECKOUT / "SECURITY.md"
-N8N = CHECKOUT / "deploy" / "n8n" / "README.md"
+DECISIONS = CHECKOUT / "docs" / "decisions"
 DOCUMENTS = [
-    README,
-    CHANGELOG,
-    SECURITY,
-    N8N,
-    CHART / "README.md",
-    *sorted((CHECKOUT / "docs").rglob("*.md")),
+    *sorted(CHECKOUT.glob("*.md")),
+    *(
+        path
+        for folder in ("deploy", "docs", "libs", "services", "tests")
+        for path in sorted((CHECKOUT / folder).rglob("*.md"))
+    ),
 ]
 BY_NAME = {str(path.relative_to(CHECKOUT)): path for path in DOCUMENTS}
 
@@ -44,6 +44,7 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
 _MAKE = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`((?:deploy|docs|libs|requirements|services|tests)/[\w./*-]+)`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -159,6 +160,31 @@ def test_every_verb_of_make_exists_when_a_document_names_it(document: str) -> No
     verbs = set(re.findall(r"^([a-z-]+):.*## ", text_of(CHECKOUT / "Makefile"), re.MULTILINE))
     named = {verb for code in code_in(text_of(BY_NAME[document])) for verb in _MAKE.findall(code)}
     assert named <= verbs
+
+
+@pytest.mark.parametrize("document", IN_FORCE)
+def test_every_path_exists_when_a_document_names_it(document: str) -> None:
+    paths = set(_PATH.findall(text_of(BY_NAME[document])))
+    assert not [path for path in paths if not any(CHECKOUT.glob(path.rstrip("/")))]
+
+
+RECORDS = sorted(path.name for path in DECISIONS.glob("0*.md"))
+
+
+def test_every_record_is_in_the_table_in_order() -> None:
+    listed = re.findall(
+        r"^\| \[(\w+)\]\(([\w-]+\.md)\) \|", text_of(DECISIONS / "README.md"), re.MULTILINE
+    )
+    assert [name for _, name in listed] == RECORDS
+    assert all(name.startswith(f"{number}-") for number, name in listed)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_record_has_the_form_of_all_records(name: str) -> None:
+    text = text_of(DECISIONS / name)
+    number = name.partition("-")[0]
+    assert re.match(rf"# {number} [A-Z\w][^—\n]+\n\n", text), "it begins with `# NNNN Title`"
+    assert [part for part in ("Question", "Choice") if f"\n**{part}.**" not in text] == []
 
 
 @pytest.mark.parametrize("document", BY_NAME)
