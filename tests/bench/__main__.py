@@ -1,7 +1,7 @@
 """`python -m tests.bench [PART …]`: measure, beside what a user would take instead.
 
 Without names all parts but those of 100 million events, which `--scale` runs. Shows a table, writes
-`.local/bench/<name>.json` and a picture beside it.
+`.local/bench/<name>.json` and a picture beside it, and tells last which goals were missed.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tests.bench.measure import Result
 from tests.bench.parts import PARTS, SCALE
-from tests.bench.report import show, write
+from tests.bench.report import show, verdict, write
 
 
 def measure(names: Sequence[str], *, quick: bool) -> list[Result]:
@@ -36,7 +36,7 @@ def main() -> None:
     results = measure(names, quick=arguments.quick)
     show(results)
     label = "-".join(arguments.parts) or ("scale" if arguments.scale else "bench")
-    sys.stdout.write(f"{write(results, label)}\n")
+    sys.stdout.write(f"{write(results, label)}\n{verdict(results)}")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ class Goal:
             self.at_least is None or value >= self.at_least
         )
 
+    def missed_by(self, value: float) -> float:
+        """How far the value is on the wrong side, as a share of the bound; 0 where it is met."""
+        if self.is_met(value):
+            return 0.0
+        bound = self.at_least if self.at_most is None else self.at_most
+        return abs(value - bound) / abs(bound) if bound else float("inf")
+
     def __str__(self) -> str:
         return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ _PACKAGES = (
     "aiokafka", "chdb", "clickhouse-connect", "fastapi", "faust-streaming", "msgspec", "numpy",
     "uvicorn", "uvloop",
 )  # fmt: skip
-_BAR, _LABEL, _LINE, _WIDTH = 260, 330, 22, 760
+# Pixels: a bar that is just the goal, the distance of the rows. A bar is 1.5 goals long at most.
+_BAR, _LINE = 260, 22
+_LONGEST_BAR = 1.5
+_CHARACTER = 7.5  # of monospace at 12 pixels: 0.6 em, and a little more
 
 
 def machine() -> dict[str, Any]:
@@ -84,24 +87,49 @@ def write(results: Sequence[Result], name: str) -> Path:
     return path
 
 
+def missed(results: Sequence[Result]) -> list[str]:
+    """A sentence for each goal that was missed: by how much, of the bound."""
+    return [
+        f"{result.name}: {_number(result.value)} {result.unit}, goal {result.goal},"
+        f" missed by {result.goal.missed_by(result.value):.1%}"
+        for result in results
+        if result.goal is not None and not result.is_met
+    ]
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """The last lines of a run: which goals were missed, or that none was."""
+    found = missed(results)
+    return "".join(f"goal missed: {one}\n" for one in found) or "every goal was met\n"
+
+
 def picture(results: Sequence[Result]) -> str:
     """A bar for each result that has a goal, as a share of the goal; the line is the goal."""
     shown = [(result, result.goal) for result in results if result.goal is not None]
+    left = _width_of(result.name for result, _ in shown)
     rows: list[str] = []
+    texts: list[str] = []
     for at, (result, goal) in enumerate(shown):
         bound = goal.at_most if goal.at_most is not None else goal.at_least
-        width = min(1.5, result.value / bound if bound else 0) * _BAR
+        width = min(_LONGEST_BAR, result.value / bound if bound else 0) * _BAR
         y = 12 + at * _LINE
         colour = "#3a7d44" if result.is_met else "#c0392b"
         text = f"{_number(result.value)} {result.unit} ({goal})"
+        texts.append(text)
         rows.append(
-            f'<text x="{_LABEL - 8}" y="{y + 12}" text-anchor="end">{escape(result.name)}</text>'
-            f'<rect x="{_LABEL}" y="{y}" width="{width:.1f}" height="15" fill="{colour}"/>'
-            f'<text x="{_LABEL + max(width, _BAR) + 8:.1f}" y="{y + 12}">{escape(text)}</text>'
+            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(result.name)}</text>'
+            f'<rect x="{left}" y="{y}" width="{width:.1f}" height="15" fill="{colour}"/>'
+            f'<text x="{left + _LONGEST_BAR * _BAR + 8:.0f}" y="{y + 12}">{escape(text)}</text>'
         )
     height = 24 + len(shown) * _LINE
-    line = f'<path d="M{_LABEL + _BAR} 4V{height - 4}" stroke="#222" stroke-dasharray="3 3"/>'
+    whole = left + _LONGEST_BAR * _BAR + _width_of(texts)
+    line = f'<path d="M{left + _BAR} 4V{height - 4}" stroke="#222" stroke-dasharray="3 3"/>'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + 130}" height="{height}"'
-        f' font-family="sans-serif" font-size="12">{"".join(rows)}{line}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole:.0f}" height="{height}"'
+        f' font-family="monospace" font-size="12">{"".join(rows)}{line}</svg>\n'
     )
+
+
+def _width_of(texts: Iterable[str]) -> int:
+    """Pixels for the longest of these, with a margin at both ends."""
+    return 16 + round(max(map(len, texts), default=0) * _CHARACTER)
