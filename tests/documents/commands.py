@@ -8,7 +8,13 @@ from pathlib import Path
 
 from deploy.local.layout import CHECKOUT
 
-PAGES = (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")))
+PAGES = (
+    CHECKOUT / "README.md",
+    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "docs" / "how-to").glob("*.md")),
+    CHECKOUT / "CONTRIBUTING.md",
+    CHECKOUT / "tests" / "README.md",
+)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?P<block>(?:^ {4}.*\n)+)|`(?P<inline>[^`]+)`", re.MULTILINE)
 # What is no shell's: settings and statements by the line, YAML and other languages by the block.
@@ -30,6 +36,7 @@ _RUNS_HERE = re.compile(
 _DOCKER = "a Docker daemon: `make test-deploy` runs compose and builds the images"
 _KUBERNETES = "a cluster, or Helm: `make test-deploy` renders the chart by Helm's own code"
 _HOURS = "it takes minutes to hours, and all of the machine; it has servers of its own"
+_TESTS = "tests: `make check` and `make test` run them, and they bring what they need"
 _WRITES = "it writes into the checkout, and needs no stack"
 # What runs somewhere else: what it needs, or why it does not run here.
 ELSEWHERE: dict[str, tuple[str, ...]] = {
@@ -87,7 +94,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "make commands",
         "make conformance",
         "make upgrade-test",
+        "make chaos",
+        "make chaos ROUNDS=50",
         "make chaos ROUNDS=200",
+        ".venv/bin/python -m tests.chaos --no-attacker",
+        "make states",
         "make chaos-matrix",
         "make chaos-mutants",
         "make chaos-outages",
@@ -102,7 +113,30 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         ".venv/bin/python -m tests.bench.against ccdabda",
         ".venv/bin/python -m tests.bench.bodies",
     ),
-    _WRITES: ("make env", "make documents"),
+    _WRITES: (
+        "make env",
+        "make documents",
+        "make schema",
+        "make fmt",
+        ".venv/bin/pre-commit install",
+        ".venv/bin/python -m tests.bench.check --write",
+    ),
+    _TESTS: (
+        ".venv/bin/python -m pytest",
+        ".venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --beside-load",
+        ".venv/bin/python -m pytest --beside-load=500",
+        ".venv/bin/python -m pytest --last-failed -x",
+        ".venv/bin/python -m pytest tests/unit",
+        ".venv/bin/python -m pytest tests/unit/services/ingest/test_fields.py",
+        ".venv/bin/python -m pytest tests/unit/services/ingest/test_fields.py -k occurredAt",
+        '.venv/bin/python -m pytest tests/unit -k "fields and rule"',
+        ".venv/bin/python -m pytest tests/contract",
+        ".venv/bin/python -m pytest tests/integration",
+        ".venv/bin/python -m pytest tests/e2e",
+        ".venv/bin/python -m pytest tests/security",
+        ".venv/bin/python -m pytest tests/fuzz",
+        ".venv/bin/python -m pytest tests/soak",
+    ),
     "`make up` starts them so, and a second one finds its port taken": (
         "python -m services.ingest",
         "python -m services.processor",

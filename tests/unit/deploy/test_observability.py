@@ -74,7 +74,11 @@ def test_every_metric_is_seen_somewhere_when_it_is_worth_having() -> None:
     shown = set().union(*(names_in(expression) for _, expression, _ in queries()))
     shown |= set().union(*(names_in(rule["expr"]) for rule in rules()))
     metrics = [metric for group in GROUPS for metric in group.declared]
-    assert not [metric.name for metric in metrics if not shown & set(metric.series)]
+    unseen = [metric.name for metric in metrics if not shown & set(metric.series)]
+    assert not unseen, (
+        f"{unseen}: in no panel of deploy/grafana/operations.py and no rule of"
+        " deploy/prometheus/rules"
+    )
 
 
 @each_rule

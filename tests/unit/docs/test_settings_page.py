@@ -31,11 +31,13 @@ def test_every_setting_has_a_row_when_the_page_is_written() -> None:
     text = PAGE.read_text("utf-8")
     assert len(all_settings()) > 60
     for setting in all_settings():
-        assert text.count(f"\n| `{setting.variable}` | ") == 1
+        rows = text.count(f"\n| `{setting.variable}` | ")
+        assert rows == 1, f"{setting.variable} has {rows} rows: run `make documents`"
 
 
 def test_every_setting_says_what_it_means_when_the_code_has_it() -> None:
-    assert not [one.variable for one in all_settings() if not one.schema.get("description")]
+    silent = [one.variable for one in all_settings() if not one.schema.get("description")]
+    assert not silent, f"{silent}: `Field(…, description=…)` is missing in the settings class"
 
 
 @pytest.mark.parametrize("process", PROCESSES)
