@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.local.layout import CHECKOUT
 from libs.access import key_reader, key_uses
 from libs.clickhouse.connection import PING
+from libs.clickhouse.first_row import FIRST_ROW
 from libs.clickhouse.kept_days import NOTED
 from libs.clickhouse.migrations import READ_ENGINES, READ_LEDGER
 from libs.clickhouse.rights import SERVICES
@@ -38,6 +39,11 @@ _TAGGED = INSERT_SETTINGS | tag([0])
 _OF_MENDING = {"mend_days": _TAGGED, "mend_sources": INSERT_SETTINGS}
 # Ends nothing: no statement has this comment, and TEST only tells what would be ended.
 _END_NOTHING = END_INSERTS.replace("{tags}", "^ragtime-doctor$").replace("ASYNC", "TEST")
+_OF_PROCESSOR = {
+    "read_engines": READ_ENGINES,
+    "end_inserts": _END_NOTHING,
+    "first_row": FIRST_ROW,
+}
 _PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 
 
@@ -54,9 +60,7 @@ def _of_ingest() -> Iterator[Tried]:
 def _of_processor() -> Iterator[Tried]:
     for name, sql in _files("processor").items():
         yield _statement(name, sql, settings=_OF_MENDING.get(name, {}))
-    for name, sql in (
-        _SHARED | {"read_engines": READ_ENGINES, "end_inserts": _END_NOTHING}
-    ).items():
+    for name, sql in (_SHARED | _OF_PROCESSOR).items():
         yield _statement(name, sql)
     yield _insert("events", {}, _TAGGED)
 

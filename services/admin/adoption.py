@@ -15,13 +15,14 @@ from datetime import UTC, datetime, timedelta
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.first_row import first_row_of
 from libs.events.codec import InvalidLine, decode_record, join_lines
 from libs.events.models import AnyEvent
 from libs.events.partitions import partition_key, partition_of
 from libs.events.record_index import identity_of
 from libs.events.window import FIRST_APPENDED
 from libs.kafka.connection import connection
-from libs.kafka.counted_log import other_logs
+from libs.kafka.counted_log import FirstRow, other_logs
 from libs.kafka.last_record import LastRecord
 from libs.settings import KafkaSettings
 from services.admin.noted_topics import counted_places, noted_topic
@@ -101,7 +102,8 @@ async def _uncounted(
     places = await counted_places(client, counted_as)
     for number in sorted(consumer.partitions_for_topic(old) or ()):
         partition = TopicPartition(old, number)
-        offsets, is_other = await behind(consumer, partition, places.get(number))
+        first_row = first_row_of(client, counted_as)
+        offsets, is_other = await behind(consumer, partition, places.get(number), first_row)
         written = await written_lines(client, counted_as, number, offsets.start) if is_other else {}
         async for record in records(consumer, partition, offsets):
             if not written.get(record.offset, NOTHING).of(record):
@@ -111,17 +113,20 @@ async def _uncounted(
 
 
 async def behind(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, last: LastRecord | None
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    last: LastRecord | None,
+    first_row: FirstRow,
 ) -> tuple[range, bool]:
     """What an older partition holds behind the record that was counted last; and whether it is
     another log than was counted from, of which that is all.
 
-    `consumer`: assigned to it. Raises KafkaError.
+    `consumer`: assigned to it. Raises KafkaError, and what `first_row` raises.
     """
     offsets = await offsets_of(consumer, partition)
     if last is None or not offsets:
         return offsets, False
-    if await other_logs(consumer, partition.topic, {partition.partition: last}):
+    if await other_logs(consumer, partition.topic, {partition.partition: last}, first_row):
         return offsets, True
     return range(max(offsets.start, last.offset + 1), offsets.stop), False
 

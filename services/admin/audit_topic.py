@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.first_row import first_row_of
 from libs.events.codec import InvalidLine, decode_record
 from libs.events.models import AnyEvent
 from libs.events.reasons import DeadLetterReason
@@ -88,7 +89,9 @@ class AuditedTopic:
             return ""
         if number not in (self._consumer.partitions_for_topic(self._name) or ()):
             return f"{self._name}/{number} is not in Kafka, and offset {last.offset} was counted"
-        return (await other_logs(self._consumer, self._name, {number: last})).get(number, "")
+        first_row = first_row_of(self._client, self._counted_as)
+        found = await other_logs(self._consumer, self._name, {number: last}, first_row)
+        return found.get(number, "")
 
     async def first_uncounted(self, number: int) -> str:
         """The first line that should have a row, or a row like it, and has none."""

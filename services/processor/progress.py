@@ -6,8 +6,8 @@ tell so where waiting is right: nothing to do, a server away or refusing, a reba
 decide.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Look:
     `ends` is None while Kafka does not say. `waits`: how often the process has begun to wait for
     something that it knows; `steps`: how far its recoveries have got. `owns`: it counts, or there
     is no partition for it. `is_given`: the group has given it its partitions, and it takes them
-    over or owns them; `rebalances`: how many have begun.
+    over or owns them; `rebalances`: how many have begun. `epochs`: of the partitions' leaders,
+    where Kafka tells.
     """
 
     at_s: float
@@ -30,6 +31,7 @@ class Look:
     owns: bool
     is_given: bool
     rebalances: int
+    epochs: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def servers_answer(self) -> bool:
@@ -115,3 +117,51 @@ class TakeOverWatch:
         if self._since is None or self._since[0] != place:
             self._since = place, look.at_s
         return look.at_s - self._since[1] >= self._patience_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Under which leader, and up to which offset; `left`: how often it will be compared again."""
+
+    epoch: int
+    done: int
+    left: int
+
+
+class LeaderWatch:
+    """Remembers under which leader each partition was compared with what was counted from it.
+
+    A log loses its end only where its leader changes, or comes back, which is a new epoch. What was
+    read before that may be counted afterwards: so it is compared again at some looks, `looks`, at
+    which more was counted. Then all that had been read ahead is counted.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._compared: dict[int, _Compared] = {}
+
+    def doubtful(self, look: Look) -> dict[int, int]:
+        """The partitions to compare now, and how far they are; none that is being taken over."""
+        self._compared = {one: told for one, told in self._compared.items() if one in look.done}
+        if not look.owns:
+            return {}
+        cut = look.cut()
+        return {
+            number: look.done[number]
+            for number, epoch in look.epochs.items()
+            if number not in cut and self._is_doubtful(number, epoch, look.done[number])
+        }
+
+    def _is_doubtful(self, number: int, epoch: int, done: int) -> bool:
+        before = self._compared.get(number)
+        if before is None or before.epoch != epoch:
+            return True
+        return before.left > 0 and before.done != done
+
+    def compared(self, look: Look, numbers: Iterable[int]) -> None:
+        """They are what was counted from."""
+        for number in numbers:
+            epoch, before = look.epochs[number], self._compared.get(number)
+            is_same = before is not None and before.epoch == epoch
+            left = before.left - 1 if before and is_same else self._looks
+            self._compared[number] = _Compared(epoch, look.done[number], left)

@@ -5,15 +5,18 @@ begins at 0 again, and what the table holds would make the processor skip its re
 given more partitions sends conversations elsewhere, and they would count twice.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.first_row import first_row_of
 from libs.kafka.connection import connection
-from libs.kafka.counted_log import other_logs
+from libs.kafka.counted_log import FirstRow, other_logs, overwritten
+from libs.kafka.leader_epochs import latest_epochs
 from libs.settings import KafkaSettings
 from libs.telemetry.logs import get_logger
 from services.processor.dedup_index import Partition
@@ -24,6 +27,13 @@ _FETCH_MS = 5_000
 _ADVICE = 'see "A topic that is another" in docs/operating.md'
 
 log = get_logger()
+
+
+class End(NamedTuple):
+    """The offset behind a partition's last record, and its leader's epoch; None: nobody tells."""
+
+    offset: int
+    epoch: int | None
 
 
 class EventsTopic:
@@ -65,21 +75,34 @@ class EventsTopic:
                 for number, partition in owned.items()
                 if partition.last_record is not None
             }
-            return await other_logs(consumer, self.name, counted)
+            return await other_logs(consumer, self.name, counted, self._first_row())
+
+    async def overwritten(self, done: Mapping[int, int]) -> dict[int, str]:
+        """Of these partitions those that had lost counted records, and hold others in their place.
+
+        `done`: the next offset of each. Raises KafkaError and the driver's `Error`.
+        """
+        counted = {number: offset - 1 for number, offset in done.items() if offset}
+        async with self._consumer() as consumer:
+            return await overwritten(consumer, self.name, counted, self._first_row())
+
+    def _first_row(self) -> FirstRow:
+        return first_row_of(self._client, self.counted_as)
 
     async def number_of_partitions(self) -> int:
         """How many partitions the topic has now. Raises KafkaError."""
         async with self._consumer() as consumer:
             return _number_of_partitions(consumer, self.name)
 
-    async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
-        """The offsets behind the last records of some partitions. Raises KafkaError."""
+    async def ends(self, numbers: Collection[int]) -> dict[int, End]:
+        """Where some partitions end. Raises KafkaError."""
         consumer = AIOKafkaConsumer(**connection(self._settings))
         try:
             await consumer.start()
             partitions = [TopicPartition(self.name, one) for one in numbers]
             ends = await consumer.end_offsets(partitions)
-            return {partition.partition: end for partition, end in ends.items()}
+            epochs = await latest_epochs(consumer, self.name, numbers)
+            return {one.partition: End(end, epochs.get(one.partition)) for one, end in ends.items()}
         finally:
             await consumer.stop()
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -24,13 +25,22 @@ from services.processor.agent import Agent
 from services.processor.dead_letters import DeadLetters
 from services.processor.health import Health
 from services.processor.membership import Membership
-from services.processor.progress import AssignmentWatch, Look, ProgressWatch, TakeOverWatch
-from services.processor.topic import EventsTopic, tell_mismatches
+from services.processor.progress import (
+    AssignmentWatch,
+    LeaderWatch,
+    Look,
+    ProgressWatch,
+    TakeOverWatch,
+)
+from services.processor.topic import End, EventsTopic, tell_mismatches
 
 _INTERVAL_S = 5.0
 _ANSWER_S = 5.0
 _CUT_LOOKS = 6
 _ASIDE_S = 20.0
+# A minute of counting after a change of leader; what had been read ahead is counted much sooner.
+_COMPARED_LOOKS = 12
+_COMPARED_AT_ONCE = 16
 PATIENCE_S = 30.0
 # More than a group may take to agree: it waits for a session that ends, at most 300 s, and again.
 UNOWNED_S = 600.0
@@ -68,6 +78,7 @@ class Watchdog:
     async def run(self, health: Health, is_wanted: Callable[[], bool], statement_s: float) -> None:
         """Look again and again, as long as it is wanted. `statement_s`: what one may take."""
         watch, assignment_watch = ProgressWatch(PATIENCE_S), AssignmentWatch(UNOWNED_S)
+        leader_watch = LeaderWatch(_COMPARED_LOOKS)
         take_over_watch = TakeOverWatch(max(TAKE_OVER_S, 2 * statement_s))
         while is_wanted():
             health.looked_at_s = time.monotonic()
@@ -78,6 +89,7 @@ class Watchdog:
             health.stuck = watch.stuck(look)
             self._measure(look, health)
             self._check_cut(look)
+            await self._check_leaders(look, leader_watch)
             if health.stuck:
                 log.error("progress.stuck", partitions=health.stuck)
             health.left_out = assignment_watch.is_left_out(look)
@@ -107,6 +119,23 @@ class Watchdog:
         if self._cut_looks >= _CUT_LOOKS:
             os._exit(1)
 
+    async def _check_leaders(self, look: Look, watch: LeaderWatch) -> None:
+        """End the process where a log had lost what was counted, and others' records are there: a
+        new start sets it aside. Asked only after a change of leader, of some partitions a look.
+        """
+        doubtful = dict(islice(watch.doubtful(look).items(), _COMPARED_AT_ONCE))
+        if not doubtful:
+            return
+        try:
+            async with asyncio.timeout(_ASIDE_S):
+                found = await self._topic.overwritten(doubtful)
+        except (KafkaError, Error, TimeoutError):
+            return  # at the next look
+        if found:
+            tell_mismatches(found)
+            os._exit(1)
+        watch.compared(look, doubtful)
+
     async def _check_aside(self) -> None:
         """Look at partitions that are not what was counted from; a new start takes them back."""
         aside = dict(self._agent.aside)
@@ -124,9 +153,11 @@ class Watchdog:
 
     async def _look(self, health: Health) -> Look:
         done = dict(self._agent.done)
+        found = await self._found(done)
+        epochs = {one: end.epoch for one, end in (found or {}).items() if end.epoch is not None}
         return Look(
             at_s=time.monotonic(),
-            ends=await self._ends(done),
+            ends=None if found is None else await self._ends(done, found),
             done=done,
             clickhouse_answers=await self._clickhouse_answers(),
             is_settled=(
@@ -137,18 +168,23 @@ class Watchdog:
             owns=health.owns and self._membership.is_given(),
             is_given=self._membership.is_given(),
             rebalances=self._membership.rebalances(),
+            epochs=epochs,
         )
 
-    async def _ends(self, done: dict[int, int]) -> dict[int, int] | None:
-        """Up to where there is something to do; None while Kafka does not say."""
+    async def _found(self, done: dict[int, int]) -> dict[int, End] | None:
+        """Where partitions end; None while Kafka does not say."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 if not done:
                     await self._topic.number_of_partitions()
                     return {}
-                ends = await self._topic.ends(done)
+                return await self._topic.ends(done)
         except (KafkaError, TimeoutError):
             return None
+
+    async def _ends(self, done: dict[int, int], found: dict[int, End]) -> dict[int, int]:
+        """Up to where there is something to do."""
+        ends = {number: end.offset for number, end in found.items()}
         for number, end in ends.items():
             if end > done[number] and await self._is_caught_up(number, end):
                 ends[number] = done[number]

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from libs.clickhouse.first_row import first_row_of
 from libs.settings import KafkaSettings
 from services.admin.adoption import Line, behind, lines_of, without_rows
 from services.admin.doctor.findings import Status
@@ -76,11 +77,12 @@ async def _rest(
     client: AsyncClient, consumer: AIOKafkaConsumer, topic: str, numbers: list[int]
 ) -> Rest:
     rest, left = Rest(topic), _MOST_EVENTS
-    places = await counted_places(client, (await noted_topic(client, topic)).counted_as)
+    counted_as = (await noted_topic(client, topic)).counted_as
+    places, first_row = await counted_places(client, counted_as), first_row_of(client, counted_as)
     for number in numbers:
         partition = TopicPartition(topic, number)
         consumer.assign([partition])
-        offsets, _ = await behind(consumer, partition, places.get(number))
+        offsets, _ = await behind(consumer, partition, places.get(number), first_row)
         lines, unread = await _read(consumer, partition, offsets, left)
         left -= len(lines)
         rest.unread += unread

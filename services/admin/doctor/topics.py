@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from libs.clickhouse.first_row import first_row_of
 from libs.kafka.counted_log import other_logs
 from services.admin.doctor.findings import Finding, Status, fail, ok, warn, worst
 from services.admin.doctor.installation import Installation
@@ -136,7 +137,8 @@ async def _other_logs(
         return []
     async with reading(kafka) as consumer:
         consumer.assign([TopicPartition(name, partition) for partition in places])
-        return list((await other_logs(consumer, name, places)).values())
+        first_row = first_row_of(client, noted.counted_as)
+        return list((await other_logs(consumer, name, places, first_row)).values())
 
 
 def judge(

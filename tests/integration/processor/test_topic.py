@@ -14,7 +14,7 @@ from libs.kafka.last_record import LastRecord
 from libs.settings import KafkaSettings
 from services.admin.noted_topics import note_partitions, noted_topic
 from services.processor.dedup_index import Partition
-from services.processor.topic import EventsTopic
+from services.processor.topic import End, EventsTopic
 from tests.polling import until_answered
 from tests.servers import Servers
 from tests.unit.services.processor.events import partition
@@ -195,8 +195,8 @@ async def test_ends_are_the_offsets_behind_the_last_records(
     topic: Topic, events_topic: EventsTopic
 ) -> None:
     await topic.write(3)
-    assert await events_topic.ends([0, 1]) == {0: 3, 1: 0}
-    assert await events_topic.ends([1]) == {1: 0}
+    assert await events_topic.ends([0, 1]) == {0: End(3, 0), 1: End(0, 0)}
+    assert await events_topic.ends([1]) == {1: End(0, 0)}
 
 
 async def test_rows_have_the_latest_name_when_the_topic_was_made_anew(

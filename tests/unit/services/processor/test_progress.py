@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from services.processor.progress import AssignmentWatch, Look, ProgressWatch, TakeOverWatch
+from services.processor.progress import (
+    AssignmentWatch,
+    LeaderWatch,
+    Look,
+    ProgressWatch,
+    TakeOverWatch,
+)
 
 LAGGING = Look(
     at_s=0.0,
@@ -126,3 +132,43 @@ def test_take_over_does_not_hang_when_it_gets_on_or_says_what_it_waits_for() -> 
         replace(TAKING_OVER, at_s=400.0, is_given=False),
     ):
         assert not hangs(TAKING_OVER, pause, replace(TAKING_OVER, at_s=990.0))
+
+
+LED = replace(LAGGING, epochs={0: 3})
+
+
+def test_partition_is_in_doubt_at_first_and_after_a_change_of_its_leader() -> None:
+    watch = LeaderWatch(1)
+    assert watch.doubtful(LED) == {0: 5}
+    assert watch.doubtful(LED) == {0: 5}, "nobody knew"
+    watch.compared(LED, [0])
+    assert watch.doubtful(LED) == {}
+    later = replace(LED, epochs={0: 5})
+    assert watch.doubtful(later) == {0: 5}
+    watch.compared(later, [0])
+    assert watch.doubtful(later) == {}
+
+
+def test_partition_is_in_doubt_again_as_long_as_it_counts_what_it_read_before() -> None:
+    watch = LeaderWatch(2)
+    looks = [replace(LED, done={0: done}) for done in (5, 5, 6, 6, 7, 8, 9)]
+    doubtful = []
+    for look in looks:
+        found = watch.doubtful(look)
+        watch.compared(look, found)
+        doubtful.append(bool(found))
+    assert doubtful == [True, False, True, False, True, False, False]
+
+
+def test_partition_is_in_doubt_when_it_comes_back() -> None:
+    watch = LeaderWatch(1)
+    watch.compared(LED, [0])
+    assert watch.doubtful(replace(LED, ends={}, done={}, epochs={})) == {}
+    assert watch.doubtful(LED) == {0: 5}
+
+
+def test_partition_is_not_compared_when_it_is_taken_over_or_cut_or_kafka_tells_no_epoch() -> None:
+    watch = LeaderWatch(1)
+    assert watch.doubtful(replace(LED, owns=False)) == {}
+    assert watch.doubtful(replace(LED, ends={0: 4})) == {}
+    assert watch.doubtful(LAGGING) == {}

@@ -18,7 +18,7 @@ from services.processor.dead_letters import DeadLetters
 from services.processor.dedup_index import Partition
 from services.processor.health import Health
 from services.processor.membership import Membership
-from services.processor.topic import EventsTopic
+from services.processor.topic import End, EventsTopic
 from services.processor.watchdog import Watchdog
 from tests.fakes import FakeClickHouse
 from tests.unit.services.processor.events import partition
@@ -30,6 +30,9 @@ class World:
 
     done: dict[int, int] = field(default_factory=lambda: {0: 5, 1: 7})
     ends_of_topic: dict[int, int] = field(default_factory=lambda: {0: 10, 1: 7})
+    epoch: int | None = None
+    compared: list[dict[int, int]] = field(default_factory=list)
+    compare_failure: Exception | None = None
     failure: Exception | None = None
     position_failure: Exception | None = None
     hangs: bool = False
@@ -45,10 +48,16 @@ class World:
     clickhouse: FakeClickHouse = field(default_factory=FakeClickHouse)
     health: Health = field(default_factory=lambda: Health(owns=True))
 
-    async def ends(self, numbers: Iterable[int]) -> dict[int, int]:
+    async def ends(self, numbers: Iterable[int]) -> dict[int, End]:
         if self.failure:
             raise self.failure
-        return {number: self.ends_of_topic[number] for number in numbers}
+        return {number: End(self.ends_of_topic[number], self.epoch) for number in numbers}
+
+    async def overwritten(self, done: dict[int, int]) -> dict[int, str]:
+        self.compared.append(done)
+        if self.compare_failure:
+            raise self.compare_failure
+        return self.others
 
     async def mismatches(self, owned: dict[int, Partition]) -> dict[int, str]:
         assert owned is not self.aside
@@ -337,3 +346,32 @@ async def test_process_ends_when_a_partition_that_stood_aside_agrees_again(
     world.failure = None
     await world.look()
     assert codes == [1]
+
+
+async def test_process_ends_when_others_are_in_the_place_of_records_that_it_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("services.processor.watchdog.os._exit", codes.append)
+    world.epoch, world.others = 3, {0: "another"}
+    with capture_logs() as said:
+        await world.look()
+    told = [line for line in said if line["event"] == "topic.mismatch"]
+    assert [(line["reason"], line["partitions"]) for line in told] == [("another", [0])]
+    assert (codes, world.compared) == ([1], [{0: 5, 1: 7}])
+
+
+@pytest.mark.parametrize("failure", [KafkaConnectionError(), OperationalError("away")])
+async def test_process_goes_on_when_nobody_knows_what_is_in_the_place_of_what_it_counted(
+    world: World, failure: Exception
+) -> None:
+    world.epoch, world.compare_failure = 3, failure
+    await world.look()
+    assert world.compared == [{0: 5, 1: 7}]
+
+
+async def test_of_many_partitions_some_are_compared_at_a_look(world: World) -> None:
+    world.epoch = 3
+    world.done = world.ends_of_topic = dict.fromkeys(range(40), 5)
+    await world.look()
+    assert [len(some) for some in world.compared] == [16]
