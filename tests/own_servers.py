@@ -18,6 +18,7 @@ from tests.servers import (
 )
 
 _STARTS_WITHIN_S = 60.0
+_BATCH_HEAD = 12
 
 
 @contextmanager
@@ -49,15 +50,21 @@ def wait_until_answering(found: Servers) -> None:
     wait_until(lambda: kafka_answers(found.kafka), "Kafka answers", _STARTS_WITHIN_S)
 
 
-def tear_log(folder: Path, topic: str) -> Callable[[], None]:
+def tear_log(folder: Path, topic: str, batches: int = 1) -> Callable[[], None]:
     """Cut the end off the largest log of a topic, as a broker that loses its power may find it.
 
-    `folder`: that of `running_servers`; Kafka must not run. Returns what puts it back.
+    `folder`: that of `running_servers`; Kafka must not run. `batches`: of so many the last ones are
+    lost, which are as many records where each was sent alone. Returns what puts it back.
     """
     logs = (folder / "kafka" / "data").glob(f"{topic}-*/*.log")
     log = max(logs, key=lambda path: path.stat().st_size)
     whole = log.read_bytes()
-    os.truncate(log, len(whole) - 1)
+    # Before each batch stand its first offset, in 8 bytes, and its length in 4.
+    places, place = [], 0
+    while len(whole) - place > _BATCH_HEAD:
+        places.append(place)
+        place += _BATCH_HEAD + int.from_bytes(whole[place + 8 : place + _BATCH_HEAD])
+    os.truncate(log, [*places, len(whole)][len(places) - batches + 1] - 1)
 
     def put_back() -> None:
         log.write_bytes(whole)

@@ -66,8 +66,8 @@ def _is_made(topics: Topics) -> bool:
 
 
 def tear(world: World) -> None:
-    """Nobody writes until the processor has seen it: what takes the place of a lost record sooner
-    is not counted, and an audit of every record alone tells.
+    """Nobody writes until the processor has seen it; for what takes the place of a lost record
+    sooner see tests/e2e/test_torn_log.py.
     """
     _counted_and_paused(world)
     world.servers["kafka"].kill()
