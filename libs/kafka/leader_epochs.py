@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IncompatibleBrokerVersion, LeaderNotAvailableError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    LeaderNotAvailableError,
+    UnsupportedForMessageFormatError,
+    UnsupportedVersionError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Int64, Schema, String
 
@@ -19,6 +25,8 @@ _MOST_STARTS = 8
 _LATEST = -1
 _CONSUMER = -1  # in the place of a replica's number
 _ANY_EPOCH = -1
+# Of brokers that do not know the request after all, or a log in a format of before Kafka 0.11.
+_NEVER_TOLD = frozenset({UnsupportedVersionError.errno, UnsupportedForMessageFormatError.errno})
 
 
 def _by_topic(*fields: tuple[str, Any]) -> tuple[str, Any]:
@@ -107,11 +115,10 @@ async def latest_epochs(
 
     `consumer`: knows the topic. Empty where brokers do not tell epochs. Raises KafkaError.
     """
-    found = {}
+    found: dict[int, int] = {}
     for leader, those in _by_leader(consumer, topic, numbers).items():
-        for number, code, _, _, epoch in await _ask(consumer, leader, _ListOffsets(topic, those)):
-            _raise_for(code)
-            found[number] = epoch
+        answers = await _ask(consumer, leader, _ListOffsets(topic, those))
+        found |= {number: epoch for number, code, *_, epoch in answers if _is_told(code)}
     return {number: epoch for number, epoch in found.items() if epoch >= 0}
 
 
@@ -133,8 +140,7 @@ async def epoch_starts(
         for leader, those in _by_leader(consumer, topic, asked).items():
             request = _EpochEnds(topic, {number: asked[number] for number in those})
             for code, number, epoch, end in await _ask(consumer, leader, request):
-                _raise_for(code)
-                if end > log_starts[number]:
+                if _is_told(code) and end > log_starts[number]:
                     starts[number].append(end)
                     found[number] = epoch
         asked = _before(found)
@@ -170,6 +176,8 @@ async def _ask(consumer: AIOKafkaConsumer, leader: int, request: Any) -> list[An
     return [answer for _, answers in response.topics for answer in answers]
 
 
-def _raise_for(code: int) -> None:
-    if code:
+def _is_told(code: int) -> bool:
+    """Whether an answer is one; not where a broker never gives any. Raises KafkaError."""
+    if code and code not in _NEVER_TOLD:
         raise for_code(code)
+    return code == 0

@@ -5,7 +5,11 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError
+from aiokafka.errors import (
+    LeaderNotAvailableError,
+    NotLeaderForPartitionError,
+    UnsupportedVersionError,
+)
 
 from libs.kafka.leader_epochs import epoch_starts, latest_epochs
 
@@ -91,6 +95,13 @@ async def test_nothing_is_told_where_brokers_do_not_know_the_requests(
     consumer = Brokers({0: {1: 0, 2: 5}, 1: {1: 0, 2: 6}}, versions=versions).consumer()
     assert await latest_epochs(consumer, "events", [0]) == {}
     assert await epoch_starts(consumer, "events", {0: 0, 1: 5}) == {0: [0], 1: []}
+
+
+async def test_nothing_is_told_where_brokers_refuse_the_requests() -> None:
+    brokers = Brokers({0: {1: 0, 2: 5}})
+    brokers.code = UnsupportedVersionError.errno
+    assert await latest_epochs(brokers.consumer(), "events", [0]) == {}
+    assert await epoch_starts(brokers.consumer(), "events", {0: 0}) == {0: [0]}
 
 
 async def test_nobody_knows_while_a_partition_has_no_leader() -> None:
