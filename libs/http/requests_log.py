@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi.telemetry import TelemetryConfig
 from msgspec import UNSET
-from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.http.headers import header_values
@@ -82,8 +81,9 @@ class Requests:
         """It has been answered."""
         seconds = time.perf_counter() - begun.at
         state, route = scope["state"], template_of(scope)
-        _answers(self._service, route, status).inc()
-        _seconds(self._service, route).observe(seconds)
+        count, observe = _counted_by(self._service, route, status)
+        count()
+        observe(seconds)
         key_id = state.get("key_id", UNSET)
         if self._answered is not None and key_id is not UNSET:
             self._answered(key_id, status, state.get("rejected", 0))
@@ -134,15 +134,16 @@ class RequestsLog:
 
 
 @cache
-def _answers(service: str, route: str, status: int) -> Counter:
-    return REQUESTS.labels(service, route, str(status))
-
-
-@cache
-def _seconds(service: str, route: str) -> Histogram:
-    for status in (500, 503):  # there from the start: the first one must show as an increase
-        _answers(service, route, status)
-    return REQUEST_SECONDS.labels(service, route)
+def _counted_by(
+    service: str, route: str, status: int
+) -> tuple[Callable[[], None], Callable[[float], None]]:
+    """What counts an answer of this kind, and what observes how long it took."""
+    for other in (500, 503):  # there from the start: the first one must show as an increase
+        REQUESTS.labels(service, route, str(other))
+    return (
+        REQUESTS.labels(service, route, str(status)).inc,
+        REQUEST_SECONDS.labels(service, route).observe,
+    )
 
 
 def template_of(scope: Scope) -> str:

@@ -6,13 +6,14 @@ from itertools import product
 from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
+
+from libs.telemetry.quick import QuickCounter, QuickHistogram
 
 # A label's values; a text where they are known later only, which says what bounds them.
 Values = Iterable[str] | str
 
-M = TypeVar("M", bound=MetricWrapperBase)
+M = TypeVar("M", Counter, Gauge, Histogram, QuickCounter, QuickHistogram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,18 @@ class Group:
     ) -> Histogram:
         """How long, or how many, each time."""
         metric = Histogram(name, help_, labels, registry=self.registry, buckets=buckets)
+        return _begun(self._declare(metric, name, labels), labels)
+
+    def quick_counter(self, name: str, help_: str, **labels: Values) -> QuickCounter:
+        """A counter of what each request counts, always in the same thread."""
+        metric = QuickCounter(name, help_, tuple(labels), self.registry)
+        return _begun(self._declare(metric, name, labels), labels)
+
+    def quick_histogram(
+        self, name: str, help_: str, buckets: Sequence[float], **labels: Values
+    ) -> QuickHistogram:
+        """A histogram of what each request observes, always in the same thread."""
+        metric = QuickHistogram(name, help_, tuple(labels), buckets, self.registry)
         return _begun(self._declare(metric, name, labels), labels)
 
     def _declare(self, metric: M, name: str, labels: Mapping[str, Values]) -> M:

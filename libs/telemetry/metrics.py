@@ -42,14 +42,14 @@ READY_CHECK = ALL.gauge(
     check="the names of the checks",
 )
 
-REQUESTS = HTTP.counter(
+REQUESTS = HTTP.quick_counter(
     "ragtime_requests_total",
     "Answers given; 499: the caller had gone",
     service=HTTP.services,
     route="the templates of the routes, and `unmatched`",
     status="HTTP's numbers",
 )
-REQUEST_SECONDS = HTTP.histogram(
+REQUEST_SECONDS = HTTP.quick_histogram(
     "ragtime_request_seconds",
     "Time from a request's head to the end of its answer",
     SECONDS,
@@ -88,13 +88,13 @@ KEY_SNAPSHOT_AGE_SECONDS = HTTP.gauge(
 )
 
 _TYPES = tuple(str(type_.__struct_config__.tag) for type_ in get_args(AnyEvent))
-EVENTS_ACCEPTED = INGEST.counter(
+EVENTS_ACCEPTED = INGEST.quick_counter(
     "ragtime_events_accepted_total", "Events answered 202, repeats too", type=_TYPES
 )
 EVENTS_REJECTED = INGEST.counter(
     "ragtime_events_rejected_total", "Events refused, by the code of their verdict", code=RejectCode
 )
-PUBLISH_SECONDS = INGEST.histogram(
+PUBLISH_SECONDS = INGEST.quick_histogram(
     "ragtime_publish_seconds", "From a request's events to Kafka's acknowledgement", SECONDS
 )
 PUBLISH_FAILURES = INGEST.counter(
