@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from libs.http.cycle import cycle_behind
 from libs.http.problems import Problem, answer_nobody, answer_problem, problem_of_bug
 from libs.http.requests_log import Requests
 from libs.http.routes import take_whole_paths
@@ -54,8 +55,10 @@ class DirectRoute:
                 response, bug = answer_problem(request, problem_of_bug(request, error)), error
             status = response.status_code
             headers = [*response.raw_headers, begun.id_header]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": response.body})
+            cycle = cycle_behind(send)
+            if cycle is None or not cycle.answer(status, headers, response.body):
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": response.body})
         finally:
             self._requests.end(scope, begun, status)
         if bug is not None:

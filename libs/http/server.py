@@ -70,6 +70,7 @@ def configuration(
         loop="uvloop",
         http=Protocol,
         ws="none",
+        interface="asgi3",
         lifespan="on",
         log_config=None,
         access_log=False,

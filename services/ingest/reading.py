@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from libs.http.budget import Reservation
+from libs.http.cycle import cycle_behind
 from libs.http.headers import header_values
 from services.ingest.bodies import Compression, Received, body_too_large
 
@@ -32,10 +33,16 @@ async def read_body(
     `received` is told what has come, also of a body that is refused. Raises a Problem where it is
     too large, or nothing is free for it in time.
     """
+    is_plain = compression is Compression.NONE
+    cycle = cycle_behind(request.receive)
+    if cycle is not None and is_plain:
+        body = cycle.take_body(min(_SMALL_BYTES, max_bytes))
+        if body is not None:
+            received.packed_bytes = len(body)
+            return body
     announced_bytes = _announced_bytes(request.scope)
     if announced_bytes > max_bytes:
         raise body_too_large(max_bytes)
-    is_plain = compression is Compression.NONE
     incoming = _Incoming(request.receive, max_bytes, received)
     if announced_bytes <= _SMALL_BYTES:
         await incoming.read_small()

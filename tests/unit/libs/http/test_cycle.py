@@ -10,7 +10,7 @@ from starlette.types import Message
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from libs.http.cycle import Cycle
+from libs.http.cycle import Cycle, cycle_behind
 
 _TYPE = (b"content-type", b"text/plain")
 
@@ -42,11 +42,15 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
     return b"content-length", b"%d" % len(body)
 
 
-async def _written(
-    kind: type[RequestResponseCycle], method: str, is_kept_alive: bool, sent: Sequence[Message]
-) -> tuple[Any, ...]:
-    transport, answered = Written(), []
-    cycle = kind(
+def _cycle(
+    kind: type[RequestResponseCycle],
+    method: str,
+    transport: Written,
+    answered: list[bool],
+    *,
+    is_kept_alive: bool = True,
+) -> RequestResponseCycle:
+    return kind(
         scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
         transport=transport,
         flow=FlowControl(transport),
@@ -59,6 +63,13 @@ async def _written(
         keep_alive=is_kept_alive,
         on_response=lambda: answered.append(True),
     )
+
+
+async def _written(
+    kind: type[RequestResponseCycle], method: str, is_kept_alive: bool, sent: Sequence[Message]
+) -> tuple[Any, ...]:
+    transport, answered = Written(), list[bool]()
+    cycle = _cycle(kind, method, transport, answered, is_kept_alive=is_kept_alive)
     for message in sent:
         await cycle.send(message)  # type: ignore[arg-type]
     is_told = cycle.message_event.is_set()
@@ -102,3 +113,77 @@ async def test_body_of_another_length_than_told_is_a_bug(length: int) -> None:
 
     with pytest.raises(RuntimeError, match="Content-Length"):
         await _written(Cycle, "GET", True, sent)
+
+
+def _ours(method: str = "POST", transport: Written | None = None) -> Cycle:
+    cycle = _cycle(Cycle, method, transport or Written(), [])
+    assert isinstance(cycle, Cycle)
+    return cycle
+
+
+@pytest.mark.parametrize("is_kept_alive", [True, False])
+async def test_answer_in_one_go_is_the_same_as_in_messages(is_kept_alive: bool) -> None:
+    headers, body = [_TYPE, _length(b"hello")], b"hello"
+    transport, answered = Written(), list[bool]()
+    cycle = _cycle(Cycle, "POST", transport, answered, is_kept_alive=is_kept_alive)
+    assert isinstance(cycle, Cycle)
+
+    assert cycle.answer(202, headers, body)
+
+    written = transport.data, transport.is_closed, answered, cycle.response_complete, True
+    sent = [_start(202, *headers), _body(body)]
+    assert written == await _written(RequestResponseCycle, "POST", is_kept_alive, sent)
+
+
+async def test_nothing_is_written_to_who_has_gone() -> None:
+    transport = Written()
+    cycle = _ours(transport=transport)
+    cycle.disconnected = True
+
+    assert cycle.answer(202, [_length(b"hello")], b"hello")
+    assert transport.data == b""
+
+
+async def test_answer_goes_the_usual_way_where_it_has_to_wait_or_has_no_body() -> None:
+    paused, begun = _ours(), _ours()
+    paused.flow.pause_writing()
+    await begun.send(_start(200, _length(b"hello")))
+
+    for cycle in (paused, begun, _ours("HEAD")):
+        assert not cycle.answer(202, [_length(b"hello")], b"hello")
+
+
+async def test_answer_of_another_length_than_told_is_a_bug() -> None:
+    for headers in ([_length(b"hell")], []):
+        with pytest.raises(RuntimeError, match="Content-Length"):
+            _ours().answer(202, headers, b"hello")
+
+
+async def test_body_is_taken_when_all_of_it_has_come_and_it_is_small() -> None:
+    cycle = _ours()
+    cycle.body += b"hel"
+    assert cycle.take_body(5) is None
+
+    cycle.body += b"lo"
+    cycle.more_body = False
+
+    assert cycle.take_body(4) is None
+    assert cycle.take_body(5) == b"hello"
+    assert cycle.take_body(5) == b""
+
+
+async def test_body_of_who_has_gone_is_not_taken() -> None:
+    cycle = _ours()
+    cycle.body, cycle.more_body, cycle.disconnected = bytearray(b"hello"), False, True
+
+    assert cycle.take_body(5) is None
+
+
+async def test_cycle_is_known_by_its_calls_alone() -> None:
+    cycle = _ours()
+
+    async def layer(message: Message) -> None:
+        raise AssertionError
+
+    assert cycle_behind(cycle.send) is cycle_behind(cycle.receive) is cycle  # type: ignore[arg-type]
+    assert cycle_behind(layer) is None
