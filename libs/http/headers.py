@@ -1,17 +1,25 @@
 """A request's headers as they lie in the scope: Starlette's view of them costs more."""
 
+from collections.abc import Sequence
+
 from starlette.types import Scope
 
-
-def header_values(scope: Scope, name: bytes) -> list[str]:
-    """The values of a header in order; `name` in lower case, as servers hand them over."""
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+_BY_NAME = "ragtime.headers"  # in the scope
 
 
-def read_headers(scope: Scope, names: frozenset[bytes]) -> dict[bytes, list[str]]:
-    """The values of several headers, looked for in one go; those that are absent are not there."""
-    found: dict[bytes, list[str]] = {}
-    for name, value in scope["headers"]:
-        if name in names:
-            found.setdefault(name, []).append(value.decode("latin-1"))
+def headers_by_name(scope: Scope) -> dict[bytes, list[str]]:
+    """The values of each header in order, read once for a request; names are in lower case."""
+    found: dict[bytes, list[str]] | None = scope.get(_BY_NAME)
+    if found is None:
+        found = scope[_BY_NAME] = {}
+        for name, value in scope["headers"]:
+            if name in found:
+                found[name].append(value.decode("latin-1"))
+            else:
+                found[name] = [value.decode("latin-1")]
     return found
+
+
+def header_values(scope: Scope, name: bytes) -> Sequence[str]:
+    """The values of one header; none where it is absent."""
+    return headers_by_name(scope).get(name, ())

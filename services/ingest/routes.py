@@ -18,12 +18,13 @@ from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
 from libs.http.budget import Budget, Reservation
-from libs.http.headers import read_headers
+from libs.http.headers import headers_by_name
 from libs.http.problems import Problem
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, Turns
 from services.ingest.bodies import (
+    Compression,
     RawEvent,
     Received,
     compression_of,
@@ -51,7 +52,6 @@ _REJECTED = {code: EVENTS_REJECTED.labels(code.value) for code in RejectCode}
 
 Headers = Mapping[bytes, Sequence[str]]
 
-_HEADERS = frozenset({b"content-type", b"content-encoding", b"user-agent", b"idempotency-key"})
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
 
 
@@ -114,7 +114,7 @@ class EventsRoute:
         """
         received = Received()
         try:
-            headers = read_headers(request.scope, _HEADERS)
+            headers = headers_by_name(request.scope)
             submission = self._submission(request, key, headers)
             events = await self._events(request, headers, reservation, received)
         except Problem as problem:
@@ -133,11 +133,13 @@ class EventsRoute:
     async def _events(
         self, request: Request, headers: Headers, reservation: Reservation, received: Received
     ) -> Sequence[RawEvent]:
-        media_type = media_type_of(_joined(headers, b"content-type"))
-        compression = compression_of(_joined(headers, b"content-encoding"))
+        # A header that is given several times is one list (RFC 9110, 5.3).
+        media_type = media_type_of(", ".join(headers.get(b"content-type", ())))
+        compression = compression_of(", ".join(headers.get(b"content-encoding", ())))
         most = self.limits.max_body_bytes
-        packed = await read_body(request, compression, most, reservation, received)
-        body = await decompress(packed, compression, most, received)
+        body = await read_body(request, compression, most, reservation, received)
+        if compression is not Compression.NONE:
+            body = await decompress(body, compression, most, received)
         return await split_events(body, media_type, self.limits.max_events)
 
     def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
@@ -154,11 +156,6 @@ class EventsRoute:
             cardinality=self.cardinality,
             made_ids=made_ids(key.project_id, headers.get(b"idempotency-key", ())),
         )
-
-
-def _joined(headers: Headers, name: bytes) -> str:
-    """A header's value; one that is given several times is one list (RFC 9110, 5.3)."""
-    return ", ".join(headers.get(name, ()))
 
 
 def _measure(batch: Batch) -> None:
