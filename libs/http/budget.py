@@ -178,4 +178,5 @@ class Reservation:
 
     def release(self) -> None:
         """Nothing is held any longer."""
-        self.resize(0)
+        if self.amount:
+            self.resize(0)

@@ -11,6 +11,7 @@ import asyncio
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.http import heads
@@ -56,8 +57,10 @@ class ParsingProtocol(HttpToolsProtocol):
     due = 0  # answers
     since = 0.0  # when what is waited for began
     received_bytes = 0
+    # What the parser holds of something that has not ended; each callback tells that it has.
     _held_bytes = 0
-    _holds = False  # whether all of a read belongs to what the parser holds
+    _holds = False  # whether all of a read belongs to it
+    _is_offer = False  # whether the request on its way offers another protocol
     _trailers = 0  # lines after the body of the request on its way
     _read = b""  # what is being parsed
     _line_begun = b""  # the end of what was received before, in which a request's line may begin
@@ -125,17 +128,13 @@ class ParsingProtocol(HttpToolsProtocol):
             self._is_other_protocol |= heads.has_other_protocol(read)
             self._line_begun = read[-heads.LINE_BEGUN_BYTES :]
 
-    def _moved_on(self) -> None:
-        """Something came to its end: the parser holds nothing of before."""
-        self._holds, self._held_bytes = False, 0
-
     def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parse, and return what is still to be parsed."""
         try:
             self.parser.feed_data(data)
             return b""
         except httptools.HttpParserUpgrade as upgrade:
-            if not self._offers_upgrade():
+            if not self._is_offer:
                 return b""  # after CONNECT comes what is no HTTP
             end: int = upgrade.args[0]
         head = self._head_without_offer()
@@ -155,9 +154,9 @@ class ParsingProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._moved_on()
-        self.in_head, self.is_whole, self.is_begun = True, False, False
-        self._trailers = 0
+        self._held_bytes = self._trailers = 0
+        self._holds = self.is_whole = self.is_begun = self._is_offer = False
+        self.in_head = True
         self.since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -185,10 +184,11 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The request starts; one with an offer starts when it comes again."""
-        self._moved_on()
+        self._held_bytes, self._holds = 0, False
         self.in_head = False
         self.since = self.loop.time()
-        if not self._offers_upgrade():
+        self._is_offer = self._offers_upgrade()
+        if not self._is_offer:
             self._check_head()
             self._complete_scope()
             self._start()
@@ -235,7 +235,8 @@ class ParsingProtocol(HttpToolsProtocol):
     def _check_head(self) -> None:
         """Raise what makes of this head no request, or of this request one too many."""
         fault = heads.validate_head(self.parser.get_http_version(), self.headers)
-        if self._is_other_protocol or heads.has_other_protocol(self._line_begun + self._read):
+        read = self._line_begun + self._read if self._line_begun else self._read
+        if self._is_other_protocol or heads.has_other_protocol(read):
             fault = heads.INVALID
         if len(self.url) > heads.MAX_TARGET_BYTES:
             fault = heads.TARGET_TOO_LONG
@@ -246,13 +247,23 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
-        self._moved_on()
-        super().on_body(body)
+        self._held_bytes, self._holds = 0, False
+        cycle = self.cycle
+        if cycle.response_complete or self._is_offer:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request has ended, or its head with an offer has."""
-        if not self._offers_upgrade():
-            self._moved_on()
-            self.is_whole = True
-            self.transport.is_receiving = False
-            super().on_message_complete()
+        if self._is_offer:
+            return
+        self._held_bytes, self._holds = 0, False
+        self.is_whole = True
+        self.transport.is_receiving = False
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()

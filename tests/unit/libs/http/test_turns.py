@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from libs.http.turns import Turns
+from libs.http.turns import _READS_IN_A_TURN, Turns
 
 
 async def test_reads_go_on_in_the_next_turn_when_one_meets_a_bug() -> None:
@@ -17,7 +17,7 @@ async def test_reads_go_on_in_the_next_turn_when_one_meets_a_bug() -> None:
     def meet_bug() -> None:
         raise ValueError("of one connection")
 
-    assert all(turns.try_to_take("one") for _ in range(8))
+    assert all(turns.try_to_take("one") for _ in range(_READS_IN_A_TURN))
     assert not turns.try_to_take("one")
     turns.wait("one", meet_bug)
     for number in range(20):
