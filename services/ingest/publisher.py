@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -68,6 +69,8 @@ class UnavailableError(Problem):
 
 
 Headers = list[tuple[str, bytes]]
+
+_observe = PUBLISH_SECONDS.labels().observe
 
 
 class Line(Struct, gc=False):
@@ -125,21 +128,24 @@ class Receipt:
     """What one request waits for: the outcome of all records that hold its lines.
 
     Each request has a future of its own, which costs less than `asyncio.wait` for shared ones. Its
-    bytes are pending, for its key, until the last of these records has an outcome.
+    bytes, which were taken of what may be pending, are given back when the last of these records
+    has an outcome.
     """
 
     __slots__ = ("_are_taken", "_awaited", "_holder", "_pending", "_size_bytes", "outcome")
 
-    def __init__(self, pending: Shares, holder: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        pending: Shares,
+        holder: str,
+        size_bytes: int,
+        records: Collection["Record"],
+        outcome: asyncio.Future[bool],
+    ) -> None:
         self._pending, self._holder, self._size_bytes = pending, holder, size_bytes
         self._are_taken = True
-        self._awaited = 0
-        self.outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    def wait_for(self, records: Collection["Record"]) -> None:
-        """Have an outcome when each of these records has one."""
-        self._pending.take(self._holder, self._size_bytes)
         self._awaited = len(records)
+        self.outcome = outcome
         for record in records:
             record.receipts.append(self)
 
@@ -208,6 +214,10 @@ class Publisher:
         self._sent_at: dict[Record, float] = {}  # of those without an outcome; monotonic
         self._heard_at = 0.0  # from a broker; monotonic
         self._linger: asyncio.TimerHandle | None = None
+        # Of those who wait for an outcome, in the order in which they began: a timer for each would
+        # cost more than all else that is done for it here.
+        self._deadlines: dict[Receipt, float] = {}
+        self._deadline: asyncio.TimerHandle | None = None  # of the first of them
         self._pending = Shares(settings.max_pending_bytes, share)
         PENDING_BYTES.set_function(lambda: self._pending.used)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -285,30 +295,39 @@ class Publisher:
         """
         started = time.perf_counter()
         size_bytes = sum(map(size_of, lines))
-        self._check(holder, size_bytes)
-        receipt = Receipt(self._pending, holder, size_bytes)
-        records = self._pack(lines)
-        receipt.wait_for(records)
+        if self._producer is None or not self._pending.try_to_take(holder, size_bytes):
+            PUBLISH_FAILURES.inc()
+            raise UnavailableError
+        loop = asyncio.get_running_loop()
+        records = self._pack(lines, loop)
+        receipt = Receipt(self._pending, holder, size_bytes, records, loop.create_future())
         if span is not None:
             for record in records:
                 record.spans.append(span)
-        loop = asyncio.get_running_loop()
-        timeout = loop.call_later(self._settings.timeout_s, receipt.give_up)
+        self._deadlines[receipt] = started + self._settings.timeout_s
+        if self._deadline is None:
+            self._deadline = loop.call_later(self._settings.timeout_s, self._give_up_late)
         try:
             are_taken = await receipt.outcome
         finally:
-            timeout.cancel()
+            self._deadlines.pop(receipt, None)
         if not are_taken:
             PUBLISH_FAILURES.inc()
             raise UnavailableError
-        PUBLISH_SECONDS.observe(time.perf_counter() - started)
+        _observe(time.perf_counter() - started)
 
-    def _check(self, holder: str, size_bytes: int) -> None:
-        if self._producer is None or not self._pending.fits(holder, size_bytes):
-            PUBLISH_FAILURES.inc()
-            raise UnavailableError
+    def _give_up_late(self) -> None:
+        """Tell those who have waited for too long; come back for the next."""
+        self._deadline = None
+        now = time.perf_counter()
+        for receipt in [*takewhile(lambda one: self._deadlines[one] <= now, self._deadlines)]:
+            del self._deadlines[receipt]
+            receipt.give_up()
+        for deadline in islice(self._deadlines.values(), 1):
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(deadline - now, self._give_up_late)
 
-    def _pack(self, lines: Sequence[Line]) -> set[Record]:
+    def _pack(self, lines: Sequence[Line], loop: asyncio.AbstractEventLoop) -> set[Record]:
         """Put each line into the open record of its partition; a record that it fills goes off."""
         records: set[Record] = set()
         open_, partitions = self._open, self._partitions
@@ -329,7 +348,6 @@ class Publisher:
             if len(record.lines) >= most_events:
                 self._dispatch(partition)
         if open_ and self._linger is None:
-            loop = asyncio.get_running_loop()
             self._linger = loop.call_later(self._settings.linger_ms / 1000, self._end_linger)
         return records
 

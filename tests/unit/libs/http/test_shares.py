@@ -87,3 +87,25 @@ def test_no_holder_gets_more_than_half_whatever_is_taken_and_given_back(
             shares.give_back(holder, min(amount, shares.held_by(holder)))
         assert all(shares.held_by(one) <= 50 for one in "abcd")
         assert shares.used == sum(map(shares.held_by, "abcd")) <= 100
+
+
+@given(
+    share=st.sampled_from([0.1, 0.25, 0.5, 0.9, 1.0]),
+    total=st.integers(0, 50),
+    taken=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 20)), max_size=6),
+    holder=st.sampled_from("abcd"),
+    amount=st.integers(1, 30),
+)
+def test_to_try_to_take_is_to_take_what_fits(
+    share: float, total: int, taken: list[tuple[str, int]], holder: str, amount: int
+) -> None:
+    shares, same = Shares(total, share), Shares(total, share)
+    for one, its_amount in taken:
+        shares.take(one, its_amount)
+        same.take(one, its_amount)
+
+    fits = shares.fits(holder, amount)
+
+    assert same.try_to_take(holder, amount) is fits
+    assert same.held_by(holder) == shares.held_by(holder) + amount * fits
+    assert same.used == shares.used + amount * fits

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -151,6 +151,33 @@ async def test_publish_is_unavailable_when_the_acknowledgement_is_late() -> None
 
     assert caught.value.status == 503
     assert caught.value.headers["Retry-After"] == "3"
+
+
+async def test_each_request_waits_as_long_as_it_may_whoever_else_waits() -> None:
+    kafka = FakeKafka(partitions=1)
+    kafka.is_holding = True
+    ended: list[str] = []
+
+    async def publish(name: str) -> None:
+        with suppress(UnavailableError):
+            await publisher.publish(_lines(name, 1), "key")
+        ended.append(name)
+
+    async with _publisher(kafka, PublishSettings(timeout_s=0.2)) as publisher:
+        first = asyncio.create_task(publish("first"))
+        await asyncio.sleep(0.1)
+        gone = asyncio.create_task(publish("gone"))
+        last = asyncio.create_task(publish("last"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await first
+        assert ended == ["first"]
+        await asyncio.wait_for(last, 10)
+        assert ended == ["first", "last"]
+
+        kafka.release()
+        await until(lambda: len(kafka.lines) == 3)
+        await publisher.publish(_lines("a", 1), "key")  # also when its timer had nobody to wait for
 
 
 async def test_service_is_not_ready_while_kafka_acknowledges_nothing() -> None:
