@@ -141,7 +141,9 @@ class KeyStore:
         if not self.can_judge:
             return None
         digest = sha256(token.encode()).digest()
-        found = self._remembered().get(digest)
+        if self._found_in != self.snapshot.version or len(self._found) >= _REMEMBERED:
+            self._found, self._found_in = {}, self.snapshot.version
+        found = self._found.get(digest)
         if found is None:
             found = find_secret(self.snapshot, token, self._peppers)
             if found is None:
@@ -152,11 +154,6 @@ class KeyStore:
             return None
         self.uses.note(key.id, now)
         return key
-
-    def _remembered(self) -> dict[bytes, Secret]:
-        if self._found_in != self.snapshot.version or len(self._found) >= _REMEMBERED:
-            self._found, self._found_in = {}, self.snapshot.version
-        return self._found
 
     def pseudonym(self, text: str) -> str:
         """Stands for a text, the same in all replicas, and does not tell it."""

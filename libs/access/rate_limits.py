@@ -66,6 +66,10 @@ class RateLimiter:
         """
         return self._take(self._keys, limits, amount, fee)
 
+    def take_here(self, limits: Sequence[Limit], amount: int, fee: int) -> RateLimitState | None:
+        """The same without waiting; None where a store has to be asked."""
+        return None if self._store else self._keys.take(limits, amount, fee, self._now_ms())
+
     async def take_address(
         self, names: Iterable[str], most: int, amount: int = 1
     ) -> RateLimitState:

@@ -17,6 +17,7 @@ _LEAST_PER_S = 5_000
 _TIMES_THE_AVERAGE = 3
 # What goes at once is that of so long: less would cost more records, more would be a burst.
 _SLICE_S = 1 / 12
+_LEAST_SLICE = int(_LEAST_PER_S * _SLICE_S)
 _UNIT_BYTES = 1024
 # Keys of which it is known when they may go on; who has nothing to wait for is forgotten then.
 _MOST_KEYS = 10_000
@@ -31,16 +32,18 @@ class Pace:
 
     def wait_s(self, limit: Limit, units: int) -> float:
         """Let so many units of a key go next; how long they have to wait, in seconds."""
-        now = self._clock()
-        start = max(now, self._due.get(limit.identity, now))
+        now, key = self._clock(), limit[0]
+        start = max(now, self._due.get(key, now))
         if len(self._due) >= _MOST_KEYS:
             self._due = {key: due for key, due in self._due.items() if due > now}
-        self._due[limit.identity] = start + units / _per_s(limit)
+        self._due[key] = start + units / _per_s(limit)
         return start - now
 
 
 def slices(limit: Limit, units: int, lines: Sequence[Line]) -> Iterable[tuple[Sequence[Line], int]]:
     """The lines of a request of so many units in parts that may go at once, each with its units."""
+    if units <= _LEAST_SLICE:
+        return ((lines, units),)
     most = int(_per_s(limit) * _SLICE_S)
     return ((lines, units),) if units <= most else _cut(lines, most)
 

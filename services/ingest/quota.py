@@ -56,7 +56,9 @@ class WriteQuota:
         if units > limits[0].most:
             await self.charge(request, limits, received)
             raise Problem(413, "too_many_events", _too_large(limits[0].most, events, kib))
-        state = await self._limiter.take_all(limits, units, kib)
+        state = self._limiter.take_here(limits, units, kib)
+        if state is None:
+            state = await self._limiter.take_all(limits, units, kib)
         if not state.allowed:
             raise _refusal(request, state)
         return _tell(request, state)
