@@ -1,7 +1,8 @@
 """`python -m tests.bench [PART …]`: measure, beside what a user would take instead.
 
-Without names all parts but those of 100 million events, which `--scale` runs. Shows a table, writes
-`.local/bench/<name>.json` and a picture beside it, and tells last which goals were missed.
+Without names all parts but `late` and those of 100 million events, which `--scale` runs. Shows a
+table, writes `.local/bench/<name>.json` and a picture beside it, and tells last which goals were
+missed.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench.measure import Result
-from tests.bench.parts import PARTS, SCALE
+from tests.bench.parts import ALL, PARTS, SCALE
 from tests.bench.report import show, verdict, write
 
 
@@ -19,18 +20,18 @@ def measure(names: Sequence[str], *, quick: bool) -> list[Result]:
     for name in names:
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
-        results += (PARTS | SCALE)[name](quick=quick)
+        results += ALL[name](quick=quick)
     return results
 
 
 def main() -> None:
     """Run the parts that are asked for, and tell."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*PARTS, *SCALE]))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(ALL))
     parser.add_argument("--scale", action="store_true", help="the parts of 100 million events")
     parser.add_argument("--quick", action="store_true", help="few rounds of little: to try it")
     arguments = parser.parse_args()
-    if unknown := [name for name in arguments.parts if name not in PARTS | SCALE]:
+    if unknown := [name for name in arguments.parts if name not in ALL]:
         parser.error(f"no such part: {', '.join(unknown)}")
     names = arguments.parts or list(SCALE if arguments.scale else PARTS)
     results = measure(names, quick=arguments.quick)

@@ -94,7 +94,7 @@ class Rounds:
         """The figures of one round."""
         self.rounds.append(figures)
 
-    def ratio(self, name: str, over: str, under: str, goal: Goal, note: str = "") -> Result:
+    def ratio(self, name: str, over: str, under: str, goal: Goal | None, note: str = "") -> Result:
         """The median of the rounds' ratios of two figures."""
         ratios = [figures[over] / figures[under] for figures in self.rounds]
         return self._result(name, ratios, "×", goal, note=note)

@@ -60,11 +60,12 @@ def records_of(
             partition = partition_of(line.key, partitions)
             waiting[partition].append(line)
             if len(waiting[partition]) == events_a_record and made < records:
-                yield _record(partition, waiting.pop(partition))
+                yield record_of(partition, waiting.pop(partition))
                 made += 1
 
 
-def _record(partition: int, lines: Sequence[Line]) -> MadeRecord:
+def record_of(partition: int, lines: Sequence[Line]) -> MadeRecord:
+    """One record of these lines."""
     value = join_lines(line.json for line in lines)
     return MadeRecord(partition, value, index_of(value, [line.entry for line in lines]))
 

@@ -10,6 +10,7 @@ from tests.bench.parts import (
     growth,
     ingest,
     keys,
+    late,
     recovery,
     write_path,
 )
@@ -26,3 +27,6 @@ PARTS: dict[str, Run] = {
     "keys": keys.run,
 }
 SCALE: dict[str, Run] = {"growth": growth.run}
+# Run only where they are named.
+MORE: dict[str, Run] = {"late": late.run}
+ALL = PARTS | SCALE | MORE
