@@ -2,8 +2,8 @@
 
 Late is what occurred before the days that a partition remembers. A few such events are asked about
 by their ids; each such question looks through all of their days. Where they are many, their days of
-their project are read once, as many as one statement may tell, and answer from then on. It stays
-right because nobody but this process inserts into its partitions.
+their project are read once, a few for each batch, and answer from then on. It stays right because
+nobody but this process inserts into its partitions.
 """
 
 from collections import OrderedDict
@@ -21,6 +21,9 @@ DayKey = tuple[int, int]
 _ASKED = 300
 MAX_EVENTS = 500_000
 _MAX_COUNTERS = 100_000
+# Of a day that was read and had to go again so many events are asked about for each of its rows,
+# before it is read once more: else more days than memory holds would be read for every batch.
+_ASKED_A_ROW = 1 / 16
 
 
 @dataclass(slots=True)
@@ -66,7 +69,8 @@ class LateDays:
         """Answer from this day from now on, as long as there is room."""
         self._days[key] = day
         while len(self._days) > 1 and self.size_bytes > self._max_bytes:
-            self._days.popitem(last=False)
+            gone, read = self._days.popitem(last=False)
+            self._asked[gone] = -int(len(read.ids) * _ASKED_A_ROW)
 
     def never_read(self, key: DayKey) -> None:
         """The day is too large."""

@@ -31,21 +31,29 @@ from services.processor.statements import statement
 
 _LATE_S = WINDOW_MS // 1000 - int(FARTHEST_AHEAD.total_seconds())
 # A server's limit is 131,072 bytes for a field (http_max_field_value_size).
-_IDS_A_QUESTION = 100_000 // (64 + 3)
-_KEYS_A_QUESTION = 100_000 // (20 + 1)
+_FIELD_BYTES = 100_000
+_BESIDE_AN_ID = 3  # quotes and a comma
+_KEYS_A_QUESTION = _FIELD_BYTES // (20 + 1)
 _AT_ONCE = 4
+# Rows of days that are read whole for one batch: tenths of a second, for which all others wait.
+_ROWS_A_BATCH = 500_000
 
 _COUNTED_IDS = statement("counted_ids")
 _LATE_IDS = statement("late_ids")
 _BEGUN_CONVERSATIONS = statement("begun_conversations")
 _LATE_DAYS = statement("late_days")
+_DAY_SIZES = statement("day_sizes")
 
 _IDENTITY = [("key", "<u8"), ("check", "<u8")]
 _IDENTITY_ROW = np.dtype(_IDENTITY)
+_SIZE_ROW = np.dtype([("day", "<u2"), ("events", "<u8")])
 _BEGUN_ROW = np.dtype([("day", "<u2"), *_IDENTITY])
 _DAY_ROW = np.dtype(
     [("day", "<u2"), *_IDENTITY, ("conversation", "<u8"), ("conversation_check", "<u8")]
 )
+
+# Of each event its project and its id.
+_Ids = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,8 @@ class Lookups:
         LOOKED_UP.labels("filtered").inc(len(asked.filtered))
         LOOKED_UP.labels("conversation").inc(len(messages))
         await asyncio.gather(
-            *(self._late(batch, some) for some in _portions(late, _IDS_A_QUESTION)),
-            *(self._filtered(batch, some) for some in _portions(asked.filtered, _IDS_A_QUESTION)),
+            *(self._late(batch, *some) for some in _portions_of_ids(batch, late)),
+            *(self._filtered(batch, *some) for some in _portions_of_ids(batch, asked.filtered)),
             *(self._begun(batch, some) for some in _portions(messages, _KEYS_A_QUESTION)),
         )
 
@@ -140,10 +148,37 @@ class Lookups:
                 yield key, day
             elif self.late_days.is_worth_reading(key, len(at)):
                 wanted[key[0]].append(key)
+        room = _ROWS_A_BATCH
         for keys in wanted.values():
             event = batch.event(int(places[keys[0]][0]))
-            async for found in self._read_days(batch, event, keys):
-                yield found
+            sizes = await self._day_sizes(batch, event, keys)
+            chosen = []
+            for key in sorted(keys, key=lambda key: sizes[key]):
+                if sizes[key] > MAX_EVENTS:
+                    self.late_days.never_read(key)
+                elif sizes[key] <= room:
+                    room -= sizes[key]
+                    chosen.append(key)
+            if chosen:
+                async for found in self._read_days(batch, event, chosen):
+                    yield found
+
+    async def _day_sizes(
+        self, batch: Batch, event: AnyEvent, keys: Sequence[DayKey]
+    ) -> dict[DayKey, int]:
+        """About how many rows days of the event's project and mode have."""
+        rows = await self._rows(
+            _DAY_SIZES,
+            _SIZE_ROW,
+            {
+                "project": event.project_id,
+                "is_live": event.is_live,
+                "days": [day_of(number) for _, number in keys],
+                "partitions": sorted(batch.partitions),
+            },
+        )
+        sizes = dict(zip(rows["day"].tolist(), rows["events"].tolist(), strict=True))
+        return {key: sizes.get(key[1], 0) for key in keys}
 
     async def _read_days(
         self, batch: Batch, event: AnyEvent, keys: Sequence[DayKey]
@@ -175,15 +210,15 @@ class Lookups:
                 async for found in self._read_days(batch, event, half):
                     yield found
 
-    async def _late(self, batch: Batch, at: Places) -> None:
+    async def _late(self, batch: Batch, at: Places, asked: _Ids) -> None:
         days = sorted({day_of(one) for one in batch.days(at).tolist()})
-        rows = await self._rows(_LATE_IDS, _IDENTITY_ROW, _ids_of(batch, at) | {"days": days})
+        rows = await self._rows(_LATE_IDS, _IDENTITY_ROW, _parameters(asked) | {"days": days})
         batch.is_counted[at] |= _among(rows, *batch.identities(at))
 
-    async def _filtered(self, batch: Batch, at: Places) -> None:
+    async def _filtered(self, batch: Batch, at: Places, asked: _Ids) -> None:
         appended_ms = batch.appended_s()[at] * 1000
         since_ms = int(appended_ms.min()) - WINDOW_MS
-        parameters = _ids_of(batch, at) | {"since_ms": since_ms}
+        parameters = _parameters(asked) | {"since_ms": since_ms}
         rows = await self._rows(_COUNTED_IDS, _IDENTITY_ROW, parameters)
         batch.is_counted[at] |= _among(rows, *batch.identities(at))
 
@@ -231,12 +266,26 @@ def _among(rows: NDArray[Any], keys: NDArray[np.uint64], checks: NDArray[np.uint
     return known.contains(keys, checks)
 
 
-def _ids_of(batch: Batch, at: Places) -> dict[str, Any]:
-    events = [batch.event(one) for one in at.tolist()]
+def _parameters(asked: _Ids) -> dict[str, Any]:
     return {
-        "projects": sorted({event.project_id for event in events}),
-        "ids": sorted({event.id for event in events}),
+        "projects": sorted({project for project, _ in asked}),
+        "ids": sorted({one for _, one in asked}),
     }
+
+
+def _portions_of_ids(batch: Batch, at: Places) -> Iterator[tuple[Places, _Ids]]:
+    """Places with their ids, as many as fit into one field."""
+    asked = [("", "")] * len(at)
+    for index in np.argsort(at).tolist():  # record by record, so that each is split once
+        event = batch.event(int(at[index]))
+        asked[index] = event.project_id, event.id
+    ends = np.cumsum([len(one) + _BESIDE_AN_ID for _, one in asked])
+    start = 0
+    while start < len(at):
+        before = ends[start - 1] if start else 0
+        end = int(np.searchsorted(ends, before + _FIELD_BYTES, side="right"))
+        yield at[start:end], asked[start:end]
+        start = end
 
 
 def _projects_of(batch: Batch, at: Places) -> list[str]:

@@ -176,6 +176,28 @@ async def test_late_days_are_read_in_as_many_statements_as_it_takes(
     assert (found["_events", ""], found["conversation", "total"]) == (3_202, 1_602)
 
 
+async def test_no_more_late_days_are_read_for_a_batch_than_others_can_wait_for(
+    clickhouse: AsyncClient, processor: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.processor.lookups._ROWS_A_BATCH", 800)
+    stream = await stream_of(agent_of(processor))
+    sent = [
+        occurred(f"e-{n}", NOW - timedelta(days=5 + n % 4), conversation_id=f"c-{n % 800}")
+        for n in range(1_600)
+    ]
+    await stream.append(NOW - timedelta(hours=40), *sent)
+    await stream.append(NOW, occurred("later", NOW, conversation_id="c-0"))
+    await stream.hand_over(agent_of(processor))
+    asked = []
+    for _ in range(3):
+        before = lookups("late")
+        await stream.append(NOW, *sent)
+        asked.append(lookups("late") - before)
+    assert asked == [800, 0, 0]
+    found = await counts(clickhouse)
+    assert (found["_events", ""], found["conversation", "total"]) == (1_601, 801)
+
+
 @pytest.mark.parametrize("limit", [0, 999])
 async def test_late_events_are_asked_one_by_one_when_their_day_is_too_large_to_be_read(
     clickhouse: AsyncClient,
