@@ -110,6 +110,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "python -m tests.bench recovery",
         ".venv/bin/python -m tests.bench ingest",
         ".venv/bin/python -m tests.bench keys",
+        ".venv/bin/python -m tests.bench late",
         ".venv/bin/python -m tests.bench.against ccdabda",
         ".venv/bin/python -m tests.bench.bodies",
     ),

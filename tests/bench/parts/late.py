@@ -58,7 +58,7 @@ _FULL = _Sizes(
     rows=10_000_000,
     days=(25, 5),
     sizes=(_Size(1_000, batches=10, every_s=1), _Size(100_000, batches=3, every_s=10)),
-    seconds=60,
+    seconds=40,
 )
 _QUICK = _Sizes(
     rows=100_000,
