@@ -37,11 +37,13 @@ class Cycle(RequestResponseCycle):
         """The body, where all of it has come and it is no larger; it is not received again."""
         if (
             self.more_body
+            or self.waiting_for_100_continue
             or len(self.body) > most_bytes
             or self.disconnected
             or self.response_complete
         ):
             return None
+        self.flow.resume_reading()  # it may rest since this request waited for its turn
         body = bytes(self.body)
         self.body = bytearray()
         return body

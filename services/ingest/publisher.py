@@ -299,7 +299,11 @@ class Publisher:
             PUBLISH_FAILURES.inc()
             raise UnavailableError
         loop = asyncio.get_running_loop()
-        records = self._pack(lines, loop)
+        try:
+            records = self._pack(lines, loop)
+        except BaseException:
+            self._pending.give_back(holder, size_bytes)
+            raise
         receipt = Receipt(self._pending, holder, size_bytes, records, loop.create_future())
         if span is not None:
             for record in records:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
@@ -18,7 +18,7 @@ from libs.events.models import AnyEvent
 from libs.events.reasons import RejectCode
 from libs.http.admission import Admission
 from libs.http.budget import Budget, Reservation
-from libs.http.headers import headers_by_name
+from libs.http.headers import header_values
 from libs.http.problems import Problem
 from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
@@ -49,8 +49,6 @@ _ACCEPTED = {
     type_: EVENTS_ACCEPTED.labels(str(type_.__struct_config__.tag)) for type_ in get_args(AnyEvent)
 }
 _REJECTED = {code: EVENTS_REJECTED.labels(code.value) for code in RejectCode}
-
-Headers = Mapping[bytes, Sequence[str]]
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
 
@@ -114,9 +112,8 @@ class EventsRoute:
         """
         received = Received()
         try:
-            headers = headers_by_name(request.scope)
-            submission = self._submission(request, key, headers)
-            events = await self._events(request, headers, reservation, received)
+            submission = self._submission(request, key)
+            events = await self._events(request, reservation, received)
         except Problem as problem:
             if problem.status < 500:
                 await self.quota.charge(request, limits, received)
@@ -131,30 +128,31 @@ class EventsRoute:
         return batch, max(len(events), received.kib), state
 
     async def _events(
-        self, request: Request, headers: Headers, reservation: Reservation, received: Received
+        self, request: Request, reservation: Reservation, received: Received
     ) -> Sequence[RawEvent]:
+        scope = request.scope
         # A header that is given several times is one list (RFC 9110, 5.3).
-        media_type = media_type_of(", ".join(headers.get(b"content-type", ())))
-        compression = compression_of(", ".join(headers.get(b"content-encoding", ())))
+        media_type = media_type_of(", ".join(header_values(scope, b"content-type")))
+        compression = compression_of(", ".join(header_values(scope, b"content-encoding")))
         most = self.limits.max_body_bytes
         body = await read_body(request, compression, most, reservation, received)
         if compression is not Compression.NONE:
             body = await decompress(body, compression, most, received)
         return await split_events(body, media_type, self.limits.max_events)
 
-    def _submission(self, request: Request, key: ActiveKey, headers: Headers) -> Submission:
+    def _submission(self, request: Request, key: ActiveKey) -> Submission:
         return Submission(
             project_id=key.project_id,
             may_be_live=key.mode is Mode.LIVE,
             accepted_at=self.clock(),
             caller=Caller(
                 lambda: str(self.admission.caller_address(request)),
-                next(iter(headers.get(b"user-agent", ())), ""),
+                next(iter(header_values(request.scope, b"user-agent")), ""),
                 self.country_of,
             ),
             country_of=self.country_of,
             cardinality=self.cardinality,
-            made_ids=made_ids(key.project_id, headers.get(b"idempotency-key", ())),
+            made_ids=made_ids(key.project_id, header_values(request.scope, b"idempotency-key")),
         )
 
 

@@ -29,6 +29,12 @@ class Written(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
 
 def _start(status: int, *headers: tuple[bytes, bytes]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": headers}
@@ -170,6 +176,24 @@ async def test_body_is_taken_when_all_of_it_has_come_and_it_is_small() -> None:
     assert cycle.take_body(4) is None
     assert cycle.take_body(5) == b"hello"
     assert cycle.take_body(5) == b""
+
+
+async def test_body_is_not_taken_while_its_sender_waits_to_be_asked_for_it() -> None:
+    cycle = _ours()
+    cycle.more_body, cycle.waiting_for_100_continue = False, True
+
+    assert cycle.take_body(5) is None
+
+
+async def test_socket_is_read_on_when_the_body_is_taken() -> None:
+    transport = Written()
+    cycle = _ours(transport=transport)
+    cycle.more_body = False
+    cycle.flow.pause_reading()  # as before each request that waits for its turn
+
+    cycle.take_body(5)
+
+    assert not cycle.flow.read_paused  # else nobody would hear of a caller who leaves
 
 
 async def test_body_of_who_has_gone_is_not_taken() -> None:

@@ -241,6 +241,16 @@ async def test_victim_publishes_when_an_attacker_has_pending_what_it_may() -> No
         await publisher.publish(_lines("a", 5, 100_000), "attacker")
 
 
+async def test_nothing_stays_pending_of_a_request_that_meets_a_bug() -> None:
+    kafka = FakeKafka(partitions=0)  # no topic is like that: to pack a line for it raises
+
+    async with _publisher(kafka) as publisher:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await publisher.publish(_lines("a", 1), "key")
+        assert publisher._pending.used == 0
+
+
 async def test_publish_is_unavailable_at_once_when_kafka_was_never_there() -> None:
     kafka = FakeKafka()
     kafka.is_away = True
