@@ -111,7 +111,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         ".venv/bin/python -m tests.bench ingest",
         ".venv/bin/python -m tests.bench keys",
         ".venv/bin/python -m tests.bench late",
-        ".venv/bin/python -m tests.bench.against ccdabda",
+        ".venv/bin/python -m tests.bench.against ccdabda --rounds 10",
         ".venv/bin/python -m tests.bench.bodies",
     ),
     _WRITES: (
