@@ -29,13 +29,22 @@ _GROWTH = 9.0
 def _least_s(
     first: Callable[[], object], second: Callable[[], object], rounds: int = 9
 ) -> tuple[float, float]:
-    """Of two works in turns: what slows the machine for a while must not slow one of them alone."""
+    """Of two works in turns: what slows the machine for a while must not slow one of them alone.
+
+    It ends when for so many rounds neither took less than before: beside a load the first rounds
+    may all be slow.
+    """
     least = [float("inf")] * 2
-    for _ in range(rounds):
+    left, most = rounds, 10 * rounds
+    while left and most:
+        left, most = left - 1, most - 1
         for at, work in enumerate((first, second)):
             started = time.thread_time()
             work()
-            least[at] = min(least[at], time.thread_time() - started)
+            took_s = time.thread_time() - started
+            if took_s < least[at]:
+                left = rounds if took_s < 0.98 * least[at] else left
+                least[at] = took_s
     return least[0], least[1]
 
 
