@@ -121,6 +121,8 @@ async def decompress(
     body: bytes, compression: Compression, max_bytes: int, received: Received
 ) -> bytes:
     """The plain body, unpacked in steps and given up as soon as it is over the limit."""
+    if compression is Compression.NONE:
+        return body
     unpack = _gunzip if compression is Compression.GZIP else _unzstd
     plain = bytearray()
     paused_at = 0

@@ -24,7 +24,6 @@ from libs.telemetry.metrics import EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.answers import answer
 from services.ingest.batches import Batch, Turns
 from services.ingest.bodies import (
-    Compression,
     RawEvent,
     Received,
     compression_of,
@@ -135,9 +134,8 @@ class EventsRoute:
         media_type = media_type_of(", ".join(header_values(scope, b"content-type")))
         compression = compression_of(", ".join(header_values(scope, b"content-encoding")))
         most = self.limits.max_body_bytes
-        body = await read_body(request, compression, most, reservation, received)
-        if compression is not Compression.NONE:
-            body = await decompress(body, compression, most, received)
+        packed = await read_body(request, compression, most, reservation, received)
+        body = await decompress(packed, compression, most, received)
         return await split_events(body, media_type, self.limits.max_events)
 
     def _submission(self, request: Request, key: ActiveKey) -> Submission:
