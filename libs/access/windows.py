@@ -92,10 +92,9 @@ class RateLimitState(NamedTuple):
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """The same as bytes, for an answer that is made without more."""
-        most = self.limit[1]
         return [
-            (b"x-ratelimit-limit", b"%d" % most),
-            (b"x-ratelimit-remaining", b"%d" % max(0, most - self.taken)),
+            (b"x-ratelimit-limit", b"%d" % self.limit.most),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
             (b"x-ratelimit-reset", b"%d" % self.reset_at),
         ]
 
@@ -147,9 +146,7 @@ class Windows:
         opened = []
         refused = -1
         for place, limit in enumerate(limits):
-            window = self._windows.get(limit[0])
-            if window is None or window.reset_ms <= now_ms:
-                window = self._open(limit, now_ms)
+            window = self._opened(limit, now_ms)
             if window.taken + amount > limit[1] and refused < 0:
                 refused = place
             opened.append(window)
@@ -165,9 +162,7 @@ class Windows:
 
     def take_one(self, limit: Limit, now_ms: int) -> RateLimitState | None:
         """Take one of a window; its state where it had no room for that, else None."""
-        window = self._windows.get(limit[0])
-        if window is None or window.reset_ms <= now_ms:
-            window = self._open(limit, now_ms)
+        window = self._opened(limit, now_ms)
         if window.taken >= limit[1]:
             return RateLimitState(limit, window.taken, window.reset_ms, now_ms, allowed=False)
         window.taken += 1
@@ -205,8 +200,11 @@ class Windows:
         else:
             window.taken = max(window.taken, count.taken)
 
-    def _open(self, limit: Limit, now_ms: int) -> _Window:
-        return self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+    def _opened(self, limit: Limit, now_ms: int) -> _Window:
+        window = self._windows.get(limit[0])
+        if window is None or window.reset_ms <= now_ms:
+            window = self._begin(limit.identity, _Window(0, now_ms + limit.length_ms), now_ms)
+        return window
 
     def _begin(self, identity: str, window: _Window, now_ms: int) -> _Window:
         self._forget_ended(now_ms)

@@ -43,17 +43,10 @@ class Shares:
 
     def try_to_take(self, holder: Hashable, amount: int) -> bool:
         """Give so much to a holder if it fits; whether it did."""
-        free = self._total - self.used - amount
-        held = self._held.get(holder)
-        if held is None:
-            held = 0
-            fits = free >= 0 or (not self.used and self._total > 0)
-        else:
-            fits = free >= 0 and (1 - self._share) * (held + amount) <= self._share * free
-        if fits:
-            self.used += amount
-            self._held[holder] = held + amount
-        return fits
+        if not self.fits(holder, amount):
+            return False
+        self.take(holder, amount)
+        return True
 
     def exceeds(self, holder: Hashable) -> bool:
         """Whether the holder has more than it may, as what it has may grow without being asked."""

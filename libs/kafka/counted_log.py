@@ -50,7 +50,7 @@ async def other_logs(
         elif starts[partition] <= last.offset and await _is_other(consumer, partition, last):
             found[number] = _told(partition, last.offset)
     rest = {number: last.offset for number, last in counted.items() if number not in found}
-    return found | await overwritten(consumer, topic, rest, first_row)
+    return found | await _overwritten(consumer, topic, rest, starts, first_row)
 
 
 async def overwritten(
@@ -64,8 +64,19 @@ async def overwritten(
     partitions = [TopicPartition(topic, number) for number in counted]
     if not partitions:
         return {}
-    held = await consumer.beginning_offsets(partitions)
-    log_starts = {partition.partition: start for partition, start in held.items()}
+    starts = await consumer.beginning_offsets(partitions)
+    return await _overwritten(consumer, topic, counted, starts, first_row)
+
+
+async def _overwritten(
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    counted: Mapping[int, int],
+    held: Mapping[TopicPartition, int],
+    first_row: FirstRow,
+) -> dict[int, str]:
+    """The same where it is known from which offset on each log is still held."""
+    log_starts = {number: held[TopicPartition(topic, number)] for number in counted}
     found = {}
     for number, starts in (await epoch_starts(consumer, topic, log_starts)).items():
         partition = TopicPartition(topic, number)

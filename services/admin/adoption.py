@@ -99,10 +99,9 @@ async def _uncounted(
 ) -> AsyncIterator[Line]:
     """The lines of the records that were not counted as records."""
     counted_as = (await noted_topic(client, old)).counted_as
-    places = await counted_places(client, counted_as)
+    places, first_row = await counted_places(client, counted_as), first_row_of(client, counted_as)
     for number in sorted(consumer.partitions_for_topic(old) or ()):
         partition = TopicPartition(old, number)
-        first_row = first_row_of(client, counted_as)
         offsets, is_other = await behind(consumer, partition, places.get(number), first_row)
         written = await written_lines(client, counted_as, number, offsets.start) if is_other else {}
         async for record in records(consumer, partition, offsets):

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -327,9 +327,9 @@ class Publisher:
         for receipt in [*takewhile(lambda one: self._deadlines[one] <= now, self._deadlines)]:
             del self._deadlines[receipt]
             receipt.give_up()
-        for deadline in islice(self._deadlines.values(), 1):
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(deadline - now, self._give_up_late)
+        if self._deadlines:
+            wait_s = next(iter(self._deadlines.values())) - now
+            self._deadline = asyncio.get_running_loop().call_later(wait_s, self._give_up_late)
 
     def _pack(self, lines: Sequence[Line], loop: asyncio.AbstractEventLoop) -> set[Record]:
         """Put each line into the open record of its partition; a record that it fills goes off."""

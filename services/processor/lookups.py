@@ -170,12 +170,7 @@ class Lookups:
         rows = await self._rows(
             _DAY_SIZES,
             _SIZE_ROW,
-            {
-                "project": event.project_id,
-                "is_live": event.is_live,
-                "days": [day_of(number) for _, number in keys],
-                "partitions": sorted(batch.partitions),
-            },
+            _of_days(batch, event, keys),
         )
         sizes = dict(zip(rows["day"].tolist(), rows["events"].tolist(), strict=True))
         return {key: sizes.get(key[1], 0) for key in keys}
@@ -187,11 +182,8 @@ class Lookups:
         rows = await self._rows(
             _LATE_DAYS,
             _DAY_ROW,
-            {
-                "project": event.project_id,
-                "is_live": event.is_live,
-                "days": [day_of(number) for _, number in keys],
-                "partitions": sorted(batch.partitions),
+            _of_days(batch, event, keys)
+            | {
                 "topic": self.topic,
                 "number_of_partitions": self.number_of_partitions,
                 "limit": MAX_EVENTS + 1,
@@ -212,13 +204,13 @@ class Lookups:
 
     async def _late(self, batch: Batch, at: Places, asked: _Ids) -> None:
         days = sorted({day_of(one) for one in batch.days(at).tolist()})
-        rows = await self._rows(_LATE_IDS, _IDENTITY_ROW, _parameters(asked) | {"days": days})
+        rows = await self._rows(_LATE_IDS, _IDENTITY_ROW, _of_ids(asked) | {"days": days})
         batch.is_counted[at] |= _among(rows, *batch.identities(at))
 
     async def _filtered(self, batch: Batch, at: Places, asked: _Ids) -> None:
         appended_ms = batch.appended_s()[at] * 1000
         since_ms = int(appended_ms.min()) - WINDOW_MS
-        parameters = _parameters(asked) | {"since_ms": since_ms}
+        parameters = _of_ids(asked) | {"since_ms": since_ms}
         rows = await self._rows(_COUNTED_IDS, _IDENTITY_ROW, parameters)
         batch.is_counted[at] |= _among(rows, *batch.identities(at))
 
@@ -266,7 +258,17 @@ def _among(rows: NDArray[Any], keys: NDArray[np.uint64], checks: NDArray[np.uint
     return known.contains(keys, checks)
 
 
-def _parameters(asked: _Ids) -> dict[str, Any]:
+def _of_days(batch: Batch, event: AnyEvent, keys: Sequence[DayKey]) -> dict[str, Any]:
+    """What asks about days of the event's project and mode."""
+    return {
+        "project": event.project_id,
+        "is_live": event.is_live,
+        "days": [day_of(number) for _, number in keys],
+        "partitions": sorted(batch.partitions),
+    }
+
+
+def _of_ids(asked: _Ids) -> dict[str, Any]:
     return {
         "projects": sorted({project for project, _ in asked}),
         "ids": sorted({one for _, one in asked}),

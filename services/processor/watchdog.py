@@ -6,7 +6,7 @@ It runs beside Faust from the start: whatever Faust would run waits for its firs
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 
 from aiokafka.errors import KafkaError
@@ -126,11 +126,9 @@ class Watchdog:
         doubtful = dict(islice(watch.doubtful(look).items(), _COMPARED_AT_ONCE))
         if not doubtful:
             return
-        try:
-            async with asyncio.timeout(_ASIDE_S):
-                found = await self._topic.overwritten(doubtful)
-        except (KafkaError, Error, TimeoutError):
-            return  # at the next look
+        found = await _answer(self._topic.overwritten(doubtful))
+        if found is None:
+            return
         if found:
             tell_mismatches(found)
             os._exit(1)
@@ -141,10 +139,8 @@ class Watchdog:
         aside = dict(self._agent.aside)
         if not aside:
             return
-        try:
-            async with asyncio.timeout(_ASIDE_S):
-                found = await self._topic.mismatches(aside)
-        except (KafkaError, Error, TimeoutError):
+        found = await _answer(self._topic.mismatches(aside))
+        if found is None:
             return
         tell_mismatches(found)
         if agreeing := aside.keys() - found.keys():
@@ -218,3 +214,12 @@ class Watchdog:
         for number in self._told - look.ends.keys():  # they have gone elsewhere
             LAG_RECORDS.remove(number)
         self._told = set(look.ends)
+
+
+async def _answer(asking: Awaitable[dict[int, str]]) -> dict[int, str] | None:
+    """Which partitions differ; None where a server does not tell: it is asked at a later look."""
+    try:
+        async with asyncio.timeout(_ASIDE_S):
+            return await asking
+    except (KafkaError, Error, TimeoutError):
+        return None

@@ -1,5 +1,6 @@
 """The services and the command as processes of their own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -92,6 +93,11 @@ class Process:
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def said(self, event: str) -> list[dict[str, str]]:
+        """The lines of its log with this event."""
+        lines = self.log.read_text("utf-8").splitlines()
+        return [json.loads(one) for one in lines if f'"{event}"' in one]
 
     def start(self) -> None:
         """Start it."""

@@ -49,11 +49,6 @@ class World:
         rows = self.database.query("SELECT id FROM events ORDER BY id").result_rows
         return [name for (name,) in rows]
 
-    def said(self, event: str) -> list[dict[str, str]]:
-        """The lines of the log with this event."""
-        lines = self.processor.log.read_text("utf-8").splitlines()
-        return [json.loads(one) for one in lines if f'"{event}"' in one]
-
 
 @pytest.fixture
 def world(real_servers: Servers, tmp_path: Path) -> Iterator[World]:
@@ -125,7 +120,7 @@ def test_processor_ends_and_says_why_when_kafka_gives_it_partitions_of_another_t
     world.start(world.new)
     assert world.processor.wait(_ENDS_WITHIN_S) == 1
 
-    (told,) = world.said("membership.lost")
+    (told,) = world.processor.said("membership.lost")
     assert "Received an assignment for unsubscribed topic" in told["reason"]
     assert "RAGTIME_GROUP__INSTANCE" in told["advice"]
 

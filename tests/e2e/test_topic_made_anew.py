@@ -43,9 +43,7 @@ class Alone:
 
     def mismatches(self) -> list[str]:
         """The reasons that the log gives."""
-        text = self.processor.log.read_text("utf-8")
-        lines = [json.loads(line) for line in text.splitlines() if '"topic.mismatch"' in line]
-        return [line["reason"] for line in lines]
+        return [line["reason"] for line in self.processor.said("topic.mismatch")]
 
     def checks(self) -> dict[str, bool]:
         answer = HTTP.get(f"{self.processor.url}/healthz/ready")

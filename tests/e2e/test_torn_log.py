@@ -69,9 +69,7 @@ class Alone:
 
     def mismatches(self) -> set[str]:
         """The reasons that the log gives."""
-        text = self.processor.log.read_text("utf-8")
-        lines = [json.loads(one) for one in text.splitlines() if '"topic.mismatch"' in one]
-        return {one["reason"] for one in lines}
+        return {line["reason"] for line in self.processor.said("topic.mismatch")}
 
 
 @pytest.fixture

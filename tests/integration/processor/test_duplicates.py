@@ -156,6 +156,15 @@ async def test_many_late_events_are_answered_from_their_day_read_once(
     assert (found["_events", ""], found["conversation", "total"]) == (1_501, 700)
 
 
+async def _count_before_the_window(
+    stream: Stream, processor: AsyncClient, sent: Sequence[AnyEvent]
+) -> None:
+    """Count these so long ago that the agent which goes on does not remember them."""
+    await stream.append(NOW - timedelta(hours=40), *sent)
+    await stream.append(NOW, occurred("later", NOW, conversation_id="c-0"))
+    await stream.hand_over(agent_of(processor))
+
+
 @pytest.mark.parametrize("limit", [3_200, 1_600, 500])
 async def test_late_days_are_read_in_as_many_statements_as_it_takes(
     clickhouse: AsyncClient, processor: AsyncClient, monkeypatch: pytest.MonkeyPatch, limit: int
@@ -166,9 +175,7 @@ async def test_late_days_are_read_in_as_many_statements_as_it_takes(
         occurred(f"e-{n}", NOW - timedelta(days=5 + n % 8), conversation_id=f"c-{n % 1_600}")
         for n in range(3_200)
     ]
-    await stream.append(NOW - timedelta(hours=40), *sent)
-    await stream.append(NOW, occurred("later", NOW, conversation_id="c-0"))
-    await stream.hand_over(agent_of(processor))
+    await _count_before_the_window(stream, processor, sent)
     before = lookups("late"), lookups("conversation")
     await stream.append(NOW, *sent, occurred("new", NOW - timedelta(days=5), conversation_id="n"))
     assert (lookups("late"), lookups("conversation")) == before
@@ -185,9 +192,7 @@ async def test_no_more_late_days_are_read_for_a_batch_than_others_can_wait_for(
         occurred(f"e-{n}", NOW - timedelta(days=5 + n % 4), conversation_id=f"c-{n % 800}")
         for n in range(1_600)
     ]
-    await stream.append(NOW - timedelta(hours=40), *sent)
-    await stream.append(NOW, occurred("later", NOW, conversation_id="c-0"))
-    await stream.hand_over(agent_of(processor))
+    await _count_before_the_window(stream, processor, sent)
     asked = []
     for _ in range(3):
         before = lookups("late")
