@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from libs.http.accepting import Acceptor
 from libs.http.connections import Connections
 from libs.http.cors import Origins
 from libs.settings import DoorSettings
@@ -11,6 +12,7 @@ class Configuration(uvicorn.Config):
     """What all connections have in common."""
 
     door: DoorSettings
+    acceptor: Acceptor
     callers: Connections
     origins: Origins
     is_stopping = False

@@ -81,6 +81,7 @@ class Protocol(ParsingProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
+        self.config.acceptor.connected()
         transport.set_write_buffer_limits(high=_UNREAD_BYTES)
         super().connection_made(CoalescingTransport(transport))
         self.flow = self._flow = _Flow(self.transport, self.pipeline)

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from libs.access.client_address import Network
+from libs.http.accepting import Acceptor
 from libs.http.configuration import Configuration
 from libs.http.connections import Connections
 from libs.http.cors import Cors, Origins
@@ -82,6 +83,7 @@ def configuration(
     )
     config.door = settings
     config.origins = origins
+    config.acceptor = Acceptor()
     config.callers = Connections(settings.max_connections, settings.share, trusted_proxies)
     return config
 
@@ -112,10 +114,15 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. Connections take over what is set here."""
         await super().startup(sockets)
-        for server in self.servers if self.started else ():
-            for listener in server.sockets:
-                if listener.family in {socket.AF_INET, socket.AF_INET6}:
-                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        servers = self.servers if self.started else ()
+        listeners = [listener for server in servers for listener in server.sockets]
+        for listener in listeners:
+            if listener.family in {socket.AF_INET, socket.AF_INET6}:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        self._ours.acceptor.begin(listeners, self._new_connection)
+
+    def _new_connection(self) -> Protocol:
+        return Protocol(self._ours, self.server_state, self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether it shall end."""
@@ -130,6 +137,7 @@ class Server(uvicorn.Server):
         self._app.state.is_stopping = self._ours.is_stopping = True
         log.info("http.stopping", delay_s=self._stop.delay_s, grace_s=self._stop.grace_s)
         await self._serve_on()
+        self._ours.acceptor.end()
         loop = asyncio.get_running_loop()
         cutting = loop.call_later(self._stop.grace_s, self._cut_off)
         try:
