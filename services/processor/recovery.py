@@ -37,7 +37,10 @@ _MEND_SOURCES = statement("mend_sources")
 _LAST_OFFSETS = statement("last_offsets")
 _TIME = statement("server_time")
 # KILL takes no parameters; the tags are numbers of ours.
-END_INSERTS = "KILL QUERY WHERE match(Settings['log_comment'], '{tags}') ASYNC"
+END_INSERTS = (
+    "KILL QUERY WHERE current_database = currentDatabase()"
+    " AND match(Settings['log_comment'], '{tags}') ASYNC"
+)
 
 log = get_logger()
 

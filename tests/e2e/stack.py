@@ -247,7 +247,9 @@ def told_to_doctor(stack: Stack, servers: Servers) -> dict[str, str]:
         for name in stack.services
     }
     urls = ",".join(one.url for one in stack.services.values())
-    return passwords | ANY_DISK | {"RAGTIME_DOCTOR__SERVICES": urls}
+    # Nor is how busy that machine is.
+    patient = {"RAGTIME_DOCTOR__DEADLINE_S": "60"}
+    return passwords | ANY_DISK | patient | {"RAGTIME_DOCTOR__SERVICES": urls}
 
 
 def environment_of(servers: Servers) -> dict[str, str]:

@@ -1,4 +1,6 @@
--- How many inserts into any of these partitions are running, of whichever process (writer.py, tag).
+-- How many inserts into any of these partitions are running, of whichever process (writer.py, tag). Those
+-- of another installation on the same server go on.
 SELECT count()
 FROM system.processes
-WHERE match(Settings['log_comment'], {tags:String})
+WHERE current_database = currentDatabase()
+  AND match(Settings['log_comment'], {tags:String})

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from libs.clickhouse.connection import connect
 from libs.settings import ClickHouseSettings
@@ -17,7 +17,7 @@ from services.processor.batch import Record
 from services.processor.dedup_index import Hashes, Mask
 from services.processor.id_filter import IdFilter
 from services.processor.ownership import Ownership, StoppedError
-from services.processor.writer import Writer
+from services.processor.writer import Writer, tag
 from tests.integration.processor.agents import (
     LEASE_S,
     Failing,
@@ -29,6 +29,8 @@ from tests.integration.processor.agents import (
     ownership_of,
 )
 from tests.polling import until_answered
+from tests.servers import Servers
+from tests.tables import new_database, tables
 from tests.unit.services.processor.events import event, record
 
 pytestmark = pytest.mark.integration
@@ -286,3 +288,36 @@ async def test_repeat_within_24_hours_is_known_when_the_processor_was_away_for_a
     await agent.take_over({0})
     await agent.process([repeat, other])
     assert (await counts(clickhouse))["_events", ""] == 2
+
+
+async def test_inserts_of_another_installation_go_on_when_ours_are_ended_at_a_take_over(
+    real_servers: Servers, clickhouse: AsyncClient
+) -> None:
+    async with tables(new_database(real_servers)) as other:
+        running = [asyncio.create_task(_slow_insert(client)) for client in (clickhouse, other)]
+        await until_answered(lambda: _are_running(clickhouse, 2))
+
+        await agent_of(clickhouse).take_over({0})
+
+        with pytest.raises(DatabaseError) as ended:
+            await running[0]
+        assert ended.value.code == 394
+        assert not running[1].done()
+        running[1].cancel()
+        await asyncio.gather(running[1], return_exceptions=True)
+
+
+async def _slow_insert(client: AsyncClient) -> None:
+    """It is tagged as one into partition 0, and takes a minute."""
+    await client.command("CREATE TABLE slow (a UInt8) ENGINE = Null")
+    settings = tag([0]) | {"max_block_size": "1"}
+    await client.command(
+        "INSERT INTO slow SELECT sleepEachRow(1) FROM numbers(60)", settings=settings
+    )
+
+
+async def _are_running(client: AsyncClient, count: int) -> bool:
+    found = await client.query(
+        "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%slow%'"
+    )
+    return bool(found.result_rows[0][0] >= count)

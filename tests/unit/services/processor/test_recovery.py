@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.processor.ownership import Ownership
-from services.processor.recovery import Recovery
+from services.processor.recovery import END_INSERTS, Recovery
 from services.processor.statements import statement
 from services.processor.writer import INSERT_SETTINGS, Writer
 
@@ -83,7 +83,7 @@ async def test_recovery_ends_running_inserts_before_it_reads_anything() -> None:
         "recent_conversations",
     ]
     time = statement("server_time")
-    kill = "KILL QUERY WHERE match(Settings['log_comment'], '^ragtime-insert,([0-9]+,)*(3),') ASYNC"
+    kill = END_INSERTS.replace("{tags}", "^ragtime-insert,([0-9]+,)*(3),")
     assert told == [RUNNING, time, kill, RUNNING, time, *map(statement, asked)]
     assert dict(client.told)[kill] is None
     assert dict(client.told)[statement("mend_sources")] == INSERT_SETTINGS
