@@ -188,7 +188,8 @@ def test_table_comes_along_with_a_question(gateway: Gateway, client: Client) -> 
 
     for _ in range(2):
         assert client.query(sql, external_data=ids).result_rows == [(2,)]
-    assert list(gateway.directory.glob("data-uploads/*")) == []
+    # It answers first.
+    wait_until(lambda: not list(gateway.directory.glob("data-uploads/*")), "the tables are gone")
 
 
 def test_readonly_user_brings_a_table_along(gateway: Gateway, database: str) -> None:
